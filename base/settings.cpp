@@ -3,6 +3,7 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cmath>
 #include <numeric>
@@ -50,7 +51,7 @@ std::vector<Step> split(std::string_view path) {
       const bool quoted = path[at] == '"';
       const size_t begin = at + quoted;
       const size_t end = std::min(quoted ? path.find('"', begin) : path.find_first_of(".[", begin), path.size());
-      if (begin == end) refuse(cat("\"", path, "\" is not a key; write table.key"));
+      if (begin == end || (quoted && end == path.size())) refuse(cat("\"", path, "\" is not a key; write table.key"));
       steps.push_back({std::string(path.substr(begin, end - begin)), {}});
       at = end + quoted;
     }
@@ -189,8 +190,8 @@ void check(const toml::node& node, const std::string& path) {
     for (size_t i = 0; i < list->size(); ++i) check((*list)[i], cat(path, "[", i, "]"));
   if (const auto* table = node.as_table())
     for (const auto& [key, value] : *table) {
-      if (key.str().find_first_of("\"\\\n\r\t") != std::string_view::npos)
-        refuse(cat("a key", place(value), " has a quote, a backslash or a line break in its name"));
+      if (key.str().empty() || key.str().find_first_of("\"\\\n\r\t") != std::string_view::npos)
+        refuse(cat("a key", place(value), " has an empty name, or a quote, a backslash or a line break in it"));
       check(value, join(path, quote_name(key.str())));
     }
 }

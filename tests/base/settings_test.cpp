@@ -125,7 +125,7 @@ TEST(Settings, OverridesReplaceAndMakeTables) {
 TEST(Settings, BadOverridesSayWhatTheyWere) {
   Settings settings = readmission();
   for (const char* wrong : {"", "=3", "epsilon", "seed.x=1", "columns[9].name=x", "columns[0]=x", "a..b=1", ".a=1",
-                            "a.=1", "columns[x].name=1"})
+                            "a.=1", "columns[x].name=1", "\"a=1", "columns[=1"})
     EXPECT_FALSE(refusal([&] { settings.set(wrong); }).empty()) << wrong;
   settings.set("privacy.epsilon=much");
   EXPECT_EQ(refusal([&] { settings.number("privacy.epsilon"); }),
@@ -218,6 +218,7 @@ TEST(Settings, BrokenFilesSayWhere) {
   EXPECT_NE(refusal([] { Settings::parse_text("a = 1\na = 2\n", "x.toml"); }).find("x.toml line 2"), std::string::npos);
   EXPECT_NE(refusal([] { Settings::parse_file("/nowhere/x.toml"); }).find("/nowhere/x.toml"), std::string::npos);
   EXPECT_NE(refusal([] { Settings::parse_text("\"a\\\"b\" = 1", "x.toml"); }).find("quote"), std::string::npos);
+  EXPECT_NE(refusal([] { Settings::parse_text("\"\" = 1", "x.toml"); }).find("empty name"), std::string::npos);
 }
 
 TEST(Settings, FilesWithWindowsLineEndsAndByteOrderMarkAreRead) {

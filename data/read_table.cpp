@@ -1,0 +1,207 @@
+#include <arrow/api.h>
+#include <arrow/csv/api.h>
+#include <arrow/io/api.h>
+#include <arrow/util/compression.h>
+#include <parquet/arrow/reader.h>
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+#include <type_traits>
+
+#include "base/error.h"
+#include "base/nearest.h"
+#include "data/table.h"
+
+namespace sotto::data {
+namespace {
+
+[[noreturn]] void refuse(const std::filesystem::path& path, const std::string& what) {
+  throw Error(ErrorKind::data, cat(path.string(), ": ", what));
+}
+
+template <class T>
+T need(arrow::Result<T> result, const std::filesystem::path& path, const std::string& what) {
+  if (!result.ok()) refuse(path, cat(what, " (", result.status().message(), ")"));
+  return std::move(result).ValueUnsafe();
+}
+
+std::string first_bytes(arrow::io::RandomAccessFile& file, const std::filesystem::path& path) {
+  const auto buffer = need(file.Read(4), path, "cannot be read");
+  if (!file.Seek(0).ok()) refuse(path, "cannot be read twice, as a pipe; save it as a file first");
+  return buffer->ToString();
+}
+
+// The lines that Arrow leaves out: rows with a wrong number of fields, and blank lines, which are no rows at all.
+struct LeftOut {
+  std::vector<BadRow> bad;
+  std::set<int64_t> lines;
+
+  arrow::csv::InvalidRowResult operator()(const arrow::csv::InvalidRow& row) {
+    lines.insert(row.number);
+    if (row.text.find_first_not_of("\r\n") != row.text.npos)
+      bad.push_back({row.number, cat(row.actual_columns, " fields instead of ", row.expected_columns)});
+    return arrow::csv::InvalidRowResult::Skip;
+  }
+};
+
+std::shared_ptr<arrow::Table> read_csv(std::shared_ptr<arrow::io::InputStream> input, const TableFormat& format,
+                                       const std::vector<std::string>& names, LeftOut& left_out,
+                                       const std::filesystem::path& path) {
+  auto read = arrow::csv::ReadOptions::Defaults();
+  read.use_threads = false;  // only then does Arrow know the line of a row that it leaves out
+  read.column_names = format.names;
+  auto parse = arrow::csv::ParseOptions::Defaults();
+  parse.delimiter = format.delimiter;
+  parse.ignore_empty_lines = false;  // else they would not be counted as lines
+  parse.invalid_row_handler = [&](const arrow::csv::InvalidRow& row) { return left_out(row); };
+  auto convert = arrow::csv::ConvertOptions::Defaults();
+  convert.strings_can_be_null = convert.quoted_strings_can_be_null = false;
+  for (const std::string& name : names) convert.column_types[name] = arrow::binary();  // bytes as they are
+  const auto reader = need(
+      arrow::csv::TableReader::Make(arrow::io::default_io_context(), std::move(input), read, parse, convert), path,
+      "cannot be read as CSV");
+  return need(reader->Read(), path, "cannot be read as CSV; see that it is whole and that no field holds a line break");
+}
+
+std::shared_ptr<arrow::Table> read_parquet(std::shared_ptr<arrow::io::RandomAccessFile> file,
+                                           const std::filesystem::path& path,
+                                           const std::vector<std::string>& names) {
+  const std::string what = "cannot be read as Parquet; see that it is whole";
+  const auto reader = need(parquet::arrow::OpenFile(std::move(file), arrow::default_memory_pool()), path, what);
+  std::shared_ptr<arrow::Schema> schema;
+  if (const auto status = reader->GetSchema(&schema); !status.ok()) refuse(path, cat(what, " (", status.message(), ")"));
+  for (const std::string& name : names)
+    if (const auto field = schema->GetFieldByName(name); field && field->type()->num_fields() > 0)
+      refuse(path, cat("column ", name, " is of type ", field->type()->ToString(),
+                       "; sotto reads text, numbers and booleans, one a row"));
+  return need(reader->ReadTable(), path, what);
+}
+
+template <class Value>
+void append_number(TextColumn& column, Value value) {
+  if constexpr (std::is_same_v<Value, bool>) return column.append(value ? "true" : "false");
+  else {
+    char text[32];
+    column.append({text, std::to_chars(text, text + sizeof text, value).ptr});
+  }
+}
+
+template <class ArrayType>
+void append_numbers(TextColumn& column, const arrow::Array& array) {
+  const auto& values = static_cast<const ArrayType&>(array);
+  for (int64_t i = 0; i < array.length(); ++i)
+    array.IsNull(i) ? column.append_null() : append_number(column, values.Value(i));
+}
+
+template <class ArrayType>
+void append_texts(TextColumn& column, const arrow::Array& array) {
+  const auto& values = static_cast<const ArrayType&>(array);
+  for (int64_t i = 0; i < array.length(); ++i)
+    array.IsNull(i) ? column.append_null() : column.append(values.GetView(i));
+}
+
+bool append_array(TextColumn& column, const arrow::Array& array) {
+  switch (array.type_id()) {
+    case arrow::Type::STRING: append_texts<arrow::StringArray>(column, array); return true;
+    case arrow::Type::BINARY: append_texts<arrow::BinaryArray>(column, array); return true;
+    case arrow::Type::LARGE_STRING: append_texts<arrow::LargeStringArray>(column, array); return true;
+    case arrow::Type::LARGE_BINARY: append_texts<arrow::LargeBinaryArray>(column, array); return true;
+    case arrow::Type::INT8: append_numbers<arrow::Int8Array>(column, array); return true;
+    case arrow::Type::INT16: append_numbers<arrow::Int16Array>(column, array); return true;
+    case arrow::Type::INT32: append_numbers<arrow::Int32Array>(column, array); return true;
+    case arrow::Type::INT64: append_numbers<arrow::Int64Array>(column, array); return true;
+    case arrow::Type::UINT8: append_numbers<arrow::UInt8Array>(column, array); return true;
+    case arrow::Type::UINT16: append_numbers<arrow::UInt16Array>(column, array); return true;
+    case arrow::Type::UINT32: append_numbers<arrow::UInt32Array>(column, array); return true;
+    case arrow::Type::UINT64: append_numbers<arrow::UInt64Array>(column, array); return true;
+    case arrow::Type::FLOAT: append_numbers<arrow::FloatArray>(column, array); return true;
+    case arrow::Type::DOUBLE: append_numbers<arrow::DoubleArray>(column, array); return true;
+    case arrow::Type::BOOL: append_numbers<arrow::BooleanArray>(column, array); return true;
+    default: return false;
+  }
+}
+
+// Dictionary-encoded text (what pandas writes for a categorical) is looked up; nothing else needs Arrow's compute part.
+bool append_dictionary(TextColumn& column, const arrow::Array& array) {
+  const auto& encoded = static_cast<const arrow::DictionaryArray&>(array);
+  TextColumn values(column.name());
+  if (!append_array(values, *encoded.dictionary())) return false;
+  for (int64_t i = 0; i < array.length(); ++i) {
+    const int64_t index = array.IsNull(i) ? -1 : encoded.GetValueIndex(i);
+    index < 0 || values.is_null(index) ? column.append_null() : column.append(values.cell(index));
+  }
+  return true;
+}
+
+TextColumn to_text(const arrow::ChunkedArray& chunks, const std::string& name, const std::filesystem::path& path) {
+  TextColumn column(name);
+  column.reserve(chunks.length(), chunks.length() * 4);
+  for (const auto& chunk : chunks.chunks()) {
+    const bool encoded = chunk->type_id() == arrow::Type::DICTIONARY;
+    if (!(encoded ? append_dictionary(column, *chunk) : append_array(column, *chunk)))
+      refuse(path, cat("column ", name, " is of type ", chunks.type()->ToString(),
+                       "; sotto reads text, numbers and booleans"));
+  }
+  return column;
+}
+
+void append_columns(Table& table, const arrow::Table& file, const std::vector<std::string>& names, bool required) {
+  const std::vector<std::string> header = file.ColumnNames();
+  for (const std::string& name : names) {
+    const auto times = std::count(header.begin(), header.end(), name);
+    if (times == 0 && !required) continue;
+    const std::string near = nearest(name, header);
+    if (times == 0)
+      refuse(table.path, cat("no column ", name, " among its ", header.size(), " columns",
+                             near.empty() ? "" : cat("; the nearest is ", near),
+                             ". Correct the file's header or the schema."));
+    if (times > 1) refuse(table.path, cat("column ", name, " stands ", times, " times in the header"));
+    table.columns.push_back(to_text(*file.GetColumnByName(name), name, table.path));
+  }
+}
+
+}  // namespace
+
+Table read_table(const std::filesystem::path& path, const TableFormat& format,
+                 const std::vector<std::string>& required, const std::vector<std::string>& optional) {
+  auto opened = arrow::io::ReadableFile::Open(path.string());
+  if (!opened.ok() || std::filesystem::is_directory(path))
+    throw Error(ErrorKind::io, cat("cannot read ", path.string(), "; check that it exists and is a readable file"));
+  const std::shared_ptr<arrow::io::ReadableFile> file = *opened;
+  const std::string magic = first_bytes(*file, path);
+  if (magic.empty()) refuse(path, "the file is empty; a header line and at least one row are needed");
+  const bool parquet = magic == "PAR1";
+  if (format.kind == TableFormat::Kind::parquet && !parquet) refuse(path, "the schema says Parquet, the file is not");
+  if (format.kind == TableFormat::Kind::csv && parquet) refuse(path, "the schema says CSV, the file is Parquet");
+
+  std::vector<std::string> names = required;
+  names.insert(names.end(), optional.begin(), optional.end());
+  LeftOut left_out;
+  std::shared_ptr<arrow::Table> content;
+  if (parquet) {
+    content = read_parquet(file, path, names);
+  } else {
+    std::shared_ptr<arrow::io::InputStream> input = file;
+    std::shared_ptr<arrow::util::Codec> codec;
+    if (magic.starts_with("\x1f\x8b")) {
+      codec = need(arrow::util::Codec::Create(arrow::Compression::GZIP), path, "cannot be unpacked");
+      input = need(arrow::io::CompressedInputStream::Make(codec.get(), file), path, "cannot be unpacked");
+    }
+    content = read_csv(std::move(input), format, names, left_out, path);
+  }
+
+  Table table{path, {}, {}, std::move(left_out.bad)};
+  append_columns(table, *content, required, true);
+  append_columns(table, *content, optional, false);
+  int64_t line = parquet || !format.names.empty() ? 0 : 1;  // the header is line 1
+  table.lines.reserve(static_cast<size_t>(content->num_rows()));
+  for (int64_t row = 0; row < content->num_rows(); ++row) {
+    while (left_out.lines.count(++line)) continue;
+    table.lines.push_back(line);
+  }
+  if (table.lines.empty() && table.bad_rows.empty()) refuse(path, "a header, but no rows");
+  return table;
+}
+
+}  // namespace sotto::data

@@ -6,13 +6,13 @@
 #include <cctype>
 #include <charconv>
 #include <cmath>
-#include <numeric>
 #include <optional>
 #include <set>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/nearest.h"
 
 namespace sotto {
 
@@ -204,32 +204,14 @@ toml::table parse(std::string_view text, const std::string& source) {
   }
 }
 
-// Levenshtein's distance: inserted, removed and changed letters.
-size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), 0);
-  for (size_t i = 0; i < a.size(); ++i) {
-    size_t diagonal = std::exchange(row[0], i + 1);
-    for (size_t j = 0; j < b.size(); ++j)
-      diagonal = std::exchange(row[j + 1], std::min({row[j] + 1, row[j + 1] + 1, diagonal + (a[i] != b[j])}));
-  }
-  return row.back();
-}
-
 std::string_view last_name(std::string_view path) {
   return path.substr(path.rfind('.') + 1);
 }
 
-std::string nearest(const std::string& key, const std::set<std::string>& known) {
-  std::string best;
-  size_t least = key.size() / 2 + 2;  // farther than half the key is no help
-  for (const std::string& candidate : known) {
-    // The right name in the wrong table is near, too.
-    const size_t distance =
-        std::min(edit_distance(key, candidate), edit_distance(last_name(key), last_name(candidate)) + 2);
-    if (distance < least) least = distance, best = candidate;
-  }
-  return best;
+std::string nearest_known(const std::string& key, const std::set<std::string>& known) {
+  for (const std::string& candidate : known)  // the right name in the wrong table
+    if (last_name(candidate) == last_name(key)) return candidate;
+  return nearest(key, {known.begin(), known.end()});
 }
 
 }  // namespace
@@ -425,7 +407,7 @@ void Settings::reject_unknown() const {
   std::string message;
   walk(document_->root, "", [&](const std::string& key, const toml::node& value) {
     if (document_->asked.count(key)) return;
-    const std::string near = nearest(key, document_->asked);
+    const std::string near = nearest_known(key, document_->asked);
     message += cat(message.empty() ? "" : "\n", key, place(value), " is not a known key",
                    near.empty() ? std::string() : cat("; did you mean ", near, "?"));
   });

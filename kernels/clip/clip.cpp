@@ -1,0 +1,26 @@
+#include "kernels/clip/clip.h"
+
+#include "base/error.h"
+#include "kernels/clip/clip_impl.h"
+
+namespace sotto::kernels {
+
+void clip_factors(const Exec& exec, VectorView<const double> squared, double clip_norm, VectorView<float> factors) {
+  require(clip_norm >= kSmallestClipNorm && clip_norm <= kLargestClipNorm,
+          cat("clip_norm must be positive and finite, between 2^-60 and 2^60, got ", clip_norm));
+  require(factors.size == squared.size,
+          cat("need a factor a norm: ", factors.size, " factors for ", squared.size, " norms"));
+  if (exec.on_cuda()) return clip_factors_cuda(exec, squared, clip_norm, factors);
+  for (int64_t i = 0; i < squared.size; ++i) factors.data[i] = clip_factor(squared.data[i], clip_norm);
+}
+
+ClipCount count_clipped(VectorView<const float> factors) {
+  ClipCount count{0, 0};
+  for (int64_t i = 0; i < factors.size; ++i) {
+    count.non_finite += factors.data[i] == 0;
+    count.clipped += factors.data[i] > 0 && factors.data[i] < 1;
+  }
+  return count;
+}
+
+}  // namespace sotto::kernels

@@ -1,0 +1,30 @@
+#include "cuda/launch.cuh"
+#include "kernels/clipped_sum/clipped_sum_impl.h"
+
+namespace sotto::kernels {
+namespace {
+
+// One thread a column: neighbours read neighbouring addresses, and no atomics keep the sum deterministic.
+__global__ void accumulate_clipped_rows_kernel(MatrixView<const float> x, VectorView<const float> factors,
+                                               VectorView<float> sum) {
+  const int64_t j = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (j >= x.cols) return;
+  double total = 0;
+  for (int64_t i = 0; i < x.rows; ++i) {
+    const float factor = factors.data[i];
+    if (factor != 0) total += double(factor) * double(x.data[i * x.cols + j]);
+  }
+  sum.data[j] = float(sum.data[j] + total);
+}
+
+}  // namespace
+
+void accumulate_clipped_rows_cuda(const Exec& exec, MatrixView<const float> x, VectorView<const float> factors,
+                                  VectorView<float> sum) {
+  constexpr unsigned threads = 256;
+  if (x.cols == 0) return;
+  const unsigned blocks = static_cast<unsigned>((x.cols + threads - 1) / threads);
+  launch(exec, {blocks, threads}, accumulate_clipped_rows_kernel, x, factors, sum);
+}
+
+}  // namespace sotto::kernels

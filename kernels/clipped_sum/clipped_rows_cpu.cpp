@@ -1,0 +1,41 @@
+#include "base/parallel.h"
+#include "kernels/clipped_sum/clipped_sum_impl.h"
+#include "kernels/vectorised.h"
+
+namespace sotto::kernels {
+namespace {
+
+// Columns by stripes whose doubles stay in the first-level cache while all rows pass.
+constexpr int64_t kStripe = 1024;
+
+SOTTO_VECTORISED void add_clipped_rows(MatrixView<const float> x, const float* factors, float* sum, int64_t begin,
+                                       int64_t end) {
+  for (int64_t start = begin; start < end; start += kStripe) {
+    const int64_t columns = std::min(kStripe, end - start);
+    alignas(64) double totals[kStripe] = {};
+    for (int64_t i = 0; i < x.rows; ++i) {
+      if (factors[i] == 0) continue;
+      const float* row = x.data + i * x.cols + start;
+      const double factor = factors[i];
+      int64_t j = 0;
+      for (; j + 8 <= columns; j += 8)
+        *reinterpret_cast<Double8*>(totals + j) +=
+            factor * __builtin_convertvector(*reinterpret_cast<const Float8Unaligned*>(row + j), Double8);
+      for (; j < columns; ++j) totals[j] += factor * double(row[j]);
+    }
+    for (int64_t j = 0; j < columns; ++j) sum[start + j] = float(sum[start + j] + totals[j]);
+  }
+}
+
+}  // namespace
+
+void accumulate_clipped_rows_cpu(const Exec& exec, MatrixView<const float> x, VectorView<const float> factors,
+                                 VectorView<float> sum) {
+  const int64_t stripes = (x.cols + kStripe - 1) / kStripe;
+  const int64_t grain = 65536 / std::max<int64_t>(1, x.rows * kStripe) + 1;
+  parallel_for(exec.threads(), stripes, grain, [&](int64_t begin, int64_t end) {
+    add_clipped_rows(x, factors.data, sum.data, begin * kStripe, std::min(end * kStripe, x.cols));
+  });
+}
+
+}  // namespace sotto::kernels

@@ -1,0 +1,27 @@
+#include "base/error.h"
+#include "kernels/clipped_sum/clipped_sum_impl.h"
+
+namespace sotto::kernels {
+namespace {
+
+[[noreturn]] void refuse() {
+  throw Error(ErrorKind::cuda, "clipped sums: this sotto was built without the CUDA toolkit");
+}
+
+}  // namespace
+
+void accumulate_clipped_outer_cuda(const Exec&, MatrixView<const float>, MatrixView<const float>,
+                                   VectorView<const float>, int64_t, MatrixView<float>, VectorView<float>) {
+  refuse();
+}
+
+void accumulate_clipped_rows_cuda(const Exec&, MatrixView<const float>, VectorView<const float>, VectorView<float>) {
+  refuse();
+}
+
+void accumulate_clipped_embedding_cuda(const Exec&, MatrixView<const int64_t>, MatrixView<const float>,
+                                       VectorView<const float>, int64_t, MatrixView<float>) {
+  refuse();
+}
+
+}  // namespace sotto::kernels

@@ -1,0 +1,28 @@
+#include "kernels/row_norms/row_norms.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/parallel.h"
+#include "kernels/rounding.h"
+#include "kernels/row_norms/row_norms_impl.h"
+#include "kernels/vectorised.h"
+
+namespace sotto::kernels {
+namespace {
+
+SOTTO_VECTORISED void add_row_norms(MatrixView<const float> x, double* squared, int64_t begin, int64_t end) {
+  for (int64_t i = begin; i < end; ++i) squared[i] += raised(square_sum(x.data + i * x.cols, x.cols), x.cols);
+}
+
+}  // namespace
+
+void accumulate_row_norms(const Exec& exec, MatrixView<const float> x, VectorView<double> squared) {
+  require(squared.size == x.rows, cat("need a norm a row: ", squared.size, " norms for ", x.rows, " rows"));
+  if (exec.on_cuda()) return accumulate_row_norms_cuda(exec, x, squared);
+  const int64_t grain = std::max<int64_t>(1, 16384 / std::max<int64_t>(x.cols, 1));
+  parallel_for(exec.threads(), x.rows, grain,
+               [&](int64_t begin, int64_t end) { add_row_norms(x, squared.data, begin, end); });
+}
+
+}  // namespace sotto::kernels

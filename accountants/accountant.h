@@ -1,0 +1,51 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "accountants/event.h"
+
+namespace sotto::accountants {
+
+// Adds up what a sequence of mechanisms can leak. Every epsilon and delta is an upper bound on the truth, rounded up: never
+// NaN, never negative, +infinity only when the accountant has no finite bound. Nothing composed costs exactly 0.
+//
+// The bound holds for a schedule that was fixed in advance. To stop after looking at results, use a filter (the ledger's cap).
+class Accountant {
+ public:
+  virtual ~Accountant() = default;
+  virtual std::string_view name() const = 0;
+  virtual bool supports(const Event& event, NeighbouringRelation relation) const = 0;
+  virtual std::unique_ptr<Accountant> clone() const = 0;
+
+  NeighbouringRelation relation() const { return relation_; }
+
+  // Adds `count` uses of the event. Throws configuration when the event is invalid or not supported under this relation
+  // (an unsupported mechanism is never approximated), invalid_argument unless 0 ≤ count ≤ 2^53.
+  void compose(const Event& event, int64_t count = 1);
+
+  // The smallest ε known with (ε, delta)-DP; throws invalid_argument unless 0 ≤ delta < 1.
+  double epsilon(double delta) const;
+  // The smallest δ known with (epsilon, δ)-DP, at most 1; throws invalid_argument unless epsilon ≥ 0.
+  double delta(double epsilon) const;
+
+ protected:
+  explicit Accountant(NeighbouringRelation relation) : relation_(relation) {}
+  Accountant(const Accountant&) = default;
+
+ private:
+  virtual void add(const Event& event, int64_t count) = 0;
+  virtual double epsilon_at(double delta) const = 0;
+  virtual double delta_at(double epsilon) const = 0;
+
+  NeighbouringRelation relation_;
+};
+
+std::vector<std::string> accountant_names();
+
+// Throws configuration, listing the known names, for any other.
+std::unique_ptr<Accountant> make_accountant(std::string_view name, NeighbouringRelation relation);
+
+}  // namespace sotto::accountants

@@ -1,0 +1,46 @@
+#include "accountants/rdp/conversion.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "base/error.h"
+
+namespace sotto::accountants {
+namespace {
+
+// Each of the handful of operations below errs by a rounding of the sizes involved.
+constexpr double kMargin = 16 * std::numeric_limits<double>::epsilon();
+
+}  // namespace
+
+double epsilon_from_rdp(const std::vector<double>& orders, const std::vector<double>& rdp, double delta) {
+  require(orders.size() == rdp.size(), cat("need an RDP value an order: ", rdp.size(), " for ", orders.size(), " orders"));
+  double best = std::numeric_limits<double>::infinity();
+  if (delta <= 0) return best;
+  const double log_delta = std::log(delta);
+  for (size_t i = 0; i < orders.size(); ++i) {
+    if (!std::isfinite(rdp[i])) continue;
+    const double order = orders[i], log_order = std::log(order), shrink = std::log1p(-1 / order);
+    const double tail = (log_delta + log_order) / (order - 1);
+    const double size = rdp[i] - shrink + (log_order - log_delta) / (order - 1);
+    best = std::min(best, rdp[i] + shrink - tail + kMargin * size);
+  }
+  return std::max(best, 0.0);
+}
+
+double delta_from_rdp(const std::vector<double>& orders, const std::vector<double>& rdp, double epsilon) {
+  require(orders.size() == rdp.size(), cat("need an RDP value an order: ", rdp.size(), " for ", orders.size(), " orders"));
+  double best = 0;  // log δ
+  if (std::isinf(epsilon)) return 0;
+  for (size_t i = 0; i < orders.size(); ++i) {
+    if (!std::isfinite(rdp[i])) continue;
+    const double order = orders[i], log_order = std::log(order), shrink = std::log1p(-1 / order);
+    const double size = (order - 1) * (rdp[i] + epsilon - shrink) + log_order;
+    best = std::min(best, (order - 1) * (rdp[i] - epsilon + shrink) - log_order + kMargin * size);
+  }
+  // exp may underflow to 0, which would claim more than was shown.
+  return std::min(1.0, std::max(std::exp(best) * (1 + kMargin), std::numeric_limits<double>::min()));
+}
+
+}  // namespace sotto::accountants

@@ -1,0 +1,22 @@
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "accountants/event.h"
+
+namespace sotto::accountants {
+
+using RdpCurve = std::vector<double>;
+
+// True where rdp_curve has a bound: every event under add_remove and zero_out (zeroing a contribution gives the same pair
+// of distributions as leaving it out); the unsampled Gaussian, at twice the sensitivity, under replace_one.
+bool has_rdp_curve(const Event& event, NeighbouringRelation relation);
+
+// An upper bound on the event's Rényi divergence at each of the increasing `orders`. Above order 2, values whose
+// RDP has passed 700 are +infinity, which only means "not used": no such order can be the best one for a sensible ε.
+RdpCurve rdp_curve(const Event& event, NeighbouringRelation relation, const std::vector<double>& orders);
+
+// The same at default_orders(), remembered between calls. Safe to call from several threads.
+std::shared_ptr<const RdpCurve> default_rdp_curve(const Event& event, NeighbouringRelation relation);
+
+}  // namespace sotto::accountants

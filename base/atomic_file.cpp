@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "base/fault_point.h"
 
 namespace sotto {
 namespace {
@@ -49,7 +50,9 @@ void write_file(const std::filesystem::path& path, std::string_view content, uns
     throw;
   }
   ::close(file);
+  fault_point("write_file.before_rename");
   if (::rename(beside.c_str(), path.c_str()) != 0) fail("rename onto", path);
+  fault_point("write_file.after_rename");
   sync_folder(path.parent_path());
 }
 

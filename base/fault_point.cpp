@@ -1,19 +1,22 @@
 #include "base/fault_point.h"
 
+#include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <string>
 
 namespace sotto {
 
 void fault_point(std::string_view name) {
-  static const char* const plan = std::getenv("SOTTO_FAULT_POINT");
+  // Read anew each time, so that a test may fork and give the plan to the child alone.
+  const char* const plan = std::getenv("SOTTO_FAULT_POINT");
   if (!plan) return;
-  static const std::string text = plan;
-  static const size_t colon = text.rfind(':');
-  static long left = colon == std::string::npos ? 1 : std::strtol(text.c_str() + colon + 1, nullptr, 10);
-  if (text.substr(0, colon) != name || --left > 0) return;
+  const std::string_view text = plan;
+  const size_t colon = text.rfind(':');
+  if (text.substr(0, colon) != name) return;
+  static std::atomic<long> arrivals = 0;
+  const long wanted = colon == std::string_view::npos ? 1 : std::strtol(plan + colon + 1, nullptr, 10);
+  if (++arrivals < wanted) return;
   std::fprintf(stderr, "killed at %s\n", plan);
   std::raise(SIGKILL);
 }

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <numeric>
 #include <set>
 #include <type_traits>
 
@@ -32,15 +33,23 @@ std::string first_bytes(arrow::io::RandomAccessFile& file, const std::filesystem
   return buffer->ToString();
 }
 
-// The lines that Arrow leaves out: rows with a wrong number of fields, and blank lines, which are no rows at all.
+// Arrow would let a quote that is never closed swallow the lines after it.
+[[noreturn]] void refuse_line_break(const std::filesystem::path& path, int64_t line) {
+  refuse(path, cat("line ", line, ": a quoted field holds a line break, or its quote is never closed; sotto reads one row "
+                   "a line. Remove the break, or save the table as Parquet."));
+}
+
+// The rows with a wrong number of fields, which Arrow leaves out.
 struct LeftOut {
   std::vector<BadRow> bad;
   std::set<int64_t> lines;
+  int64_t broken_line = 0;  // the first that is more than one line of the file
 
   arrow::csv::InvalidRowResult operator()(const arrow::csv::InvalidRow& row) {
     lines.insert(row.number);
-    if (row.text.find_first_not_of("\r\n") != row.text.npos)
-      bad.push_back({row.number, cat(row.actual_columns, " fields instead of ", row.expected_columns)});
+    bad.push_back({row.number, cat(row.actual_columns, " fields instead of ", row.expected_columns)});
+    const std::string_view text = row.text.substr(0, row.text.find_last_not_of("\r\n") + 1);
+    if (broken_line == 0 && text.find('\n') != text.npos) broken_line = row.number;
     return arrow::csv::InvalidRowResult::Skip;
   }
 };
@@ -53,15 +62,20 @@ std::shared_ptr<arrow::Table> read_csv(std::shared_ptr<arrow::io::InputStream> i
   read.column_names = format.names;
   auto parse = arrow::csv::ParseOptions::Defaults();
   parse.delimiter = format.delimiter;
-  parse.ignore_empty_lines = false;  // else they would not be counted as lines
+  parse.ignore_empty_lines = false;  // else they would not be counted as lines; number_lines() takes them out
   parse.invalid_row_handler = [&](const arrow::csv::InvalidRow& row) { return left_out(row); };
   auto convert = arrow::csv::ConvertOptions::Defaults();
   convert.strings_can_be_null = convert.quoted_strings_can_be_null = false;
   for (const std::string& name : names) convert.column_types[name] = arrow::binary();  // bytes as they are
+  const std::string what = "cannot be read as CSV; see that it is whole";
   const auto reader = need(
-      arrow::csv::TableReader::Make(arrow::io::default_io_context(), std::move(input), read, parse, convert), path,
-      "cannot be read as CSV");
-  return need(reader->Read(), path, "cannot be read as CSV; see that it is whole and that no field holds a line break");
+      arrow::csv::TableReader::Make(arrow::io::default_io_context(), std::move(input), read, parse, convert), path, what);
+  auto table = reader->Read();
+  // What Arrow says of a header without a line end; with one it gives a table without rows.
+  if (table.status().message().find("Empty CSV file") != std::string::npos) refuse(path, "a header, but no rows");
+  auto content = need(std::move(table), path, what);
+  if (left_out.broken_line > 0) refuse_line_break(path, left_out.broken_line);
+  return content;
 }
 
 std::shared_ptr<arrow::Table> read_parquet(std::shared_ptr<arrow::io::RandomAccessFile> file,
@@ -161,6 +175,51 @@ void append_columns(Table& table, const arrow::Table& file, const std::vector<st
   }
 }
 
+// Calls visit(row, text) for every cell of a CSV file's columns, requested or not. Of a column that nobody asked for,
+// and that Arrow took for numbers, the text is gone; "?" stands for it.
+template <class Visit>
+void visit_cells(const arrow::Table& file, Visit visit) {
+  for (const auto& column : file.columns()) {
+    int64_t row = 0;
+    for (const auto& chunk : column->chunks()) {
+      const bool binary = chunk->type_id() == arrow::Type::BINARY, text = chunk->type_id() == arrow::Type::STRING;
+      for (int64_t i = 0; i < chunk->length(); ++i, ++row)
+        visit(row, chunk->IsNull(i)   ? std::string_view()
+                   : binary || text ? static_cast<const arrow::BinaryArray&>(*chunk).GetView(i)
+                                      : std::string_view("?"));
+    }
+  }
+}
+
+// The line of every row of a CSV file. Rows whose every field is empty are blank lines: they get 0.
+std::vector<int64_t> number_lines(const arrow::Table& file, const LeftOut& left_out, int64_t line,
+                                  const std::filesystem::path& path) {
+  std::vector<bool> blank(static_cast<size_t>(file.num_rows()), true), broken(blank.size(), false);
+  visit_cells(file, [&](int64_t row, std::string_view cell) {
+    if (!cell.empty()) blank[row] = false;
+    if (cell.find('\n') != cell.npos) broken[row] = true;
+  });
+  std::vector<int64_t> lines(blank.size());
+  for (size_t row = 0; row < lines.size(); ++row) {
+    while (left_out.lines.count(++line)) continue;
+    if (broken[row]) refuse_line_break(path, line);
+    lines[row] = blank[row] ? 0 : line;
+  }
+  return lines;
+}
+
+// The table without the rows of line 0.
+std::shared_ptr<arrow::Table> without_blank(const std::shared_ptr<arrow::Table>& file, std::vector<int64_t>& lines) {
+  std::vector<std::shared_ptr<arrow::Table>> runs{file->Slice(0, 0)};
+  const int64_t rows = file->num_rows();
+  for (int64_t first = 0, end = 0; first < rows; first = end + 1) {
+    for (end = first; end < rows && lines[end] > 0;) ++end;
+    runs.push_back(file->Slice(first, end - first));
+  }
+  std::erase(lines, 0);
+  return *arrow::ConcatenateTables(runs);
+}
+
 }  // namespace
 
 Table read_table(const std::filesystem::path& path, const TableFormat& format,
@@ -177,10 +236,12 @@ Table read_table(const std::filesystem::path& path, const TableFormat& format,
 
   std::vector<std::string> names = required;
   names.insert(names.end(), optional.begin(), optional.end());
-  LeftOut left_out;
+  Table table{path, {}, {}, {}};
   std::shared_ptr<arrow::Table> content;
   if (parquet) {
     content = read_parquet(file, path, names);
+    table.lines.resize(static_cast<size_t>(content->num_rows()));
+    std::iota(table.lines.begin(), table.lines.end(), int64_t{1});
   } else {
     std::shared_ptr<arrow::io::InputStream> input = file;
     std::shared_ptr<arrow::util::Codec> codec;
@@ -188,18 +249,14 @@ Table read_table(const std::filesystem::path& path, const TableFormat& format,
       codec = need(arrow::util::Codec::Create(arrow::Compression::GZIP), path, "cannot be unpacked");
       input = need(arrow::io::CompressedInputStream::Make(codec.get(), file), path, "cannot be unpacked");
     }
+    LeftOut left_out;
     content = read_csv(std::move(input), format, names, left_out, path);
+    table.lines = number_lines(*content, left_out, format.names.empty() ? 1 : 0, path);  // the header is line 1
+    content = without_blank(content, table.lines);
+    table.bad_rows = std::move(left_out.bad);
   }
-
-  Table table{path, {}, {}, std::move(left_out.bad)};
   append_columns(table, *content, required, true);
   append_columns(table, *content, optional, false);
-  int64_t line = parquet || !format.names.empty() ? 0 : 1;  // the header is line 1
-  table.lines.reserve(static_cast<size_t>(content->num_rows()));
-  for (int64_t row = 0; row < content->num_rows(); ++row) {
-    while (left_out.lines.count(++line)) continue;
-    table.lines.push_back(line);
-  }
   if (table.lines.empty() && table.bad_rows.empty()) refuse(path, "a header, but no rows");
   return table;
 }

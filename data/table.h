@@ -52,8 +52,8 @@ struct Table {
 };
 
 // Reads the `required` columns and those of the `optional` ones that are there. CSV may be gzipped, have CRLF or LF line
-// ends, a byte order mark, quoted fields without line breaks in them, and blank lines, which count as lines and nothing
-// else. No text is turned into null: "NA", "None" and "" stay what they are.
+// ends, a byte order mark, quoted fields, and blank lines (every field empty), which count as lines and nothing else. A
+// line break inside a quoted field is refused: it cannot be told from a quote that is never closed. No text is turned into null: "NA", "None" and "" stay what they are.
 // Throws io when the file cannot be opened and data, with the path, when it is empty, broken, has no rows, lacks a
 // required column (naming the nearest one) or holds one of a type that is neither text, number nor boolean.
 Table read_table(const std::filesystem::path& path, const TableFormat& format,

@@ -11,8 +11,9 @@ namespace sotto::kernels {
 namespace {
 
 constexpr int64_t kPackedRows = 16;   // room for a tile's rows in the packed f·G: one vector
-constexpr int64_t kPartRows = 112;    // a part of weight_sum: its doubles (112 x 256) fill a quarter of a 1 MB L2
-constexpr int64_t kPartCols = 256;
+constexpr int64_t kPanel = (kChain + 1) * kPackedRows;  // a spare vector, lest all panels map to the same cache set
+constexpr int64_t kPartRows = 280;    // a part of weight_sum: its doubles (280 x 128) fill a quarter of a 1 MB L2
+constexpr int64_t kPartCols = 128;
 constexpr float kLargeActivation = 0x1p20f;
 
 struct Problem {
@@ -32,22 +33,35 @@ struct Range {
 
 int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
+SOTTO_INLINE bool any_above(const float* x, int64_t n, float limit) {
+  Float16 high = {}, low = {};
+  int64_t j = 0;
+  for (; j + 16 <= n; j += 16) {
+    const Float16 values = *reinterpret_cast<const Float16Unaligned*>(x + j);
+    high = values > high ? values : high;
+    low = values < low ? values : low;
+  }
+  bool any = false;
+  for (int k = 0; k < 16; ++k) any |= high[k] > limit || low[k] < -limit;
+  for (; j < n; ++j) any |= x[j] > limit || x[j] < -limit;
+  return any;
+}
+
+float power_of_two_below(const float* x, int64_t n) {
+  float largest = 0;
+  for (int64_t j = 0; j < n; ++j) largest = std::max(largest, std::fabs(x[j]));
+  return largest > kLargeActivation && largest < INFINITY ? std::exp2(float(std::ilogb(largest))) : 1.0f;
+}
+
 // A huge activation beside a tiny f·g would lose the product: 2^-150 · |a| is no longer small. Such a row is scaled down
-// by a power of two, and its f·g up by the same, which is exact.
+// by a power of two, and its f·g up by the same, which is exact. Rare, so rows are looked at in groups first.
 SOTTO_VECTORISED void find_scales(MatrixView<const float> a, float* scales, int64_t begin, int64_t end) {
-  for (int64_t r = begin; r < end; ++r) {
-    const float* row = a.data + r * a.cols;
-    Float16 high = {}, low = {};
-    int64_t j = 0;
-    for (; j + 16 <= a.cols; j += 16) {
-      const Float16 x = *reinterpret_cast<const Float16Unaligned*>(row + j);
-      high = x > high ? x : high;
-      low = x < low ? x : low;
-    }
-    float largest = 0;
-    for (int k = 0; k < 16; ++k) largest = std::max({largest, high[k], -low[k]});
-    for (; j < a.cols; ++j) largest = std::max(largest, std::fabs(row[j]));
-    scales[r] = largest > kLargeActivation && largest < INFINITY ? std::exp2(float(std::ilogb(largest))) : 1.0f;
+  constexpr int64_t kGroup = 16;
+  for (int64_t r = begin; r < end; r += kGroup) {
+    const int64_t group_end = std::min(r + kGroup, end);
+    std::fill(scales + r, scales + group_end, 1.0f);
+    if (!any_above(a.data + r * a.cols, (group_end - r) * a.cols, kLargeActivation)) continue;
+    for (int64_t k = r; k < group_end; ++k) scales[k] = power_of_two_below(a.data + k * a.cols, a.cols);
   }
 }
 
@@ -66,17 +80,10 @@ SOTTO_INLINE void multiply_tile(int64_t depth, const float* x, const float* y, i
 #pragma GCC unroll 2
       for (int v = 0; v < Vectors; ++v) sums[m][v] += x[k * kPackedRows + m] * columns[v];
   }
-#pragma GCC unroll 14
+  alignas(64) float chains[Rows][16 * Vectors];
+  std::memcpy(chains, sums, sizeof(chains));
   for (int m = 0; m < Rows; ++m)
-#pragma GCC unroll 2
-    for (int v = 0; v < Vectors; ++v) {
-      Double8Unaligned* out = reinterpret_cast<Double8Unaligned*>(tile + m * tile_stride + 16 * v);
-      const Float16 sum = sums[m][v];
-      const Float8 low = __builtin_shufflevector(sum, sum, 0, 1, 2, 3, 4, 5, 6, 7);
-      const Float8 high = __builtin_shufflevector(sum, sum, 8, 9, 10, 11, 12, 13, 14, 15);
-      out[0] += __builtin_convertvector(low, Double8);
-      out[1] += __builtin_convertvector(high, Double8);
-    }
+    for (int c = 0; c < 16 * Vectors; ++c) tile[m * tile_stride + c] += double(chains[m][c]);
 }
 
 // A tile of fewer rows is cut into pieces for which there is code.
@@ -100,63 +107,66 @@ SOTTO_INLINE void multiply_tiles(int64_t rows, int64_t depth, const float* x, co
   }
 }
 
+// The rows of one chain, with the factor of each.
+struct Block {
+  int64_t begin, depth;
+  const float* scales;
+  float factors[kChain];
+};
+
 // packed[panel][k][m] = f · g[k][i + m], scaled up where the activation is scaled down; a dropped row is 0.
-SOTTO_INLINE void pack_gradients(const Problem& problem, Range rows, Range part, float* packed) {
-  const int64_t panels = round_up(part.size(), problem.tile_rows) / problem.tile_rows;
-  for (int64_t r = rows.begin; r < rows.end; ++r) {
-    const float* row = problem.g.data + r * problem.g.cols;
-    const float factor = problem.factors[r / problem.rows_per_sample], scale = problem.scales[r];
-    for (int64_t panel = 0; panel < panels; ++panel) {
-      const int64_t i = part.begin + panel * problem.tile_rows;
-      float* out = packed + (panel * kChain + (r - rows.begin)) * kPackedRows;
+SOTTO_INLINE void pack_gradients(const Problem& problem, const Block& block, Range part, float* packed) {
+  for (int64_t k = 0; k < block.depth; ++k, packed += kPackedRows) {
+    const float* row = problem.g.data + (block.begin + k) * problem.g.cols;
+    const float factor = block.factors[k], scale = block.scales[k];
+    float* out = packed;
+    for (int64_t i = part.begin; i < part.end; i += problem.tile_rows, out += kPanel) {
       if (factor == 0) {
         *reinterpret_cast<Float16Unaligned*>(out) = Float16{};
       } else if (scale == 1 && i + kPackedRows <= problem.g.cols) {
         *reinterpret_cast<Float16Unaligned*>(out) = factor * *reinterpret_cast<const Float16Unaligned*>(row + i);
       } else {
-        for (int64_t m = 0; m < kPackedRows; ++m)
-          out[m] = i + m < problem.g.cols ? float(double(factor) * double(scale) * double(row[i + m])) : 0.0f;
+        const int64_t present = std::min(kPackedRows, problem.g.cols - i);
+        for (int64_t m = 0; m < present; ++m) out[m] = float(double(factor) * double(scale) * double(row[i + m]));
       }
     }
   }
-}
-
-// Σ f · g over one block first, then into the total: like a tile, a block's sum belongs to one sample or to single rows.
-SOTTO_INLINE void add_bias(const Problem& problem, Range rows, Range part, double* block_sum, double* total) {
-  std::fill(block_sum, block_sum + part.size(), 0.0);
-  for (int64_t r = rows.begin; r < rows.end; ++r) {
-    const double factor = problem.factors[r / problem.rows_per_sample];
-    if (factor == 0) continue;
-    const float* row = problem.g.data + r * problem.g.cols + part.begin;
-    for (int64_t i = 0; i < part.size(); ++i) block_sum[i] += factor * double(row[i]);
-  }
-  for (int64_t i = 0; i < part.size(); ++i) total[i] += block_sum[i];
 }
 
 // packed[panel][k][·] = a[k][j …], scaled down where it is large, 0 past the edge and in a dropped row.
-SOTTO_INLINE void pack_activations(const Problem& problem, Range rows, Range part, float* packed) {
+SOTTO_INLINE void pack_activations(const Problem& problem, const Block& block, Range part, float* packed) {
   for (int64_t j = part.begin; j < part.end; j += problem.tile_cols) {
     const int64_t columns = std::min(problem.tile_cols, part.end - j);
-    for (int64_t r = rows.begin; r < rows.end; ++r, packed += problem.tile_cols) {
-      const float* row = problem.a.data + r * problem.a.cols + j;
-      const bool dropped = problem.factors[r / problem.rows_per_sample] == 0;
-      if (!dropped && columns == problem.tile_cols && problem.scales[r] == 1) {
-        for (int64_t k = 0; k < problem.tile_cols; k += 16)
-          *reinterpret_cast<Float16Unaligned*>(packed + k) = *reinterpret_cast<const Float16Unaligned*>(row + k);
-      } else {
-        for (int64_t k = 0; k < problem.tile_cols; ++k)
-          packed[k] = dropped || k >= columns ? 0.0f : row[k] / problem.scales[r];
+    for (int64_t k = 0; k < block.depth; ++k, packed += problem.tile_cols) {
+      const float* row = problem.a.data + (block.begin + k) * problem.a.cols + j;
+      int64_t c = 0;
+      if (block.factors[k] != 0) {
+        const float up = 1 / block.scales[k];
+        for (; c + 8 <= columns; c += 8)
+          *reinterpret_cast<Float8Unaligned*>(packed + c) = up * *reinterpret_cast<const Float8Unaligned*>(row + c);
+        for (; c < columns; ++c) packed[c] = up * row[c];
       }
+      for (; c < problem.tile_cols; ++c) packed[c] = 0;
     }
+  }
+}
+
+// total += Σ f · g over one block, by the same chains as a tile: a scaled row is scaled back, which is exact.
+SOTTO_INLINE void add_bias(const Problem& problem, const Block& block, Range part, const float* packed, double* total) {
+  for (int64_t i = 0; i < part.size(); i += problem.tile_rows, packed += kPanel) {
+    Float16 sum = {};
+    for (int64_t k = 0; k < block.depth; ++k)
+      sum += *reinterpret_cast<const Float16Unaligned*>(packed + k * kPackedRows) * (1 / block.scales[k]);
+    const int64_t present = std::min(problem.tile_rows, part.size() - i);
+    for (int64_t m = 0; m < present; ++m) total[i + m] += double(sum[m]);
   }
 }
 
 struct Scratch {
-  std::vector<float> gradients = std::vector<float>((kPartRows / 6 + 2) * kChain * kPackedRows);
+  std::vector<float> gradients = std::vector<float>((kPartRows / 6 + 2) * kPanel);
   std::vector<float> activations = std::vector<float>(kChain * kPartCols);
   std::vector<double> sums = std::vector<double>((kPartRows + kPackedRows) * kPartCols);
   std::vector<double> bias = std::vector<double>(kPartRows);
-  std::vector<double> block_bias = std::vector<double>(kPartRows);
 };
 
 SOTTO_VECTORISED void add_part(const Problem& problem, Range is, Range js, bool with_bias, Scratch& scratch) {
@@ -166,15 +176,16 @@ SOTTO_VECTORISED void add_part(const Problem& problem, Range is, Range js, bool 
   std::fill(scratch.bias.begin(), scratch.bias.end(), 0.0);
   for (int64_t begin = 0, end; begin < problem.g.rows; begin = end) {
     end = chain_end(begin, problem.g.rows, problem.rows_per_sample);
-    if (problem.rows_per_sample > 1 && problem.factors[begin / problem.rows_per_sample] == 0) continue;
-    const int64_t depth = end - begin;
-    pack_gradients(problem, {begin, end}, is, scratch.gradients.data());
-    if (with_bias) add_bias(problem, {begin, end}, is, scratch.block_bias.data(), scratch.bias.data());
-    pack_activations(problem, {begin, end}, js, scratch.activations.data());
+    Block block{begin, end - begin, problem.scales + begin, {}};
+    for (int64_t k = 0; k < block.depth; ++k) block.factors[k] = problem.factors[(begin + k) / problem.rows_per_sample];
+    if (problem.rows_per_sample > 1 && block.factors[0] == 0) continue;
+    pack_gradients(problem, block, is, scratch.gradients.data());
+    if (with_bias) add_bias(problem, block, is, scratch.gradients.data(), scratch.bias.data());
+    pack_activations(problem, block, js, scratch.activations.data());
     for (int64_t j = 0; j < js.size(); j += problem.tile_cols)
       for (int64_t i = 0; i < is.size(); i += problem.tile_rows) {
-        const int64_t rows = std::min(problem.tile_rows, is.size() - i);
-        const float* x = scratch.gradients.data() + i / problem.tile_rows * kChain * kPackedRows;
+        const int64_t depth = block.depth, rows = std::min(problem.tile_rows, is.size() - i);
+        const float* x = scratch.gradients.data() + i / problem.tile_rows * kPanel;
         const float* y = scratch.activations.data() + j * depth;
         double* tile = sums + i * stride + j;
         if (problem.tile_cols == 32) {

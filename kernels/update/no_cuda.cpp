@@ -1,0 +1,24 @@
+#include "base/error.h"
+#include "kernels/update/update_impl.h"
+
+// Takes the place of update.cu where sotto is built without the CUDA toolkit.
+namespace sotto::kernels {
+namespace {
+
+[[noreturn]] void refuse() {
+  throw Error(ErrorKind::cuda, "this sotto was built without the CUDA toolkit; install CUDA 13 and build again");
+}
+
+}  // namespace
+
+void sgd_cuda(const Exec&, const NoisePlan*, const SgdFactors&, VectorView<const float>, VectorView<float>,
+              VectorView<float>) {
+  refuse();
+}
+
+void adam_cuda(const Exec&, const NoisePlan*, const AdamFactors&, VectorView<const float>, VectorView<float>,
+               VectorView<float>, VectorView<float>) {
+  refuse();
+}
+
+}  // namespace sotto::kernels

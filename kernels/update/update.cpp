@@ -1,0 +1,147 @@
+#include "kernels/update/update.h"
+
+#include <cmath>
+
+#include "base/error.h"
+#include "base/parallel.h"
+#include "kernels/update/update_impl.h"
+#include "kernels/vectorised.h"
+
+namespace sotto::kernels {
+namespace {
+
+SOTTO_VECTORISED void sgd_chunk(const SgdFactors& f, float stddev, const float* normals, const float* sum,
+                                float* momentum, float* parameter, int64_t count) {
+  if (momentum == nullptr) {
+    float none = 0;
+#pragma GCC ivdep
+    for (int64_t i = 0; i < count; ++i) sgd_step<false>(f, sum[i] + stddev * normals[i], none, parameter[i]);
+    return;
+  }
+#pragma GCC ivdep
+  for (int64_t i = 0; i < count; ++i) sgd_step<true>(f, sum[i] + stddev * normals[i], momentum[i], parameter[i]);
+}
+
+SOTTO_VECTORISED void adam_chunk(const AdamFactors& f, float stddev, const float* normals, const float* sum,
+                                 float* first_moment, float* second_moment, float* parameter, int64_t count) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < count; ++i)
+    adam_step(f, sum[i] + stddev * normals[i], first_moment[i], second_moment[i], parameter[i]);
+}
+
+// use(begin, count, stddev, normals) on chunks that cover [0, size); without noise the normals are zeros.
+template <class Use>
+void with_noise_or_none(const Exec& exec, const NoisePlan* noise, int64_t size, const Use& use) {
+  if (noise != nullptr) {
+    with_normals(exec, *noise, size, [&](int64_t begin, int64_t count, const float* normals) {
+      use(begin, count, noise->stddev, normals);
+    });
+    return;
+  }
+  static constexpr float kZeros[kChunk] = {};
+  parallel_for(exec.threads(), (size + kChunk - 1) / kChunk, kChunksPerThread, [&](int64_t begin, int64_t end) {
+    for (int64_t start = begin * kChunk; start < end * kChunk && start < size; start += kChunk)
+      use(start, size - start < kChunk ? size - start : kChunk, 0.0f, static_cast<const float*>(kZeros));
+  });
+}
+
+// Torch accepts any number here and trains on; a value that cannot be meant is refused.
+void require_in(bool ok, const char* name, const char* range, double value) {
+  require(ok, cat(name, " must be ", range, ", got ", value));
+}
+
+float scale_of(double divisor) {
+  const float scale = static_cast<float>(1 / divisor);
+  require(divisor > 0 && scale > 0 && std::isfinite(scale),
+          cat("divisor must be positive and its inverse a finite float32, got ", divisor));
+  return scale;
+}
+
+void require_common(double learning_rate, double weight_decay, int64_t sum, int64_t parameter) {
+  require_in(learning_rate >= 0 && std::isfinite(learning_rate), "learning_rate", "finite and not negative",
+             learning_rate);
+  require_in(weight_decay >= 0 && std::isfinite(weight_decay), "weight_decay", "finite and not negative", weight_decay);
+  require(sum == parameter, cat("a sum of ", sum, " entries for a parameter of ", parameter));
+}
+
+void sgd(const Exec& exec, const NoisePlan* noise, double divisor, const SgdSettings& settings,
+         VectorView<const float> sum, VectorView<float> momentum, VectorView<float> parameter) {
+  require_common(settings.learning_rate, settings.weight_decay, sum.size, parameter.size);
+  require_in(settings.momentum >= 0 && settings.momentum < 1, "momentum", "in [0, 1)", settings.momentum);
+  require(momentum.size == parameter.size || (settings.momentum == 0 && momentum.size == 0),
+          cat("momentum has ", momentum.size, " entries for a parameter of ", parameter.size));
+  const SgdFactors factors{scale_of(divisor), static_cast<float>(settings.learning_rate),
+                           static_cast<float>(settings.momentum), static_cast<float>(settings.weight_decay)};
+  if (settings.momentum == 0) momentum = {nullptr, 0};
+  if (exec.on_cuda()) return sgd_cuda(exec, noise, factors, sum, momentum, parameter);
+  with_noise_or_none(exec, noise, parameter.size,
+                     [&](int64_t begin, int64_t count, float stddev, const float* normals) {
+                       float* velocity = momentum.size == 0 ? nullptr : momentum.data + begin;
+                       sgd_chunk(factors, stddev, normals, sum.data + begin, velocity, parameter.data + begin, count);
+                     });
+}
+
+AdamFactors adam_factors(double divisor, const AdamSettings& settings) {
+  require_in(settings.beta1 >= 0 && settings.beta1 < 1, "beta1", "in [0, 1)", settings.beta1);
+  require_in(settings.beta2 >= 0 && settings.beta2 < 1, "beta2", "in [0, 1)", settings.beta2);
+  require_in(settings.epsilon >= 0 && std::isfinite(settings.epsilon), "epsilon", "finite and not negative",
+             settings.epsilon);
+  require(settings.step >= 1, cat("Adam counts its steps from 1, got step ", settings.step));
+  const double step = static_cast<double>(settings.step);
+  const double decay = settings.learning_rate * settings.weight_decay;
+  AdamFactors factors;
+  factors.scale = scale_of(divisor);
+  factors.weight_decay = settings.decoupled ? 0.0f : static_cast<float>(settings.weight_decay);
+  factors.shrink = settings.decoupled ? static_cast<float>(1 - decay) : 1.0f;
+  factors.new_first = static_cast<float>(1 - settings.beta1);
+  factors.keep_second = static_cast<float>(settings.beta2);
+  factors.new_second = static_cast<float>(1 - settings.beta2);
+  factors.step_size = static_cast<float>(settings.learning_rate / (1 - std::pow(settings.beta1, step)));
+  factors.second_correction = static_cast<float>(1 / std::sqrt(1 - std::pow(settings.beta2, step)));
+  factors.epsilon = static_cast<float>(settings.epsilon);
+  return factors;
+}
+
+void adam(const Exec& exec, const NoisePlan* noise, double divisor, const AdamSettings& settings,
+          VectorView<const float> sum, VectorView<float> first_moment, VectorView<float> second_moment,
+          VectorView<float> parameter) {
+  require_common(settings.learning_rate, settings.weight_decay, sum.size, parameter.size);
+  require(first_moment.size == parameter.size && second_moment.size == parameter.size,
+          cat("moments have ", first_moment.size, " and ", second_moment.size, " entries for a parameter of ",
+              parameter.size));
+  const AdamFactors factors = adam_factors(divisor, settings);
+  if (exec.on_cuda()) return adam_cuda(exec, noise, factors, sum, first_moment, second_moment, parameter);
+  with_noise_or_none(exec, noise, parameter.size,
+                     [&](int64_t begin, int64_t count, float stddev, const float* normals) {
+                       adam_chunk(factors, stddev, normals, sum.data + begin, first_moment.data + begin,
+                                  second_moment.data + begin, parameter.data + begin, count);
+                     });
+}
+
+}  // namespace
+
+void noisy_sgd(const Exec& exec, const StreamKey& stream, double noise_stddev, double divisor,
+               const SgdSettings& settings, VectorView<const float> sum, VectorView<float> momentum,
+               VectorView<float> parameter, int64_t first) {
+  const NoisePlan noise = plan_noise(stream, noise_stddev, first, parameter.size);
+  sgd(exec, &noise, divisor, settings, sum, momentum, parameter);
+}
+
+void noisy_adam(const Exec& exec, const StreamKey& stream, double noise_stddev, double divisor,
+                const AdamSettings& settings, VectorView<const float> sum, VectorView<float> first_moment,
+                VectorView<float> second_moment, VectorView<float> parameter, int64_t first) {
+  const NoisePlan noise = plan_noise(stream, noise_stddev, first, parameter.size);
+  adam(exec, &noise, divisor, settings, sum, first_moment, second_moment, parameter);
+}
+
+void plain_sgd(const Exec& exec, double divisor, const SgdSettings& settings, VectorView<const float> sum,
+               VectorView<float> momentum, VectorView<float> parameter) {
+  sgd(exec, nullptr, divisor, settings, sum, momentum, parameter);
+}
+
+void plain_adam(const Exec& exec, double divisor, const AdamSettings& settings, VectorView<const float> sum,
+                VectorView<float> first_moment, VectorView<float> second_moment, VectorView<float> parameter) {
+  adam(exec, nullptr, divisor, settings, sum, first_moment, second_moment, parameter);
+}
+
+}  // namespace sotto::kernels

@@ -1,0 +1,47 @@
+#pragma once
+#include <cmath>
+
+#include "kernels/noise/noise_impl.h"
+#include "kernels/update/update.h"
+
+namespace sotto::kernels {
+
+// Settings as the kernels use them: computed once in double, rounded once.
+struct SgdFactors {
+  float scale;  // 1 / divisor
+  float learning_rate, momentum, weight_decay;
+};
+
+struct AdamFactors {
+  float scale;
+  float weight_decay, shrink;  // λ where coupled; 1 - lr · λ where decoupled
+  float new_first, keep_second, new_second;
+  float step_size, second_correction, epsilon;
+};
+
+// `noised` is sum + noise. With has_momentum false, `velocity` is not touched.
+template <bool has_momentum>
+SOTTO_FORMULA void sgd_step(const SgdFactors& f, float noised, float& velocity, float& parameter) {
+  float gradient = noised * f.scale;
+  if (f.weight_decay != 0.0f) gradient = gradient + f.weight_decay * parameter;
+  if constexpr (has_momentum) gradient = velocity = f.momentum * velocity + gradient;
+  parameter = parameter - f.learning_rate * gradient;
+}
+
+SOTTO_FORMULA void adam_step(const AdamFactors& f, float noised, float& first_moment, float& second_moment,
+                             float& parameter) {
+  float gradient = noised * f.scale;
+  if (f.weight_decay != 0.0f) gradient = gradient + f.weight_decay * parameter;
+  first_moment = first_moment + f.new_first * (gradient - first_moment);
+  second_moment = f.keep_second * second_moment + f.new_second * gradient * gradient;
+  const float spread = sqrtf(second_moment) * f.second_correction + f.epsilon;
+  parameter = f.shrink * parameter - f.step_size * (first_moment / spread);
+}
+
+// `noise` is null where there is none. An empty `momentum` means μ = 0.
+void sgd_cuda(const Exec& exec, const NoisePlan* noise, const SgdFactors& factors, VectorView<const float> sum,
+              VectorView<float> momentum, VectorView<float> parameter);
+void adam_cuda(const Exec& exec, const NoisePlan* noise, const AdamFactors& factors, VectorView<const float> sum,
+               VectorView<float> first_moment, VectorView<float> second_moment, VectorView<float> parameter);
+
+}  // namespace sotto::kernels

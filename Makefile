@@ -31,6 +31,7 @@ test:
 	@cd $(BUILD) && ctest --output-on-failure --no-tests=error -j $(TEST_JOBS)
 
 bench: build
+	@cmake --build $(BUILD) --target benches
 	@scripts/bench $(BUILD)
 
 clean:

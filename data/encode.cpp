@@ -86,7 +86,8 @@ float* write_features(ColumnReader& reader, int64_t row, float* out, LoadReport&
   }
   const int64_t level = reader.level(row, report);
   const bool shifted = column.reference >= 0;
-  if (level != column.reference) out[level - (shifted && level > column.reference)] = 1;
+  if (level != column.reference) 
+    out[level - (shifted && level > column.reference)] = static_cast<float>(column.weight);
   return out + levels_of(column) - shifted;
 }
 

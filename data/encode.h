@@ -11,7 +11,7 @@
 namespace sotto::data {
 
 // numbers: one float a feature; a numeric column gives one (and, with a missing level, an indicator after it), any other
-// one a level except its reference, 1 where the row has the level and else 0.
+// one a level except its reference: the column's weight where the row has the level, else 0.
 // tokens: one id a column out of one joint vocabulary, column after column: a numeric column's bins (and its missing
 // level), or the levels.
 enum class Encoding { numbers, tokens };

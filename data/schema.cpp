@@ -90,6 +90,8 @@ void read_levels(const Settings& at, const std::map<std::string, Grouping>& grou
   if (column.missing == Missing::level) column.missing_level = add("MISSING");
   if (column.missing == Missing::other && column.other < 0)
     refuse(at, "missing", "a hashed column has no level OTHER; use \"level\" or \"refuse\"");
+  column.weight = at.number("weight", 1);
+  if (column.weight <= 0) refuse(at, "weight", cat(column.weight, " is not positive; use kind = \"ignore\" to leave a column out"));
   if (const std::string reference = at.text("reference", ""); !reference.empty()) {
     const auto place = std::find(column.levels.begin(), column.levels.end(), reference);
     if (place == column.levels.end()) refuse(at, "reference", cat("\"", reference, "\" is not one of the levels"));

@@ -38,6 +38,7 @@ struct Column {
   std::vector<std::string> levels;
   int64_t other = -1, missing_level = -1;  // their places in `levels`, -1 without one
   int64_t reference = -1;                  // the level that is all zeros in one-hot form, -1 for none
+  double weight = 1;                       // what stands for 1 in one-hot form
   int64_t buckets = 0;
   Grouping grouping;
 };

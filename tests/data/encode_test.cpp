@@ -69,6 +69,14 @@ TEST(Encode, CodesBecomeTheirGroup) {
               std::vector<std::string>{level});
 }
 
+TEST(Encode, AWeightStandsForOneInEveryFeatureOfItsColumn) {
+  std::string schema = kPatients;
+  replace_all(schema, "reference = \"None\"", "reference = \"None\"\nweight = 0.25");
+  const Floats plain = one("1,0,0,Male,250,Norm,yes").features, light = one("1,0,0,Male,250,Norm,yes", schema).features;
+  for (size_t j = 0; j < plain.size(); ++j) EXPECT_EQ(light[j], j >= 10 ? plain[j] / 4 : plain[j]) << j;
+  EXPECT_EQ(light[10], 0.25f);
+}
+
 TEST(Encode, MissingMayBeOtherRefusedOrAnIndicator) {
   std::string schema = kPatients;
   replace_all(schema, "name = \"sex\"\n", "name = \"sex\"\nmissing = \"other\"\n");

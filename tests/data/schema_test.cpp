@@ -31,6 +31,7 @@ TEST(Schema, EveryFaultIsNamedWithItsWayOut) {
            {"transform = \"log1p\"", "transform = \"log\"", "\"log\" is none of log1p, none"},
            {"range = [0, 9]", "range = [-1, 9]", "log1p needs a range above -1"},
            {"reference = \"None\"", "reference = \"Nil\"", "\"Nil\" is not one of the levels"},
+           {"reference = \"None\"", "weight = 0", "0 is not positive"},
            {"grouping = \"icd9\"", "grouping = \"icd10\"", "no [[grouping]] is named icd10"},
            {"\"460-519\"", "\"519-460\"", "is not a range of codes"},
            {"positive = [\"yes\"]", "positive = [\"no\"]", "\"no\" is both positive and negative"},

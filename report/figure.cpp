@@ -78,7 +78,7 @@ Figure belief_figure(const Certificate& certificate) {
                         trace("nothing learned", "reference", "lines", {0, 100}, {0, 100}, "")};
   out.plot["x"] = axis("belief before, %", {0, 100});
   out.plot["y"] = axis("belief after, %", {0, 102});
-  out.caption = "Belief that the records of a given " + certificate.unit_of_privacy + " were used, before and after.";
+  out.caption = "Someone’s belief about what the release keeps secret, before and after they see it.";
   return out;
 }
 

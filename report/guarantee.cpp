@@ -41,6 +41,13 @@ std::string guarantee_sentence(const Certificate& c) {
              odds_factor(*c.epsilon), ", plus δ.");
 }
 
+std::string secret(const Certificate& c) {
+  const std::string unit = "`" + c.unit_of_privacy + "`";
+  if (c.neighbouring_relation == "replace_one") return "which of two candidates for the records of one " + unit + " was in the data";
+  if (c.neighbouring_relation == "zero_out") return "whether the records of one " + unit + " were in the data or blanked";
+  return "whether one " + unit + " was in the data";
+}
+
 // In e^−ε, so that a large epsilon gives 1 and not infinity over infinity.
 double belief_after(double prior, double epsilon) {
   if (prior == 0) return 0;  // and 0/0 where e^−ε has vanished
@@ -66,8 +73,8 @@ std::vector<Explained> explain_not_covered(const std::vector<std::string>& names
         "something about the people in the test set, to whom the guarantee does not extend."}},
       {kNonPrivateBaseline,
        {"The non-private baseline",
-        "A second model was trained on the same data without privacy, for comparison. Its metrics are in this report; "
-        "the model itself must not be released."}},
+        "A second model was trained on the same data without privacy, for comparison. Its metrics in this report are "
+        "not protected, and the model itself must not be released."}},
       {kHyperparameterSearch,
        {"Hyperparameter search",
         "Learning rate, clipping norm, batch size and the number of steps were chosen before this run. If they were "

@@ -10,12 +10,15 @@ namespace sotto::report {
 // that nothing is guaranteed.
 std::string guarantee_sentence(const Certificate& certificate);
 
-// What someone who believes with probability `prior` that a unit was in the data can believe at most after seeing
+// What the relation keeps from everyone, to follow "everything except".
+std::string secret(const Certificate& certificate);
+
+// What someone who believes with probability `prior` that the secret is so can believe at most after seeing
 // everything released: prior·e^ε / (1 − prior + prior·e^ε). Under (ε, δ) the run equals one that keeps this bound, except
 // with a probability of at most δ (Vadhan, The Complexity of Differential Privacy, 2017, §1.6).
 double belief_after(double prior, double epsilon);
 
-// The best chance of telling whether a unit was in, from an even prior: (e^ε + δ) / (1 + e^ε).
+// The best chance of telling the secret, from an even prior: (e^ε + δ) / (1 + e^ε).
 double best_guess(double epsilon, double delta);
 
 // How a reader may rate the epsilon, with its source.

@@ -49,7 +49,9 @@ Html prose(const std::string& text) {
   bool code = false;
   for (size_t begin = 0; begin <= text.size(); code = !code) {
     const size_t end = std::min(text.find('`', begin), text.size());
-    const std::string piece = text.substr(begin, end - begin);
+    std::string piece = text.substr(begin, end - begin);
+    // A line may not break inside an equation.
+    for (size_t at; (at = piece.find(" = ")) != std::string::npos;) piece.replace(at, 3, "\u00a0=\u00a0");
     out += code ? html("<code>", piece, "</code>") : html(piece);
     begin = end + 1;
   }

@@ -27,7 +27,7 @@ function traceOf(trace) {
 
 function axisOf(axis) {
   return {
-    title: { text: axis.title, standoff: 10 }, range: axis.range, tickformat: axis.format || undefined,
+    title: { text: axis.title, standoff: 10, font: kFont }, range: axis.range, tickformat: axis.format || undefined,
     zeroline: false, automargin: true, showline: false, ticks: '', fixedrange: false,
   };
 }
@@ -36,10 +36,10 @@ const plots = JSON.parse(document.getElementById('figures').textContent);
 for (const plot of plots) {
   Plotly.newPlot('plot_' + plot.id, plot.traces.map(traceOf), {
     xaxis: axisOf(plot.x), yaxis: axisOf(plot.y), font: kFont,
-    margin: { l: 56, r: 12, t: 36, b: 46 }, paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)',
+    margin: { l: 56, r: 24, t: 36, b: 46 }, paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)',
     showlegend: plot.traces.length > 1, hovermode: 'closest',
     legend: { orientation: 'h', x: 0, xanchor: 'left', y: 1.02, yanchor: 'bottom', bgcolor: 'rgba(0,0,0,0)' },
-  }, { displaylogo: false, responsive: true, modeBarButtonsToRemove: ['select2d', 'lasso2d', 'autoScale2d'] });
+  }, { displayModeBar: false, responsive: true });
 }
 
 // Paper is narrower than a screen, and an SVG does not reflow by itself.

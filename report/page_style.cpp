@@ -71,7 +71,6 @@ details summary { cursor: pointer; color: var(--muted); font-size: 0.86rem; }
 .plot .gridlayer path { stroke: var(--grid) !important; }
 .plot .zerolinelayer path { stroke: var(--line) !important; }
 .plot .hoverlayer .hovertext text { fill: #ffffff !important; }
-.plot .modebar-btn .icon path { fill: var(--muted) !important; }
 @media print {
   body { font-size: 11pt; }
   main { max-width: none; padding: 0; }
@@ -79,7 +78,7 @@ details summary { cursor: pointer; color: var(--muted); font-size: 0.86rem; }
   h2, h3 { break-after: avoid; }
   pre { white-space: pre-wrap; overflow-wrap: anywhere; }
   .pair, #guarantee .pair { grid-template-columns: 1fr; }
-  .modebar-container, figure details { display: none; }
+  figure details { display: none; }
 }
 )css";
 }

@@ -88,7 +88,15 @@ void check_told(const RunFolder& run, const std::string& name, const std::string
   const std::vector<std::string>& told = run.certificate.not_covered;
   if (std::find(told.begin(), told.end(), name) != told.end()) return;
   throw Error(ErrorKind::data, cat((run.path / "certificate.json").string(), ": field `not_covered` must list `", name,
-                                   "`, since evaluation.json has ", what));
+                                   "`, since the run folder has ", what));
+}
+
+void check_same_auc(const RunFolder& run) {
+  const auto told = run.certificate.metrics.find("test_auc");
+  if (told == run.certificate.metrics.end() || told->second == run.evaluations->model.auc) return;
+  throw Error(ErrorKind::data,
+              cat((run.path / "evaluation.json").string(), ": field `private.auc` is ",
+                  exact(run.evaluations->model.auc), " but certificate.json certifies ", exact(told->second)));
 }
 
 }  // namespace
@@ -111,9 +119,12 @@ RunFolder read_run_folder(const std::filesystem::path& path) {
   run.ledger = read_ledger(path / "ledger.json", run.certificate.ledger_row);
   if (!run.certificate.metrics.empty() || std::filesystem::exists(path / "evaluation.json")) {
     run.evaluations = read_evaluations(path / "evaluation.json");
-    check_told(run, kTestMetrics, "test metrics");
-    if (run.evaluations->baseline) check_told(run, kNonPrivateBaseline, "a baseline");
+    if (run.evaluations->baseline) check_told(run, kNonPrivateBaseline, "the metrics of a baseline");
+    check_same_auc(run);
   }
+  const bool tested = std::any_of(run.progress.begin(), run.progress.end(),
+                                  [](const ProgressPoint& point) { return point.test_loss || point.test_auc; });
+  if (run.evaluations || tested) check_told(run, kTestMetrics, "test metrics");
   if (std::filesystem::exists(path / "model.toml")) run.model_card = read_toml(path / "model.toml");
   for (const char* name : {"certificate.json", "config.toml", "evaluation.json", "ledger.json", "metrics.jsonl",
                            "model.safetensors", "model.toml"}) {

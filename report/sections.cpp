@@ -21,7 +21,8 @@ std::string spent(const Certificate& c) { return c.epsilon ? round_up(*c.epsilon
 
 std::string one_in(double delta) {
   if (!(delta > 0)) return "no exception";
-  return "1 in " + counted(static_cast<int64_t>(std::min(1 / delta, 1e18)));
+  // Rounded down, towards the likelier exception; 1 / 1e-5 is a hair below 100,000.
+  return "1 in " + counted(static_cast<int64_t>(std::min(1 / delta * (1 + 1e-12), 1e18)));
 }
 
 std::string percent_up(double share) { return round_up(100 * share, 2) + " %"; }
@@ -50,7 +51,7 @@ Html summary_part(const RunFolder& run) {
   if (run.evaluations) {
     const Evaluation& e = run.evaluations->model;
     tiles += tile("Held-out AUC", rounded(e.auc, 4),
-                  cat("95 % interval ", rounded(e.auc_interval.low, 3), " to ", rounded(e.auc_interval.high, 3)));
+                  cat("95 %: ", rounded(e.auc_interval.low, 3), " to ", rounded(e.auc_interval.high, 3)));
   }
   return html("<header><p class=\"kicker\">Privacy report</p><h1>", c.model.kind, " trained on ", c.dataset.name,
               "</h1><div class=\"tiles\">", tiles, "</div></header>\n");
@@ -63,13 +64,11 @@ Html guarantee_part(const RunFolder& run, std::vector<Figure>& figures) {
   if (c.is_private()) {
     figures.push_back(belief_figure(c));
     const double best = best_guess(*c.epsilon, c.delta);
-    out += html("<h3>What ε and δ mean</h3><p>Suppose someone knows everything except whether one ",
-                prose("`" + c.unit_of_privacy + "`"),
-                " was in the data, and then studies the released model with unlimited means. ε bounds how far that can "
-                "move their belief. Whoever starts undecided, at 50 %, guesses right at best ",
+    out += html("<h3>What ε and δ mean</h3><p>Suppose someone knows everything except ", prose(secret(c)),
+                ", and then studies the released model with unlimited means. ε bounds how far that can move their belief. Whoever starts undecided, at 50 %, guesses right at best ",
                 percent_up(best), " of the time; a coin does so 50 % of the time. δ is the probability, ", exact(c.delta),
                 " (", one_in(c.delta), "), with which the bound may fail. This is a ceiling for the worst case, not a "
-                "forecast: known attacks stay well below it.</p><p>Rating: ", rating(*c.epsilon), ".</p>",
+                "forecast.</p><p>Rating: ", rating(*c.epsilon), ".</p>",
                 "<div class=\"pair\">", table(figures.back().columns, figures.back().rows), show(figures.back()),
                 "</div>");
   }
@@ -143,10 +142,9 @@ Html quality_part(const RunFolder& run, std::vector<Figure>& figures) {
   }
   out += table(columns, rows);
   if (baseline) {
-    const double loss = baseline->auc - own.auc;
-    out += html("<p class=\"note\">", loss > 0 ? cat("Privacy costs ", rounded(loss, 4), " of AUC here.")
-                                               : cat("The private model is not behind the baseline here."),
-                " The baseline was trained on the same data without protection and must not be released.</p>");
+    out += html("<p class=\"note\">AUC of the baseline less that of this model: ", rounded(baseline->auc - own.auc, 4),
+                ", measured on the same records; each is uncertain by its interval. The baseline was trained without "
+                "protection and must not be released.</p>");
   }
   for (Figure figure : {held_out_loss_figure(run), held_out_auc_figure(run)}) {
     if (figure.rows.empty()) continue;

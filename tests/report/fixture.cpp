@@ -96,7 +96,9 @@ void write_fixture(const std::filesystem::path& run, const FixtureOptions& optio
   Evaluations evaluations{fixture_evaluation(14230, 0.53, 1), std::nullopt};
   if (options.baseline) evaluations.baseline = fixture_evaluation(14230, 0.56, 2);
   write_evaluations(run / "evaluation.json", evaluations);
-  write_certificate(run / "certificate.json", options.certificate);
+  Certificate certificate = options.certificate;
+  if (options.auc_agrees && !certificate.metrics.empty()) certificate.metrics["test_auc"] = evaluations.model.auc;
+  write_certificate(run / "certificate.json", certificate);
   std::string lines, exact;
   std::mt19937_64 random(3);
   std::normal_distribution<double> normal;

@@ -18,6 +18,7 @@ Evaluation fixture_evaluation(int64_t count, double shift, uint64_t seed);
 struct FixtureOptions {
   Certificate certificate = fixture_certificate();
   bool baseline = true;
+  bool auc_agrees = true;  // sets metrics.test_auc, if there are metrics, to the evaluation's
 };
 
 // Writes the run folder `run` and run.operator.

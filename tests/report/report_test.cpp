@@ -31,7 +31,10 @@ std::string page_of(const FixtureOptions& options = {}) {
   return read_file(run / "report.html");
 }
 
-std::string without_tags(const std::string& page) { return std::regex_replace(page, std::regex("<[^>]*>"), ""); }
+// As a reader sees it: a no-break space is a space.
+std::string without_tags(const std::string& page) {
+  return std::regex_replace(std::regex_replace(page, std::regex("<[^>]*>"), ""), std::regex("\u00a0"), " ");
+}
 
 TEST(Report, SaysTheGuaranteeInOneSentence) {
   struct Case {
@@ -149,6 +152,13 @@ TEST(Report, NotCoveredIsExplained) {
   for (const char* text : {"Test metrics", "The non-private baseline", "Hyperparameter search", "Floating-point attacks"}) {
     EXPECT_TRUE(has(page, text)) << text;
   }
+}
+
+TEST(Report, WordsFollowTheNeighbouringRelation) {
+  FixtureOptions options;
+  EXPECT_TRUE(has(own_text(page_of(options)), "everything except whether one <code>patient_nbr</code> was in the data"));
+  options.certificate.neighbouring_relation = "replace_one";
+  EXPECT_TRUE(has(own_text(page_of(options)), "everything except which of two candidates"));
 }
 
 TEST(Report, LedgerCommandCanBePastedEvenWithSpaces) {

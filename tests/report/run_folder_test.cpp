@@ -76,6 +76,24 @@ TEST(RunFolder, CertificateAndLedgerMayNotDisagree) {
   EXPECT_TRUE(has(message_of([&] { read_run_folder(run); }), "has no row 99"));
 }
 
+TEST(RunFolder, CertificateAndEvaluationMayNotDisagree) {
+  const auto run = test_folder() / "run";
+  FixtureOptions options;
+  options.auc_agrees = false;
+  write_fixture(run, options);
+  EXPECT_TRUE(has(message_of([&] { read_run_folder(run); }), "evaluation.json: field `private.auc`"));
+}
+
+TEST(RunFolder, TestLossAloneMustBeToldToo) {
+  const auto run = test_folder() / "run";
+  FixtureOptions options;
+  options.certificate.metrics.clear();
+  options.certificate.not_covered.clear();
+  write_fixture(run, options);
+  std::filesystem::remove(run / "evaluation.json");
+  EXPECT_TRUE(has(message_of([&] { read_run_folder(run); }), "must list `test_metrics`"));
+}
+
 TEST(RunFolder, ExactTestMetricsMustBeToldAsNotCovered) {
   for (const char* name : {kTestMetrics, kNonPrivateBaseline}) {
     const auto run = test_folder() / "run";

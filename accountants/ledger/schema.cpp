@@ -1,0 +1,131 @@
+#include "accountants/ledger/schema.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "accountants/ledger/payload.h"
+#include "base/error.h"
+#include "base/fault_point.h"
+
+namespace sotto::accountants {
+namespace {
+
+struct Object {
+  const char *name, *sql;
+};
+
+// Columns beside the payload are computed from it, so that there is nothing to disagree with it. The insert trigger also
+// stops INSERT OR REPLACE, which would delete without firing the delete trigger.
+constexpr Object kSchema[] = {
+    {"entry", R"(CREATE TABLE entry (
+  id INTEGER PRIMARY KEY,
+  payload TEXT NOT NULL,
+  hash TEXT NOT NULL,
+  kind TEXT GENERATED ALWAYS AS (json_extract(payload, '$.kind')) VIRTUAL,
+  run_id TEXT GENERATED ALWAYS AS (json_extract(payload, '$.run_id')) VIRTUAL,
+  first_step INTEGER GENERATED ALWAYS AS (json_extract(payload, '$.first_step')) VIRTUAL,
+  last_step INTEGER GENERATED ALWAYS AS (json_extract(payload, '$.last_step')) VIRTUAL
+) STRICT)"},
+    {"one_reservation", "CREATE UNIQUE INDEX one_reservation ON entry (run_id) WHERE kind = 'reserve'"},
+    {"one_release", "CREATE UNIQUE INDEX one_release ON entry (run_id) WHERE kind = 'release'"},
+    {"one_charge_a_step", "CREATE UNIQUE INDEX one_charge_a_step ON entry (run_id, first_step) WHERE kind = 'charge'"},
+    {"by_run", "CREATE INDEX by_run ON entry (run_id, kind, last_step)"},
+    {"by_kind", "CREATE INDEX by_kind ON entry (kind) WHERE kind IN ('genesis', 'cap', 'reserve')"},
+    {"no_update", R"(CREATE TRIGGER no_update BEFORE UPDATE ON entry
+BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END)"},
+    {"no_delete", R"(CREATE TRIGGER no_delete BEFORE DELETE ON entry
+BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END)"},
+    {"in_order", R"(CREATE TRIGGER in_order BEFORE INSERT ON entry
+WHEN NEW.id IS NOT (SELECT coalesce(max(id), 0) + 1 FROM entry)
+  OR json_extract(NEW.payload, '$.id') IS NOT NEW.id
+  OR json_extract(NEW.payload, '$.previous') IS NOT coalesce((SELECT hash FROM entry ORDER BY id DESC LIMIT 1), '')
+BEGIN SELECT RAISE(ABORT, 'a row must follow the last one'); END)"},
+    {"charge_in_order", R"(CREATE TRIGGER charge_in_order BEFORE INSERT ON entry
+WHEN json_extract(NEW.payload, '$.kind') = 'charge' AND json_extract(NEW.payload, '$.first_step') IS NOT
+  (SELECT coalesce(max(last_step), 0) + 1 FROM entry
+   WHERE kind = 'charge' AND run_id = json_extract(NEW.payload, '$.run_id'))
+BEGIN SELECT RAISE(ABORT, 'a charge must continue after the highest charged step'); END)"},
+};
+
+// Orders of the data sets' caps. Fixed for the life of a ledger: choosing them after looking would void the filter.
+constexpr double kFilterOrders[] = {1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 256};
+
+[[noreturn]] void fail(const std::filesystem::path& path, const char* way_out) {
+  throw Error(ErrorKind::io, cat("cannot create the ledger ", path.string(), ": ", std::strerror(errno), "; ", way_out));
+}
+
+void sync(const std::filesystem::path& path, int flags) {
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | flags);
+  if (file < 0 || ::fsync(file) != 0) {
+    const int reason = errno;
+    if (file >= 0) ::close(file);
+    errno = reason;
+    fail(path, "check the disk");
+  }
+  ::close(file);
+}
+
+void fill(const std::filesystem::path& path) {
+  Database database(path, Database::Access::read_write);
+  database.run("PRAGMA journal_mode = DELETE; PRAGMA synchronous = FULL");
+  Transaction transaction(database);
+  database.run(cat("PRAGMA application_id = ", kLedgerApplicationId, "; PRAGMA user_version = ", kLedgerFormat).c_str());
+  for (const Object& object : kSchema) database.run(object.sql);
+  append_row(database, "genesis", {{"format", kLedgerFormat}, {"filter_orders", kFilterOrders}});
+  transaction.commit();
+  database.run("PRAGMA journal_mode = WAL");  // kept in the file's header
+}
+
+}  // namespace
+
+void create_ledger(const std::filesystem::path& path) {
+  const std::filesystem::path unfinished = path.string() + ".new." + std::to_string(::getpid());
+  ::unlink(unfinished.c_str());
+  // Who ran what on which data is nobody else's business; SQLite gives its log files the same mode.
+  const int file = ::open(unfinished.c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+  if (file < 0) fail(path, "its folder must exist and be writable: create it or change ledger.path");
+  ::close(file);
+  try {
+    fill(unfinished);
+    sync(unfinished, 0);
+    fault_point("ledger.create.before_link");
+    if (::link(unfinished.c_str(), path.c_str()) != 0 && errno != EEXIST) fail(path, "change ledger.path");
+    fault_point("ledger.create.after_link");
+  } catch (...) {
+    ::unlink(unfinished.c_str());
+    throw;
+  }
+  ::unlink(unfinished.c_str());
+  sync(std::filesystem::absolute(path).parent_path(), O_DIRECTORY);
+}
+
+void check_identity(Database& database) {
+  const std::string path = database.path().string();
+  if (database.pragma("application_id") != kLedgerApplicationId)
+    throw Error(ErrorKind::data, cat(path, " is a database, but not a ledger; set ledger.path to another file"));
+  const int64_t format = database.pragma("user_version");
+  if (format > kLedgerFormat)
+    throw Error(ErrorKind::data, cat(path, " has ledger format ", format, ", this program knows up to ", kLedgerFormat,
+                                     "; use a newer sotto"));
+  if (format < 1) throw Error(ErrorKind::data, cat(path, " has the impossible ledger format ", format));
+}
+
+std::string schema_difference(Database& database) {
+  size_t found = 0;
+  Query query = database.query("SELECT name, sql FROM sqlite_schema ORDER BY rowid");
+  while (query.step()) {
+    const std::string name = query.text(0);
+    const Object* expected = nullptr;
+    for (const Object& object : kSchema)
+      if (name == object.name) expected = &object;
+    if (!expected) return cat("\"", name, "\" does not belong there");
+    if (query.text(1) != expected->sql) return cat("\"", name, "\" was changed");
+    ++found;
+  }
+  return found == std::size(kSchema) ? "" : cat(std::size(kSchema) - found, " of its tables, indexes and triggers are missing");
+}
+
+}  // namespace sotto::accountants

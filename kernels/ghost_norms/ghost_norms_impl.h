@@ -1,0 +1,33 @@
+#pragma once
+#include <cmath>
+
+#include "kernels/ghost_norms/ghost_norms.h"
+#include "kernels/rounding.h"
+
+namespace sotto::kernels {
+
+// What a sample adds, from an upper bound on ‖Σ g aᵀ‖² and mass ≥ Σ ‖g_t‖‖a_t‖. `roundings` are those of doubles on the
+// way to the bound, relative to the mass.
+SOTTO_HOST_DEVICE inline double sample_norm(double bound, double mass, double roundings) {
+  const double norm = sqrt(bound) + (kSampleRounding + roundings * kDoubleUnit) * mass;
+  return norm * norm * (1 + 64 * kDoubleUnit);
+}
+
+// The two ways of one operation: whether a Gram sum is good enough.
+constexpr double kWorstRelativeError = 1e-3;
+
+struct GhostInput {
+  MatrixView<const float> a, g;
+  int64_t length;
+  bool with_bias;
+};
+
+// Samples [begin, end); `direct` says which way.
+void add_ghost_norms_cpu(const GhostInput& input, double* squared, int64_t begin, int64_t end);
+void add_direct_norms_cpu(const GhostInput& input, double* squared, int64_t begin, int64_t end);
+// One sample's ‖Σ g aᵀ‖² + Σ‖g‖² (bias), in double; its error is at most (length + 4)·2^-53 · mass before squaring.
+double direct_square_cpu(const GhostInput& input, int64_t sample);
+void accumulate_ghost_norms_cuda(const Exec& exec, const GhostInput& input, VectorView<double> squared);
+void accumulate_direct_norms_cuda(const Exec& exec, const GhostInput& input, VectorView<double> squared);
+
+}  // namespace sotto::kernels

@@ -12,7 +12,7 @@ namespace sotto::kernels {
 // Word 4p + 3 is not used: eight to a block keeps every cut of a tensor a shift.
 inline constexpr int kNormalsPerBlock = 8;
 
-// One lane: what a CUDA thread computes with. gaussian_batch.h has the CPU's sixteen.
+// One lane: what a CUDA thread computes with. gaussian_batch.h has the CPU's vectors.
 struct OneLane {
   using Word = uint32_t;
   using Int = int32_t;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/error.h"
@@ -114,7 +115,7 @@ TEST(NoiseContract, WorksInPlaceAndWritesNothingElse) {
     const std::vector<float> sum(static_cast<size_t>(size), -77.0f);
     add_gaussian(Exec::cpu(2), stream, 1.0, {sum.data(), size}, {apart.data(), size});
     add_gaussian(Exec::cpu(2), stream, 1.0, {guarded.data() + 32, size}, {guarded.data() + 32, size});
-    EXPECT_EQ(std::memcmp(guarded.data() + 32, apart.data(), apart.size() * 4), 0) << size;
+    EXPECT_TRUE(std::equal(apart.begin(), apart.end(), guarded.begin() + 32)) << size;
     for (int64_t i = 0; i < 32; ++i) {
       ASSERT_EQ(guarded[i], -77.0f) << size;
       ASSERT_EQ(guarded[32 + size + i], -77.0f) << size;

@@ -23,8 +23,8 @@ struct AdamSettings {
 
 // One optimizer step on the noised mean g = (sum + noise_stddev · z) / divisor, in one pass. z, the stream's normals
 // (kernels/noise/noise.h) from `first` on, stays in registers or the first-level cache. The same bits for any number of
-// threads and any cut of the tensor at multiples of 8, on any instruction set, and on CUDA. A NaN in the sum reaches the
-// parameter.
+// threads and any cut of the tensor at multiples of 8, on any instruction set, and on CUDA. A NaN in the sum reaches
+// the parameter.
 
 // As torch.optim.SGD without dampening: g += λ w;  v = μ v + g;  w -= lr · v. `momentum` is v; it may be empty when μ
 // is 0.

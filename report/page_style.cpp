@@ -61,11 +61,11 @@ figure { margin: 18px 0 26px; min-width: 0; }
 figcaption { font-weight: 650; font-size: 0.95rem; margin-bottom: 4px; }
 .plot { width: 100%; height: 340px; }
 details summary { cursor: pointer; color: var(--muted); font-size: 0.86rem; }
-.pair { display: grid; grid-template-columns: 1fr 1fr; gap: 8px 36px; align-items: start; }
-#guarantee .pair { grid-template-columns: 2fr 3fr; margin-top: 18px; }
+.pair { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); gap: 8px 36px; align-items: start; }
+#guarantee .pair { grid-template-columns: minmax(0, 2fr) minmax(0, 3fr); margin-top: 18px; }
 #guarantee .pair table { width: 100%; }
 #guarantee .pair figure { margin-top: 0; }
-@media (max-width: 760px) { .pair, #guarantee .pair { grid-template-columns: 1fr; } main { padding: 28px 16px 56px; } }
+@media (max-width: 760px) { .pair, #guarantee .pair { grid-template-columns: minmax(0, 1fr); } main { padding: 28px 16px 56px; } }
 .plot text { fill: var(--ink) !important; }
 .plot .xtick text, .plot .ytick text { fill: var(--muted) !important; }
 .plot .gridlayer path { stroke: var(--grid) !important; }
@@ -77,7 +77,7 @@ details summary { cursor: pointer; color: var(--muted); font-size: 0.86rem; }
   figure, .tile, .banner, tr { break-inside: avoid; }
   h2, h3 { break-after: avoid; }
   pre { white-space: pre-wrap; overflow-wrap: anywhere; }
-  .pair, #guarantee .pair { grid-template-columns: 1fr; }
+  .pair, #guarantee .pair { grid-template-columns: minmax(0, 1fr); }
   figure details { display: none; }
 }
 )css";

@@ -80,14 +80,14 @@ float* write_features(ColumnReader& reader, int64_t row, float* out, LoadReport&
   if (column.kind == ColumnKind::numeric) {
     const bool missing = reader.is_missing(row);
     if (!missing)
-      *out = static_cast<float>(column.scale_low + (column.scale_high - column.scale_low) * reader.fraction(row, report));
+      *out =
+          static_cast<float>(column.scale_low + (column.scale_high - column.scale_low) * reader.fraction(row, report));
     if (column.missing == Missing::level) *++out = missing;
     return out + 1;
   }
   const int64_t level = reader.level(row, report);
   const bool shifted = column.reference >= 0;
-  if (level != column.reference) 
-    out[level - (shifted && level > column.reference)] = static_cast<float>(column.weight);
+  if (level != column.reference) out[level - (shifted && level > column.reference)] = static_cast<float>(column.weight);
   return out + levels_of(column) - shifted;
 }
 
@@ -145,7 +145,8 @@ std::vector<std::string> feature_names(const Schema& schema, Encoding encoding) 
   for (const Column& column : schema.columns) {
     if (encoding == Encoding::tokens || column.kind == ColumnKind::numeric) names.push_back(column.name);
     if (encoding == Encoding::tokens) continue;
-    if (column.kind == ColumnKind::numeric && column.missing == Missing::level) names.push_back(column.name + "=MISSING");
+    if (column.kind == ColumnKind::numeric && column.missing == Missing::level)
+      names.push_back(column.name + "=MISSING");
     for (size_t level = 0; level < column.levels.size(); ++level)
       if (static_cast<int64_t>(level) != column.reference) names.push_back(column.name + "=" + column.levels[level]);
   }

@@ -10,21 +10,21 @@
 
 namespace sotto::data {
 
-// numbers: one float a feature; a numeric column gives one (and, with a missing level, an indicator after it), any other
-// one a level except its reference: the column's weight where the row has the level, else 0.
-// tokens: one id a column out of one joint vocabulary, column after column: a numeric column's bins (and its missing
-// level), or the levels.
+// numbers: one float a feature; a numeric column gives one (and, with a missing level, an indicator after it), any
+// other one a level except its reference: the column's weight where the row has the level, else 0. tokens: one id a
+// column out of one joint vocabulary, column after column: a numeric column's bins (and its missing level), or the
+// levels.
 enum class Encoding { numbers, tokens };
 
 struct EncodedTable {
-  int64_t rows = 0, columns = 0;        // columns: of `features` or of `tokens`
-  std::vector<float> features;          // row-major [rows, columns]; empty for tokens
-  std::vector<int64_t> tokens;          // row-major [rows, columns]; empty for numbers
-  std::vector<int64_t> labels;          // 0 or 1; empty for every_row
-  std::vector<std::string> units;       // ids; empty when every_row's file has none
-  std::vector<int64_t> lines;           // where each row stands in the file
+  int64_t rows = 0, columns = 0;           // columns: of `features` or of `tokens`
+  std::vector<float> features;             // row-major [rows, columns]; empty for tokens
+  std::vector<int64_t> tokens;             // row-major [rows, columns]; empty for numbers
+  std::vector<int64_t> labels;             // 0 or 1; empty for every_row
+  std::vector<std::string> units;          // ids; empty when every_row's file has none
+  std::vector<int64_t> lines;              // where each row stands in the file
   std::vector<std::string> feature_names;  // of `columns`
-  int64_t vocabulary = 0;               // number of token ids; 0 for numbers
+  int64_t vocabulary = 0;                  // number of token ids; 0 for numbers
   LoadReport report;
 };
 

@@ -35,7 +35,8 @@ std::string first_bytes(arrow::io::RandomAccessFile& file, const std::filesystem
 
 // Arrow would let a quote that is never closed swallow the lines after it.
 [[noreturn]] void refuse_line_break(const std::filesystem::path& path, int64_t line) {
-  refuse(path, cat("line ", line, ": a quoted field holds a line break, or its quote is never closed; sotto reads one row "
+  refuse(path, cat("line ", line,
+                   ": a quoted field holds a line break, or its quote is never closed; sotto reads one row "
                    "a line. Remove the break, or save the table as Parquet."));
 }
 
@@ -68,8 +69,9 @@ std::shared_ptr<arrow::Table> read_csv(std::shared_ptr<arrow::io::InputStream> i
   convert.strings_can_be_null = convert.quoted_strings_can_be_null = false;
   for (const std::string& name : names) convert.column_types[name] = arrow::binary();  // bytes as they are
   const std::string what = "cannot be read as CSV; see that it is whole";
-  const auto reader = need(
-      arrow::csv::TableReader::Make(arrow::io::default_io_context(), std::move(input), read, parse, convert), path, what);
+  const auto reader =
+      need(arrow::csv::TableReader::Make(arrow::io::default_io_context(), std::move(input), read, parse, convert), path,
+           what);
   auto table = reader->Read();
   // What Arrow says of a header without a line end; with one it gives a table without rows.
   if (table.status().message().find("Empty CSV file") != std::string::npos) refuse(path, "a header, but no rows");
@@ -79,12 +81,12 @@ std::shared_ptr<arrow::Table> read_csv(std::shared_ptr<arrow::io::InputStream> i
 }
 
 std::shared_ptr<arrow::Table> read_parquet(std::shared_ptr<arrow::io::RandomAccessFile> file,
-                                           const std::filesystem::path& path,
-                                           const std::vector<std::string>& names) {
+                                           const std::filesystem::path& path, const std::vector<std::string>& names) {
   const std::string what = "cannot be read as Parquet; see that it is whole";
   const auto reader = need(parquet::arrow::OpenFile(std::move(file), arrow::default_memory_pool()), path, what);
   std::shared_ptr<arrow::Schema> schema;
-  if (const auto status = reader->GetSchema(&schema); !status.ok()) refuse(path, cat(what, " (", status.message(), ")"));
+  if (const auto status = reader->GetSchema(&schema); !status.ok())
+    refuse(path, cat(what, " (", status.message(), ")"));
   for (const std::string& name : names)
     if (const auto field = schema->GetFieldByName(name); field && field->type()->num_fields() > 0)
       refuse(path, cat("column ", name, " is of type ", field->type()->ToString(),
@@ -93,47 +95,37 @@ std::shared_ptr<arrow::Table> read_parquet(std::shared_ptr<arrow::io::RandomAcce
 }
 
 template <class Value>
-void append_number(TextColumn& column, Value value) {
-  if constexpr (std::is_same_v<Value, bool>) return column.append(value ? "true" : "false");
+void append_value(TextColumn& column, Value value) {
+  if constexpr (std::is_same_v<Value, std::string_view>)
+    return column.append(value);
+  else if constexpr (std::is_same_v<Value, bool>)
+    return column.append(value ? "true" : "false");
   else {
     char text[32];
     column.append({text, std::to_chars(text, text + sizeof text, value).ptr});
   }
 }
 
-template <class ArrayType>
-void append_numbers(TextColumn& column, const arrow::Array& array) {
-  const auto& values = static_cast<const ArrayType&>(array);
+// False when the array is not of this type.
+template <class Type>
+bool append_if(TextColumn& column, const arrow::Array& array) {
+  if (array.type_id() != Type::type_id) return false;
+  const auto& values = static_cast<const typename arrow::TypeTraits<Type>::ArrayType&>(array);
   for (int64_t i = 0; i < array.length(); ++i)
-    array.IsNull(i) ? column.append_null() : append_number(column, values.Value(i));
+    array.IsNull(i) ? column.append_null() : append_value(column, values.GetView(i));
+  return true;
 }
 
-template <class ArrayType>
-void append_texts(TextColumn& column, const arrow::Array& array) {
-  const auto& values = static_cast<const ArrayType&>(array);
-  for (int64_t i = 0; i < array.length(); ++i)
-    array.IsNull(i) ? column.append_null() : column.append(values.GetView(i));
+template <class... Types>
+bool append_one_of(TextColumn& column, const arrow::Array& array) {
+  return (append_if<Types>(column, array) || ...);
 }
 
 bool append_array(TextColumn& column, const arrow::Array& array) {
-  switch (array.type_id()) {
-    case arrow::Type::STRING: append_texts<arrow::StringArray>(column, array); return true;
-    case arrow::Type::BINARY: append_texts<arrow::BinaryArray>(column, array); return true;
-    case arrow::Type::LARGE_STRING: append_texts<arrow::LargeStringArray>(column, array); return true;
-    case arrow::Type::LARGE_BINARY: append_texts<arrow::LargeBinaryArray>(column, array); return true;
-    case arrow::Type::INT8: append_numbers<arrow::Int8Array>(column, array); return true;
-    case arrow::Type::INT16: append_numbers<arrow::Int16Array>(column, array); return true;
-    case arrow::Type::INT32: append_numbers<arrow::Int32Array>(column, array); return true;
-    case arrow::Type::INT64: append_numbers<arrow::Int64Array>(column, array); return true;
-    case arrow::Type::UINT8: append_numbers<arrow::UInt8Array>(column, array); return true;
-    case arrow::Type::UINT16: append_numbers<arrow::UInt16Array>(column, array); return true;
-    case arrow::Type::UINT32: append_numbers<arrow::UInt32Array>(column, array); return true;
-    case arrow::Type::UINT64: append_numbers<arrow::UInt64Array>(column, array); return true;
-    case arrow::Type::FLOAT: append_numbers<arrow::FloatArray>(column, array); return true;
-    case arrow::Type::DOUBLE: append_numbers<arrow::DoubleArray>(column, array); return true;
-    case arrow::Type::BOOL: append_numbers<arrow::BooleanArray>(column, array); return true;
-    default: return false;
-  }
+  return append_one_of<arrow::BinaryType, arrow::StringType, arrow::LargeBinaryType, arrow::LargeStringType,
+                       arrow::BooleanType, arrow::Int8Type, arrow::Int16Type, arrow::Int32Type, arrow::Int64Type,
+                       arrow::UInt8Type, arrow::UInt16Type, arrow::UInt32Type, arrow::UInt64Type, arrow::FloatType,
+                       arrow::DoubleType>(column, array);
 }
 
 // Dictionary-encoded text (what pandas writes for a categorical) is looked up; nothing else needs Arrow's compute part.
@@ -167,9 +159,9 @@ void append_columns(Table& table, const arrow::Table& file, const std::vector<st
     if (times == 0 && !required) continue;
     const std::string near = nearest(name, header);
     if (times == 0)
-      refuse(table.path, cat("no column ", name, " among its ", header.size(), " columns",
-                             near.empty() ? "" : cat("; the nearest is ", near),
-                             ". Correct the file's header or the schema."));
+      refuse(table.path,
+             cat("no column ", name, " among its ", header.size(), " columns",
+                 near.empty() ? "" : cat("; the nearest is ", near), ". Correct the file's header or the schema."));
     if (times > 1) refuse(table.path, cat("column ", name, " stands ", times, " times in the header"));
     table.columns.push_back(to_text(*file.GetColumnByName(name), name, table.path));
   }
@@ -184,9 +176,9 @@ void visit_cells(const arrow::Table& file, Visit visit) {
     for (const auto& chunk : column->chunks()) {
       const bool binary = chunk->type_id() == arrow::Type::BINARY, text = chunk->type_id() == arrow::Type::STRING;
       for (int64_t i = 0; i < chunk->length(); ++i, ++row)
-        visit(row, chunk->IsNull(i)   ? std::string_view()
+        visit(row, chunk->IsNull(i) ? std::string_view()
                    : binary || text ? static_cast<const arrow::BinaryArray&>(*chunk).GetView(i)
-                                      : std::string_view("?"));
+                                    : std::string_view("?"));
     }
   }
 }
@@ -222,8 +214,8 @@ std::shared_ptr<arrow::Table> without_blank(const std::shared_ptr<arrow::Table>&
 
 }  // namespace
 
-Table read_table(const std::filesystem::path& path, const TableFormat& format,
-                 const std::vector<std::string>& required, const std::vector<std::string>& optional) {
+Table read_table(const std::filesystem::path& path, const TableFormat& format, const std::vector<std::string>& required,
+                 const std::vector<std::string>& optional) {
   auto opened = arrow::io::ReadableFile::Open(path.string());
   if (!opened.ok() || std::filesystem::is_directory(path))
     throw Error(ErrorKind::io, cat("cannot read ", path.string(), "; check that it exists and is a readable file"));

@@ -29,8 +29,10 @@ Value choose(const Settings& at, std::string_view key, const std::string& otherw
 std::string need_source(const Settings& at, const char* what) {
   const std::string source = at.text("source", "");
   if (source.empty())
-    refuse(at, "name", cat(what, " must be public: cite where it was published in `source`. What is read off the training "
-                                 "data leaks it; a column without a public list can be kind = \"hashed\"."));
+    refuse(at, "name",
+           cat(what,
+               " must be public: cite where it was published in `source`. What is read off the training "
+               "data leaks it; a column without a public list can be kind = \"hashed\"."));
   return source;
 }
 
@@ -91,7 +93,8 @@ void read_levels(const Settings& at, const std::map<std::string, Grouping>& grou
   if (column.missing == Missing::other && column.other < 0)
     refuse(at, "missing", "a hashed column has no level OTHER; use \"level\" or \"refuse\"");
   column.weight = at.number("weight", 1);
-  if (column.weight <= 0) refuse(at, "weight", cat(column.weight, " is not positive; use kind = \"ignore\" to leave a column out"));
+  if (column.weight <= 0)
+    refuse(at, "weight", cat(column.weight, " is not positive; use kind = \"ignore\" to leave a column out"));
   if (const std::string reference = at.text("reference", ""); !reference.empty()) {
     const auto place = std::find(column.levels.begin(), column.levels.end(), reference);
     if (place == column.levels.end()) refuse(at, "reference", cat("\"", reference, "\" is not one of the levels"));
@@ -100,11 +103,15 @@ void read_levels(const Settings& at, const std::map<std::string, Grouping>& grou
 }
 
 void read_column(const Settings& at, const std::map<std::string, Grouping>& groupings, std::vector<Column>& columns) {
-  const std::vector<std::string> names = at.has("names") ? at.texts("names") : std::vector<std::string>{at.text("name")};
+  const std::vector<std::string> names =
+      at.has("names") ? at.texts("names") : std::vector<std::string>{at.text("name")};
   enum class Kind { numeric, categorical, hashed, grouped, ignore };
-  const Kind kind = choose<Kind>(at, "kind", "", {{"numeric", Kind::numeric}, {"categorical", Kind::categorical},
-                                                  {"hashed", Kind::hashed}, {"grouped", Kind::grouped},
-                                                  {"ignore", Kind::ignore}});
+  const Kind kind = choose<Kind>(at, "kind", "",
+                                 {{"numeric", Kind::numeric},
+                                  {"categorical", Kind::categorical},
+                                  {"hashed", Kind::hashed},
+                                  {"grouped", Kind::grouped},
+                                  {"ignore", Kind::ignore}});
   if (kind == Kind::ignore) {
     at.text("reason", "");
     return;
@@ -139,8 +146,10 @@ Unit read_unit(const Settings& at) {
   if (unit.public_size > 0 && unit.public_size_source.empty())
     refuse(at, "public_size", "the number of units is private unless published: say where in `public_size_source`");
   if (const int64_t records = at.integer("max_records", 1); records != 1)
-    refuse(at, "max_records", cat(records, " records a ", unit.name, " are not supported yet: clipping is by record, and one "
-                                  "unit with several would weigh more than the guarantee says. Use max_records = 1."));
+    refuse(at, "max_records",
+           cat(records, " records a ", unit.name,
+               " are not supported yet: clipping is by record, and one "
+               "unit with several would weigh more than the guarantee says. Use max_records = 1."));
   choose<bool>(at, "keep", "first", {{"first", true}});
   return unit;
 }
@@ -172,8 +181,8 @@ SplitRule read_split(const Settings& at) {
 TableFormat read_format(const Settings& at) {
   using Kind = TableFormat::Kind;
   TableFormat format;
-  format.kind = choose<Kind>(at, "format", "auto",
-                             {{"auto", Kind::automatic}, {"csv", Kind::csv}, {"parquet", Kind::parquet}});
+  format.kind =
+      choose<Kind>(at, "format", "auto", {{"auto", Kind::automatic}, {"csv", Kind::csv}, {"parquet", Kind::parquet}});
   const std::string delimiter = at.text("delimiter", ",");
   if (delimiter.size() != 1) refuse(at, "delimiter", "must be one character, such as \",\", \";\" or \"\\t\"");
   format.delimiter = delimiter[0];
@@ -228,7 +237,9 @@ Schema Schema::from(const Settings& settings) {
   return schema;
 }
 
-Schema Schema::read(const std::filesystem::path& path) { return from(Settings::parse_file(path)); }
+Schema Schema::read(const std::filesystem::path& path) {
+  return from(Settings::parse_file(path));
+}
 
 Schema Schema::parse(const std::string& toml, const std::string& source_name) {
   return from(Settings::parse_text(toml, source_name));

@@ -59,7 +59,8 @@ class BadCells {
   template <class Reason>
   void mark(const TextColumn& cells, Reason reason_of) {
     for (int64_t row = 0; row < table_.rows(); ++row)
-      if (const char* reason = is_bad(row) ? nullptr : reason_of(row)) reasons_[row] = cat(cells.name(), " is ", reason);
+      if (const char* reason = is_bad(row) ? nullptr : reason_of(row))
+        reasons_[row] = cat(cells.name(), " is ", reason);
   }
 
   const Schema& schema_;
@@ -74,9 +75,10 @@ void refuse_above(const BadRowLimit& limit, const LoadReport& report, const Tabl
   std::string list;
   for (const BadRow& bad : report.first_bad_rows) list += cat("\n  line ", bad.line, ": ", bad.reason);
   const bool cut = report.bad_rows > static_cast<int64_t>(report.first_bad_rows.size());
-  throw Error(ErrorKind::data,
-              cat(table.path.string(), ": ", report.bad_rows, " of ", report.rows_read, " rows are bad, ", allowed,
-                  " are allowed. Correct them, or raise `limit` in the schema's [bad_rows].", list, cut ? "\n  …" : ""));
+  throw Error(
+      ErrorKind::data,
+      cat(table.path.string(), ": ", report.bad_rows, " of ", report.rows_read, " rows are bad, ", allowed,
+          " are allowed. Correct them, or raise `limit` in the schema's [bad_rows].", list, cut ? "\n  …" : ""));
 }
 
 // The first rule that excludes the row, or the number of rules.
@@ -127,9 +129,10 @@ Selection select_rows(const Schema& schema, const Table& table, Split split) {
   }
   report.selected = static_cast<int64_t>(out.rows.size());
   if (out.rows.empty())
-    throw Error(ErrorKind::data, cat(table.path.string(), ": no row is left of ", report.rows_read, ": ", report.bad_rows,
-                                     " bad, ", report.dropped_by_unit_rule, " further records of a ", schema.unit.name,
-                                     ", ", report.excluded, " excluded, ", report.prepared, " of another split"));
+    throw Error(ErrorKind::data,
+                cat(table.path.string(), ": no row is left of ", report.rows_read, ": ", report.bad_rows, " bad, ",
+                    report.dropped_by_unit_rule, " further records of a ", schema.unit.name, ", ", report.excluded,
+                    " excluded, ", report.prepared, " of another split"));
   if (split != Split::every_row)
     for (const int64_t row : out.rows) out.labels.push_back(contains(schema.label.positive, labels->cell(row)));
   return out;

@@ -15,7 +15,9 @@ int64_t hash_modulo(std::string_view text, int64_t modulus) {
 
 }  // namespace
 
-bool SplitRule::is_test(std::string_view unit) const { return hash_modulo(unit, modulus) == test_remainder; }
+bool SplitRule::is_test(std::string_view unit) const {
+  return hash_modulo(unit, modulus) == test_remainder;
+}
 
 // The prefix makes the second hash independent of the first: without it every validation unit would be a test unit.
 bool SplitRule::is_validation(std::string_view unit) const {

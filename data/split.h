@@ -10,7 +10,8 @@ enum class Split { train, train_without_validation, validation, test, all, every
 
 // The split of a unit depends on its id alone, so that it stays when rows are added, removed or reordered.
 // With H = SHA-256 read as a big-endian integer:  test if H(id) mod modulus = test_remainder, else train;
-// a training unit is also of the validation split if H("validation:" + id) mod validation_modulus = validation_remainder.
+// a training unit is also of the validation split if H("validation:" + id) mod validation_modulus =
+// validation_remainder.
 struct SplitRule {
   int64_t modulus = 5, test_remainder = 0;
   int64_t validation_modulus = 5, validation_remainder = 0;

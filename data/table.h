@@ -44,19 +44,20 @@ struct BadRow {
 struct Table {
   std::filesystem::path path;
   std::vector<TextColumn> columns;
-  std::vector<int64_t> lines;    // of each row: the line of the CSV file (its header is line 1), or Parquet's row from 1
+  std::vector<int64_t> lines;  // of each row: the line of the CSV file (its header is line 1), or Parquet's row from 1
   std::vector<BadRow> bad_rows;  // rows with a wrong number of fields; they are not in `columns`
 
   int64_t rows() const { return static_cast<int64_t>(lines.size()); }
   const TextColumn* find(std::string_view name) const;  // nullptr when it was optional and the file lacks it
 };
 
-// Reads the `required` columns and those of the `optional` ones that are there. CSV may be gzipped, have CRLF or LF line
-// ends, a byte order mark, quoted fields, and blank lines (every field empty), which count as lines and nothing else. A
-// line break inside a quoted field is refused: it cannot be told from a quote that is never closed. No text is turned into null: "NA", "None" and "" stay what they are.
-// Throws io when the file cannot be opened and data, with the path, when it is empty, broken, has no rows, lacks a
-// required column (naming the nearest one) or holds one of a type that is neither text, number nor boolean.
-Table read_table(const std::filesystem::path& path, const TableFormat& format,
-                 const std::vector<std::string>& required, const std::vector<std::string>& optional = {});
+// Reads the `required` columns and those of the `optional` ones that are there. CSV may be gzipped, have CRLF or LF
+// line ends, a byte order mark, quoted fields, and blank lines (every field empty), which count as lines and nothing
+// else. A line break inside a quoted field is refused: it cannot be told from a quote that is never closed. No text is
+// turned into null: "NA", "None" and "" stay what they are. Throws io when the file cannot be opened and data, with the
+// path, when it is empty, broken, has no rows, lacks a required column (naming the nearest one) or holds one of a type
+// that is neither text, number nor boolean.
+Table read_table(const std::filesystem::path& path, const TableFormat& format, const std::vector<std::string>& required,
+                 const std::vector<std::string>& optional = {});
 
 }  // namespace sotto::data

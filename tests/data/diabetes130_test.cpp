@@ -18,11 +18,14 @@ const Schema& schema() {
 }
 
 const EncodedTable& encoded(Split split) {
-  static const EncodedTable train = load(schema(), kRecords, Split::train), test = load(schema(), kRecords, Split::test);
+  static const EncodedTable train = load(schema(), kRecords, Split::train),
+                            test = load(schema(), kRecords, Split::test);
   return split == Split::train ? train : test;
 }
 
-int64_t positives(const EncodedTable& table) { return std::accumulate(table.labels.begin(), table.labels.end(), int64_t{0}); }
+int64_t positives(const EncodedTable& table) {
+  return std::accumulate(table.labels.begin(), table.labels.end(), int64_t{0});
+}
 
 // SHA-256 of the patients, sorted as numbers and joined by line breaks.
 std::string hash_of_patients(const EncodedTable& table) {
@@ -65,13 +68,13 @@ TEST(Diabetes130, ColumnSumsAreThePublishedOnes) {
   const Table table = read_table(kRecords, {}, required_columns(schema(), Split::all));
   const Selection all = select_rows(schema(), table, Split::all);
   for (const auto& [name, sum] : std::vector<std::pair<std::string, double>>{{"time_in_hospital", 299010},
-                                                                            {"num_lab_procedures", 3000165},
-                                                                            {"num_procedures", 99749},
-                                                                            {"num_medications", 1096145},
-                                                                            {"number_outpatient", 19560},
-                                                                            {"number_emergency", 7271},
-                                                                            {"number_inpatient", 12333},
-                                                                            {"number_diagnoses", 505467}}) {
+                                                                             {"num_lab_procedures", 3000165},
+                                                                             {"num_procedures", 99749},
+                                                                             {"num_medications", 1096145},
+                                                                             {"number_outpatient", 19560},
+                                                                             {"number_emergency", 7271},
+                                                                             {"number_inpatient", 12333},
+                                                                             {"number_diagnoses", 505467}}) {
     double got = 0;
     for (const int64_t row : all.rows) got += *parse_number(table.find(name)->cell(row), false);
     EXPECT_EQ(got, sum) << name;

@@ -15,27 +15,29 @@ EncodedTable one(const std::string& row, const std::string& schema = kPatients, 
 std::vector<std::string> levels_that_are_one(const EncodedTable& table, const std::string& column) {
   std::vector<std::string> out;
   for (int64_t j = 0; j < table.columns; ++j)
-    if (table.feature_names[j].starts_with(column + "=") && table.features[j] == 1) out.push_back(table.feature_names[j]);
+    if (table.feature_names[j].starts_with(column + "=") && table.features[j] == 1)
+      out.push_back(table.feature_names[j]);
   return out;
 }
 
 TEST(Encode, FeaturesAreNamedInTheSchemasOrder) {
   EXPECT_EQ(feature_names(Schema::parse(kPatients, "a.toml")),
-            (std::vector<std::string>{"age", "days", "sex=Male", "sex=Female", "sex=OTHER", "sex=MISSING", "code=Diabetes",
-                                      "code=Respiratory", "code=OTHER", "code=MISSING", "test=Norm", "test=OTHER",
-                                      "test=MISSING"}));
+            (std::vector<std::string>{"age", "days", "sex=Male", "sex=Female", "sex=OTHER", "sex=MISSING",
+                                      "code=Diabetes", "code=Respiratory", "code=OTHER", "code=MISSING", "test=Norm",
+                                      "test=OTHER", "test=MISSING"}));
 }
 
 TEST(Encode, NumbersAreScaledByThePublicRangeAndClamped) {
   const double log_scale = 2 / std::log1p(9.0);
   for (const auto& [age, days, want_age, want_days, clamped] :
-       std::vector<std::tuple<const char*, const char*, double, double, int>>{{"40", "0", 0, 0, 0},
-                                                                              {"0", "9", -1, 2, 0},
-                                                                              {"80", "1", 1, std::log1p(1.0) * log_scale, 0},
-                                                                              {"[70-80)", "4", 0.875, std::log1p(4.0) * log_scale, 0},
-                                                                              {"[90-100)", "10", 1, 2, 2},
-                                                                              {"-3", "1e9", -1, 2, 2},
-                                                                              {"81", "-0.5", 1, 0, 2}}) {
+       std::vector<std::tuple<const char*, const char*, double, double, int>>{
+           {"40", "0", 0, 0, 0},
+           {"0", "9", -1, 2, 0},
+           {"80", "1", 1, std::log1p(1.0) * log_scale, 0},
+           {"[70-80)", "4", 0.875, std::log1p(4.0) * log_scale, 0},
+           {"[90-100)", "10", 1, 2, 2},
+           {"-3", "1e9", -1, 2, 2},
+           {"81", "-0.5", 1, 0, 2}}) {
     const EncodedTable table = one(cat("1,", age, ",", days, ",Male,8,None,yes"));
     EXPECT_FLOAT_EQ(table.features[0], static_cast<float>(want_age)) << age;
     EXPECT_FLOAT_EQ(table.features[1], static_cast<float>(want_days)) << days;
@@ -63,8 +65,10 @@ TEST(Encode, LevelsMissingOnesAndUnseenOnes) {
 }
 
 TEST(Encode, CodesBecomeTheirGroup) {
-  for (const auto& [code, level] : {std::pair{"250.83", "code=Diabetes"}, {"786.5", "code=Respiratory"},
-                                    {"V57", "code=OTHER"}, {"?", "code=MISSING"}})
+  for (const auto& [code, level] : {std::pair{"250.83", "code=Diabetes"},
+                                    {"786.5", "code=Respiratory"},
+                                    {"V57", "code=OTHER"},
+                                    {"?", "code=MISSING"}})
     EXPECT_EQ(levels_that_are_one(one(cat("1,[0-10),1,Male,", code, ",None,yes")), "code"),
               std::vector<std::string>{level});
 }
@@ -97,10 +101,11 @@ TEST(Encode, HashBucketsAreTheDocumentedOnes) {
   std::string schema = kPatients;
   replace_all(schema, "name = \"sex\"\nkind = \"categorical\"\nlevels = [\"Male\", \"Female\"]\nsource = \"a test\"",
               "name = \"sex\"\nkind = \"hashed\"\nbuckets = 10");
-  for (const auto& [cell, bucket] : {std::pair{"Cardiology", "sex=#7"}, {"InternalMedicine", "sex=#6"}, {"", "sex=#2"},
-                                     {"?", "sex=MISSING"}})
+  for (const auto& [cell, bucket] :
+       {std::pair{"Cardiology", "sex=#7"}, {"InternalMedicine", "sex=#6"}, {"", "sex=#2"}, {"?", "sex=MISSING"}})
     EXPECT_EQ(levels_that_are_one(one(cat("1,[0-10),1,", cell, ",250,None,yes"), schema), "sex"),
-              std::vector<std::string>{bucket}) << cell;
+              std::vector<std::string>{bucket})
+        << cell;
 }
 
 TEST(Encode, TokensNumberBinsAndLevelsThroughAllColumns) {

@@ -9,22 +9,54 @@ namespace {
 
 TEST(Grouping, Icd9CodesFallIntoThePublishedChapters) {
   const Schema schema = Schema::read(kDiabetes / "schema.toml");
-  const auto column = std::find_if(schema.columns.begin(), schema.columns.end(),
-                                   [](const Column& c) { return c.name == "diag_1"; });
+  const auto column =
+      std::find_if(schema.columns.begin(), schema.columns.end(), [](const Column& c) { return c.name == "diag_1"; });
   ASSERT_NE(column, schema.columns.end());
-  for (const auto& [code, group] : std::vector<std::pair<const char*, const char*>>{
-           {"250", "Diabetes"},        {"250.83", "Diabetes"},      {"250.01", "Diabetes"},     {"249", "OTHER"},
-           {"251", "OTHER"},           {"389.9", "OTHER"},          {"390", "Circulatory"},     {"428", "Circulatory"},
-           {"459", "Circulatory"},     {"459.81", "Circulatory"},   {"785", "Circulatory"},     {"785.5", "Circulatory"},
-           {"460", "Respiratory"},     {"519", "Respiratory"},      {"786", "Respiratory"},     {"786.5", "Respiratory"},
-           {"520", "Digestive"},       {"579.9", "Digestive"},      {"787", "Digestive"},       {"580", "Genitourinary"},
-           {"629", "Genitourinary"},   {"788", "Genitourinary"},    {"789", "OTHER"},           {"784", "OTHER"},
-           {"800", "Injury"},          {"999", "Injury"},           {"999.9", "Injury"},        {"710", "Musculoskeletal"},
-           {"739", "Musculoskeletal"}, {"740", "OTHER"},            {"709.9", "OTHER"},         {"140", "Neoplasms"},
-           {"239", "Neoplasms"},       {"139", "OTHER"},            {"240", "OTHER"},           {"8", "OTHER"},
-           {"V57", "OTHER"},           {"V45.81", "OTHER"},         {"E909", "OTHER"},          {"E850", "OTHER"},
-           {"", "OTHER"},              {"250x", "OTHER"},           {"250.8.3", "OTHER"},       {"-250", "OTHER"},
-           {"99999999999999999999", "OTHER"}})
+  for (const auto& [code, group] : std::vector<std::pair<const char*, const char*>>{{"250", "Diabetes"},
+                                                                                    {"250.83", "Diabetes"},
+                                                                                    {"250.01", "Diabetes"},
+                                                                                    {"249", "OTHER"},
+                                                                                    {"251", "OTHER"},
+                                                                                    {"389.9", "OTHER"},
+                                                                                    {"390", "Circulatory"},
+                                                                                    {"428", "Circulatory"},
+                                                                                    {"459", "Circulatory"},
+                                                                                    {"459.81", "Circulatory"},
+                                                                                    {"785", "Circulatory"},
+                                                                                    {"785.5", "Circulatory"},
+                                                                                    {"460", "Respiratory"},
+                                                                                    {"519", "Respiratory"},
+                                                                                    {"786", "Respiratory"},
+                                                                                    {"786.5", "Respiratory"},
+                                                                                    {"520", "Digestive"},
+                                                                                    {"579.9", "Digestive"},
+                                                                                    {"787", "Digestive"},
+                                                                                    {"580", "Genitourinary"},
+                                                                                    {"629", "Genitourinary"},
+                                                                                    {"788", "Genitourinary"},
+                                                                                    {"789", "OTHER"},
+                                                                                    {"784", "OTHER"},
+                                                                                    {"800", "Injury"},
+                                                                                    {"999", "Injury"},
+                                                                                    {"999.9", "Injury"},
+                                                                                    {"710", "Musculoskeletal"},
+                                                                                    {"739", "Musculoskeletal"},
+                                                                                    {"740", "OTHER"},
+                                                                                    {"709.9", "OTHER"},
+                                                                                    {"140", "Neoplasms"},
+                                                                                    {"239", "Neoplasms"},
+                                                                                    {"139", "OTHER"},
+                                                                                    {"240", "OTHER"},
+                                                                                    {"8", "OTHER"},
+                                                                                    {"V57", "OTHER"},
+                                                                                    {"V45.81", "OTHER"},
+                                                                                    {"E909", "OTHER"},
+                                                                                    {"E850", "OTHER"},
+                                                                                    {"", "OTHER"},
+                                                                                    {"250x", "OTHER"},
+                                                                                    {"250.8.3", "OTHER"},
+                                                                                    {"-250", "OTHER"},
+                                                                                    {"99999999999999999999", "OTHER"}})
     EXPECT_EQ(column->levels[column->grouping.find(code)], group) << code;
 }
 
@@ -40,15 +72,22 @@ TEST(Grouping, RangesThatAreNoneAreRefused) {
   EXPECT_EQ(parse_range("390-459", "here").first, 390);
   EXPECT_EQ(parse_range("250", "here").last, 250);
   for (const char* bad : {"", "-", "459-390", "a-b", "250.1", "1-2-3", "-5"})
-    EXPECT_NE(message_of(ErrorKind::configuration, [&] { parse_range(bad, "here"); }).find("here"), std::string::npos) << bad;
+    EXPECT_NE(message_of(ErrorKind::configuration, [&] { parse_range(bad, "here"); }).find("here"), std::string::npos)
+        << bad;
 }
 
 TEST(Number, ReadsWholeFiniteNumbersAndIntervalsOnly) {
-  for (const auto& [cell, value] : std::vector<std::pair<const char*, double>>{
-           {"5", 5}, {" 5 ", 5}, {"+5", 5}, {"-0.5", -0.5}, {"1e3", 1000}, {"[70-80)", 75}, {"[0-10)", 5}, {"(-5-5]", 0}})
+  for (const auto& [cell, value] : std::vector<std::pair<const char*, double>>{{"5", 5},
+                                                                               {" 5 ", 5},
+                                                                               {"+5", 5},
+                                                                               {"-0.5", -0.5},
+                                                                               {"1e3", 1000},
+                                                                               {"[70-80)", 75},
+                                                                               {"[0-10)", 5},
+                                                                               {"(-5-5]", 0}})
     EXPECT_EQ(parse_number(cell, true), value) << cell;
-  for (const char* cell : {"", " ", "x", "5x", "1,5", "nan", "NaN", "inf", "-Infinity", "1e999", "0x1F", "[70)", "[80-70)",
-                           "[70-80", "[a-b)", "[-]", "5 6", "+-5"})
+  for (const char* cell : {"", " ", "x", "5x", "1,5", "nan", "NaN", "inf", "-Infinity", "1e999", "0x1F", "[70)",
+                           "[80-70)", "[70-80", "[a-b)", "[-]", "5 6", "+-5"})
     EXPECT_FALSE(parse_number(cell, true)) << cell;
   EXPECT_FALSE(parse_number("[70-80)", false));
 }

@@ -25,7 +25,8 @@ TEST(Schema, EveryFaultIsNamedWithItsWayOut) {
            {"range = [0, 80]", "range = [80, 80]", "must be [low, high] with low < high"},
            {"range = [0, 80]", "range = [80]", "must be [low, high]"},
            {"midpoint = true\nsource = \"a test\"", "", "the range must be public: cite where"},
-           {"levels = [\"Male\", \"Female\"]\nsource = \"a test\"", "levels = [\"Male\"]", "the list of levels must be public"},
+           {"levels = [\"Male\", \"Female\"]\nsource = \"a test\"", "levels = [\"Male\"]",
+            "the list of levels must be public"},
            {"\"Female\"]", "\"Male\"]", "levels must differ"},
            {"\"Female\"]", "\"OTHER\"]", "levels must differ"},
            {"transform = \"log1p\"", "transform = \"log\"", "\"log\" is none of log1p, none"},
@@ -45,8 +46,8 @@ TEST(Schema, EveryFaultIsNamedWithItsWayOut) {
            {"missing = [\"?\"]", "header = false", "go together"},
            {"[unit]", "[split]\nmodulus = 5\ntest_remainder = 5\n[unit]", "must be less than modulus"},
            {"[unit]", "[bad_rows]\nlimit_fraction = 1.0\n[unit]", "at least 0 and less than 1"}}) {
-    const std::string message = message_of(ErrorKind::configuration,
-                                           [&] { Schema::parse(patients_with(c.from, c.to), "patients.toml"); });
+    const std::string message =
+        message_of(ErrorKind::configuration, [&] { Schema::parse(patients_with(c.from, c.to), "patients.toml"); });
     EXPECT_NE(message.find(c.says), message.npos) << c.to << ": " << message;
     EXPECT_NE(message.find("patients.toml"), message.npos) << message;
   }
@@ -54,7 +55,8 @@ TEST(Schema, EveryFaultIsNamedWithItsWayOut) {
 
 TEST(Schema, HashIsOfTheMeaningNotOfTheSpelling) {
   const Schema schema = Schema::parse(kPatients, "a.toml");
-  EXPECT_EQ(Schema::parse("# a comment\n" + patients_with("range = [0, 80]", "range =   [ 0,80 ]"), "b.toml").hash, schema.hash);
+  EXPECT_EQ(Schema::parse("# a comment\n" + patients_with("range = [0, 80]", "range =   [ 0,80 ]"), "b.toml").hash,
+            schema.hash);
   EXPECT_NE(Schema::parse(patients_with("range = [0, 80]", "range = [0, 81]"), "b.toml").hash, schema.hash);
   EXPECT_NE(Schema::parse(patients_with("\"Male\", \"Female\"", "\"Female\", \"Male\""), "b.toml").hash, schema.hash);
 }

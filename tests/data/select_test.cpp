@@ -7,14 +7,18 @@ namespace {
 
 using Texts = std::vector<std::string>;
 
-const std::string kExclude = "\n[[exclude]]\ncolumn = \"test\"\nvalues = [\"gone\"]\nreason = \"a test\"\n"
-                             "[[exclude]]\ncolumn = \"ward\"\nvalues = [\"x\", \"y\"]\nreason = \"a test\"\n";
+const std::string kExclude =
+    "\n[[exclude]]\ncolumn = \"test\"\nvalues = [\"gone\"]\nreason = \"a test\"\n"
+    "[[exclude]]\ncolumn = \"ward\"\nvalues = [\"x\", \"y\"]\nreason = \"a test\"\n";
 
-std::string allowing(int64_t count) { return kPatients + cat("\n[bad_rows]\nlimit = ", count, "\n"); }
+std::string allowing(int64_t count) {
+  return kPatients + cat("\n[bad_rows]\nlimit = ", count, "\n");
+}
 
 TEST(Select, TheFirstRowInFileOrderOfAUnitIsKept) {
-  const EncodedTable table = encode_text(kHeader + "7,[0-10),1,Male,8,None,yes\n8,[0-10),2,Male,8,None,no\n"
-                                                   "7,[0-10),3,Male,8,None,no\n8,[0-10),4,Male,8,None,yes\n");
+  const EncodedTable table = encode_text(kHeader +
+                                         "7,[0-10),1,Male,8,None,yes\n8,[0-10),2,Male,8,None,no\n"
+                                         "7,[0-10),3,Male,8,None,no\n8,[0-10),4,Male,8,None,yes\n");
   EXPECT_EQ(table.units, (Texts{"7", "8"}));
   EXPECT_EQ(table.labels, (std::vector<int64_t>{1, 0}));
   EXPECT_EQ(table.lines, (std::vector<int64_t>{2, 3}));
@@ -24,8 +28,9 @@ TEST(Select, TheFirstRowInFileOrderOfAUnitIsKept) {
 // Patient 7's first stay is excluded, so 7 is gone: the second stay must not step in.
 TEST(Select, ExclusionsComeAfterTheUnitRule) {
   const std::string header = "id,age,days,sex,code,test,back,ward\n";
-  const EncodedTable table = encode_text(header + "7,[0-10),1,Male,8,gone,yes,x\n7,[0-10),2,Male,8,None,no,a\n"
-                                                  "8,[0-10),2,Male,8,None,no,a\n9,[0-10),2,Male,8,None,no,y\n",
+  const EncodedTable table = encode_text(header +
+                                             "7,[0-10),1,Male,8,gone,yes,x\n7,[0-10),2,Male,8,None,no,a\n"
+                                             "8,[0-10),2,Male,8,None,no,a\n9,[0-10),2,Male,8,None,no,y\n",
                                          Split::all, kPatients + kExclude);
   EXPECT_EQ(table.units, (Texts{"8"}));
   EXPECT_EQ(table.report.excluded, 2);
@@ -34,16 +39,17 @@ TEST(Select, ExclusionsComeAfterTheUnitRule) {
   EXPECT_EQ(table.report.prepared, 1);
 }
 
-const std::string kBadRows = kHeader + "1,[0-10),1,Male,8,None,yes\n"
-                                       "2,[0-10),x,Male,8,None,yes\n"      // 3: not a number
-                                       "3,[0-10),nan,Male,8,None,yes\n"    // 4: not finite
-                                       "4,[0-10),1e999,Male,8,None,yes\n"  // 5: overflows
-                                       "5,[0-10),?,Male,8,None,yes\n"      // 6: missing where refused
-                                       "?,[0-10),1,Male,8,None,yes\n"      // 7: no unit
-                                       "6,[0-10),1,Male,8,None,maybe\n"    // 8: unknown label
-                                       "7,[0-10),1,Male,8,None\n"          // 9: too short
-                                       "8,0-10,1,Male,8,None,no\n"         // 10: not an interval
-                                       "9,[0-10),1,Male,8,None,no\n";
+const std::string kBadRows = kHeader +
+                             "1,[0-10),1,Male,8,None,yes\n"
+                             "2,[0-10),x,Male,8,None,yes\n"      // 3: not a number
+                             "3,[0-10),nan,Male,8,None,yes\n"    // 4: not finite
+                             "4,[0-10),1e999,Male,8,None,yes\n"  // 5: overflows
+                             "5,[0-10),?,Male,8,None,yes\n"      // 6: missing where refused
+                             "?,[0-10),1,Male,8,None,yes\n"      // 7: no unit
+                             "6,[0-10),1,Male,8,None,maybe\n"    // 8: unknown label
+                             "7,[0-10),1,Male,8,None\n"          // 9: too short
+                             "8,0-10,1,Male,8,None,no\n"         // 10: not an interval
+                             "9,[0-10),1,Male,8,None,no\n";
 
 TEST(Select, BadRowsAreCountedAndListedByLine) {
   const EncodedTable table = encode_text(kBadRows, Split::all, allowing(8));
@@ -53,8 +59,13 @@ TEST(Select, BadRowsAreCountedAndListedByLine) {
   EXPECT_EQ(table.report.bad_rows, 8);
   const std::vector<BadRow>& bad = table.report.first_bad_rows;
   ASSERT_EQ(bad.size(), 8u);
-  const Texts reasons{"days is not a finite number", "days is not a finite number", "days is not a finite number",
-                      "days is missing", "id is missing", "back is none of the label's values", "6 fields instead of 7",
+  const Texts reasons{"days is not a finite number",
+                      "days is not a finite number",
+                      "days is not a finite number",
+                      "days is missing",
+                      "id is missing",
+                      "back is none of the label's values",
+                      "6 fields instead of 7",
                       "age is not a finite number"};
   for (int64_t i = 0; i < 8; ++i) {
     EXPECT_EQ(bad[i].line, i + 3);
@@ -64,7 +75,8 @@ TEST(Select, BadRowsAreCountedAndListedByLine) {
 
 TEST(Select, BadRowsAboveTheLimitAreRefusedWithLinesAndWithoutCells) {
   const std::string message = message_of(ErrorKind::data, [] { encode_text(kBadRows, Split::all, allowing(7)); });
-  EXPECT_NE(message.find("patients.csv: 8 of 10 rows are bad, 7 are allowed. Correct them, or raise `limit`"), message.npos)
+  EXPECT_NE(message.find("patients.csv: 8 of 10 rows are bad, 7 are allowed. Correct them, or raise `limit`"),
+            message.npos)
       << message;
   EXPECT_NE(message.find("line 3: days is not a finite number"), message.npos) << message;
   EXPECT_EQ(message.find("maybe"), message.npos) << "a message holds no cell of a record";
@@ -95,9 +107,11 @@ TEST(Select, AColumnOfTheWrongTypeIsRefused) {
 }
 
 TEST(Select, NonFiniteNumbersOfParquetAreBadRows) {
-  std::string weighed = kPatients + "[[column]]\nname = \"weight\"\nkind = \"numeric\"\nrange = [0, 200]\nsource = \"a test\"\n";
+  std::string weighed =
+      kPatients + "[[column]]\nname = \"weight\"\nkind = \"numeric\"\nrange = [0, 200]\nsource = \"a test\"\n";
   const Schema strict = Schema::parse(weighed, "a.toml");
-  const std::string message = message_of(ErrorKind::data, [&] { load(strict, kFiles / "not_finite.parquet", Split::all); });
+  const std::string message =
+      message_of(ErrorKind::data, [&] { load(strict, kFiles / "not_finite.parquet", Split::all); });
   EXPECT_NE(message.find("line 5: weight is not a finite number"), message.npos) << message;
   EXPECT_NE(message.find("line 8: weight is not a finite number"), message.npos) << message;
 }

@@ -19,7 +19,9 @@ std::vector<std::string> cells(const Table& table, const char* name) {
 using Texts = std::vector<std::string>;
 
 TEST(Table, LineEndsByteOrderMarkAndQuotesDoNotMatter) {
-  for (const char* text : {"a,b\n1,x\n2,y\n", "a,b\r\n1,x\r\n2,y\r\n", "a,b\n1,x\n2,y", "\xEF\xBB\xBF" "a,b\n1,x\n2,y\n",
+  for (const char* text : {"a,b\n1,x\n2,y\n", "a,b\r\n1,x\r\n2,y\r\n", "a,b\n1,x\n2,y",
+                           "\xEF\xBB\xBF"
+                           "a,b\n1,x\n2,y\n",
                            "\"a\",\"b\"\n\"1\",\"x\"\n2,\"y\"\n", "a,b\r\n\r\n1,x\r\n,\r\n2,y\r\n\r\n"}) {
     const Table table = read_text(text, {"a", "b"});
     EXPECT_EQ(cells(table, "a"), (Texts{"1", "2"})) << text;
@@ -108,14 +110,19 @@ TEST(Table, EveryBrokenFileIsNamedWithItsFault) {
            {"blank.csv", "\n\n", "blank.csv", {"a"}},
            {"header.csv", "a,b\n", "a header, but no rows", {"a"}},
            {"header_only.csv", "a,b", "a header, but no rows", {"a"}},
-           {"misspelt.csv", "patient_nr,b\n1,2\n", "no column patient_nbr among its 2 columns; the nearest is patient_nr",
+           {"misspelt.csv",
+            "patient_nr,b\n1,2\n",
+            "no column patient_nbr among its 2 columns; the nearest is patient_nr",
             {"patient_nbr"}},
            {"unlike.csv", "x,y\n1,2\n", "no column patient_nbr among its 2 columns. Correct", {"patient_nbr"}},
            {"twice.csv", "a,a\n1,2\n", "column a stands 2 times", {"a"}},
            {"cut.csv.gz", gz.substr(0, gz.size() / 2), "cannot be read as CSV; see that it is whole", {"id"}},
            {"flipped.csv.gz", flipped, "cannot be read as CSV; see that it is whole", {"id"}},
            {"stub.csv.gz", huge_header, "cannot be read as CSV", {"id"}},
-           {"cut.parquet", parquet.substr(0, parquet.size() / 2), "cannot be read as Parquet; see that it is whole", {"id"}},
+           {"cut.parquet",
+            parquet.substr(0, parquet.size() / 2),
+            "cannot be read as Parquet; see that it is whole",
+            {"id"}},
            {"quote.csv", "a,b\n0,w\n1,\"x\n2,y\n", "line 3: a quoted field holds a line break", {"a"}},
            {"unread.csv", "a,b\n0,w\n1,\"x\n2,y\"\n", "line 3: a quoted field holds a line break", {"a"}},
            {"swallowed.csv", "a,b\n0,w\n\"1,x\n2,y\n", "line 3: a quoted field holds a line break", {"a"}}}) {
@@ -133,7 +140,8 @@ TEST(Table, AFileThatIsNotThereIsAnIoError) {
 }
 
 TEST(Table, ParquetColumnsOfOtherTypesAreRefusedByName) {
-  for (const auto& [file, type] : {std::pair{"list_column.parquet", "list"}, {"timestamp_column.parquet", "timestamp"}}) {
+  for (const auto& [file, type] :
+       {std::pair{"list_column.parquet", "list"}, {"timestamp_column.parquet", "timestamp"}}) {
     const std::string message = message_of(ErrorKind::data, [&] { read_table(kFiles / file, {}, {"id", "days"}); });
     EXPECT_NE(message.find(cat("column days is of type ", type)), message.npos) << message;
     EXPECT_NE(message.find("sotto reads text, numbers and booleans"), message.npos) << message;

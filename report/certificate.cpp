@@ -43,9 +43,10 @@ void check_dataset(const std::string& place, const DatasetCard& dataset) {
     refuse(place, "dataset.identity", cat("is `", dataset.identity, "`; it must begin with sha256: or commitment:"));
   }
   if (is_hash && !dataset.is_public) {
-    refuse(place, "dataset.identity",
-           "is a plain hash of a data set that is not declared public, against which guesses can be tested; use a keyed "
-           "commitment");
+    refuse(
+        place, "dataset.identity",
+        "is a plain hash of a data set that is not declared public, against which guesses can be tested; use a keyed "
+        "commitment");
   }
   if (!dataset.counts.empty() && !dataset.is_public) {
     refuse(place, "dataset.counts", "tells exact counts of a data set that is not declared public; leave it out");
@@ -163,8 +164,8 @@ Certificate certificate_from_json(const Json& object, const std::string& place) 
   const Fields metrics = in.object("metrics");
   for (const std::string& name : metrics.names()) c.metrics[name] = metrics.number(name);
   const Fields dataset = in.object("dataset");
-  c.dataset = {dataset.text("name"), dataset.text("identity"), dataset.boolean("public"), dataset.text("schema_hash"),
-               dataset.text("licence"), {}};
+  c.dataset = {dataset.text("name"),        dataset.text("identity"), dataset.boolean("public"),
+               dataset.text("schema_hash"), dataset.text("licence"),  {}};
   if (dataset.has("counts")) {
     const Fields counts = dataset.object("counts");
     for (const std::string& name : counts.names()) c.dataset.counts[name] = counts.integer(name);

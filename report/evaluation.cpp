@@ -137,8 +137,8 @@ Evaluation evaluate(std::span<const double> probabilities, std::span<const uint8
     out.positives += labels[i];
   }
   if (out.positives == 0 || out.positives == out.count) {
-    throw Error(ErrorKind::data, cat("an evaluation needs both classes: ", out.positives, " positives among ", out.count,
-                                     " samples"));
+    throw Error(ErrorKind::data,
+                cat("an evaluation needs both classes: ", out.positives, " positives among ", out.count, " samples"));
   }
   const std::vector<Group> groups = group_by_score(probabilities, labels);
   fill_auc(groups, out);

@@ -17,7 +17,9 @@ Json parse_object(const std::string& text, const std::string& place) {
   throw Error(ErrorKind::data, cat(place, ": must hold one JSON object"));
 }
 
-Json read_object(const std::filesystem::path& path) { return parse_object(read_file(path), path.string()); }
+Json read_object(const std::filesystem::path& path) {
+  return parse_object(read_file(path), path.string());
+}
 
 std::string dump(const Json& value, int indent) {
   return value.dump(indent, ' ', false, Json::error_handler_t::replace);

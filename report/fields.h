@@ -18,8 +18,8 @@ Json read_object(const std::filesystem::path& path);
 // One line, or indented. Bytes that are not UTF-8 become U+FFFD.
 std::string dump(const Json& value, int indent = -1);
 
-// Typed access to the fields of a JSON object. Every failure is a data error that names the place (a file, or a file and
-// a line), the field with its path (`dataset.name`), and what was found instead. Borrows the object.
+// Typed access to the fields of a JSON object. Every failure is a data error that names the place (a file, or a file
+// and a line), the field with its path (`dataset.name`), and what was found instead. Borrows the object.
 class Fields {
  public:
   Fields(const Json& object, std::string place, std::string path = "");

@@ -73,9 +73,9 @@ Figure belief_figure(const Certificate& certificate) {
   for (const double percent : {0.1, 1.0, 10.0, 50.0, 90.0}) {
     out.rows.push_back({exact(percent) + " %", round_up(100 * belief_after(percent / 100, epsilon), 2) + " %"});
   }
-  out.plot["traces"] = {trace("at most, after this release", "run", "lines", before, after,
-                              "before %{x} %<br>after ≤ %{text} %", text),
-                        trace("nothing learned", "reference", "lines", {0, 100}, {0, 100}, "")};
+  out.plot["traces"] = {
+      trace("at most, after this release", "run", "lines", before, after, "before %{x} %<br>after ≤ %{text} %", text),
+      trace("nothing learned", "reference", "lines", {0, 100}, {0, 100}, "")};
   out.plot["x"] = axis("belief before, %", {0, 100});
   out.plot["y"] = axis("belief after, %", {0, 102});
   out.caption = "Someone’s belief about what the release keeps secret, before and after they see it.";
@@ -83,10 +83,14 @@ Figure belief_figure(const Certificate& certificate) {
 }
 
 Figure budget_figure(const RunFolder& run) {
-  Figure out{"budget", "Privacy spent over training",
+  Figure out{"budget",
+             "Privacy spent over training",
              cat("Epsilon spent over ", counted(run.certificate.steps), " steps against an allowance of ",
                  round_up(run.certificate.epsilon_planned, 4), "."),
-             "", {}, {"step", "ε spent"}, {}};
+             "",
+             {},
+             {"step", "ε spent"},
+             {}};
   Json x = Json::array(), y = Json::array(), text = Json::array();
   for (const ProgressPoint& point : run.progress) {
     x.push_back(point.step);
@@ -190,8 +194,8 @@ std::vector<Figure> operator_figures(const std::vector<OperatorPoint>& points) {
       {"samples_per_second", "Throughput", "samples/s", [](const OperatorPoint& p) { return p.samples_per_second; }}};
   std::vector<Figure> out;
   for (const Curve& curve : curves) {
-    Figure figure{curve.id, curve.title, std::string(curve.what) + " over training steps.", "", {},
-                  {"step", curve.what}, {}};
+    Figure figure{
+        curve.id, curve.title, std::string(curve.what) + " over training steps.", "", {}, {"step", curve.what}, {}};
     Json x = Json::array(), y = Json::array();
     for (const OperatorPoint& point : points) {
       const std::optional<double> value = curve.value(point);

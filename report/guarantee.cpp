@@ -31,20 +31,23 @@ std::vector<Explained> explain(const std::vector<std::string>& names, const std:
 
 std::string guarantee_sentence(const Certificate& c) {
   if (!c.is_private()) {
-    return cat("This run guarantees nothing for any `", c.unit_of_privacy,
-               "`: an unsafe choice was made, and the numbers below describe only what the same run would have promised "
-               "without it.");
+    return cat(
+        "This run guarantees nothing for any `", c.unit_of_privacy,
+        "`: an unsafe choice was made, and the numbers below describe only what the same run would have promised "
+        "without it.");
   }
-  return cat("Training was differentially private for each `", c.unit_of_privacy, "` with ε = ", round_up(*c.epsilon, 4),
-             " and δ = ", exact(c.delta), ": ", neighbours(c),
+  return cat("Training was differentially private for each `", c.unit_of_privacy,
+             "` with ε = ", round_up(*c.epsilon, 4), " and δ = ", exact(c.delta), ": ", neighbours(c),
              " changes the probability of any result of the training by at most a factor of e^ε = ",
              odds_factor(*c.epsilon), ", plus δ.");
 }
 
 std::string secret(const Certificate& c) {
   const std::string unit = "`" + c.unit_of_privacy + "`";
-  if (c.neighbouring_relation == "replace_one") return "which of two candidates for the records of one " + unit + " was in the data";
-  if (c.neighbouring_relation == "zero_out") return "whether the records of one " + unit + " were in the data or blanked";
+  if (c.neighbouring_relation == "replace_one")
+    return "which of two candidates for the records of one " + unit + " was in the data";
+  if (c.neighbouring_relation == "zero_out")
+    return "whether the records of one " + unit + " were in the data or blanked";
   return "whether one " + unit + " was in the data";
 }
 
@@ -81,7 +84,8 @@ std::vector<Explained> explain_not_covered(const std::vector<std::string>& names
         "chosen by looking at these data, that choice leaks a little that ε does not count."}},
       {kFloatingPointAttacks,
        {"Floating-point attacks",
-        "Noise is drawn in floating point. The proof assumes real numbers; someone who sees exact released bits could in "
+        "Noise is drawn in floating point. The proof assumes real numbers; someone who sees exact released bits could "
+        "in "
         "principle use the difference."}},
       {kTimingAttacks,
        {"Timing and other side channels",

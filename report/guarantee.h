@@ -6,16 +6,16 @@
 
 namespace sotto::report {
 
-// The guarantee in one plain sentence: unit, neighbouring relation, epsilon, delta. For a run that is not private it says
-// that nothing is guaranteed.
+// The guarantee in one plain sentence: unit, neighbouring relation, epsilon, delta. For a run that is not private it
+// says that nothing is guaranteed.
 std::string guarantee_sentence(const Certificate& certificate);
 
 // What the relation keeps from everyone, to follow "everything except".
 std::string secret(const Certificate& certificate);
 
 // What someone who believes with probability `prior` that the secret is so can believe at most after seeing
-// everything released: prior·e^ε / (1 − prior + prior·e^ε). Under (ε, δ) the run equals one that keeps this bound, except
-// with a probability of at most δ (Vadhan, The Complexity of Differential Privacy, 2017, §1.6).
+// everything released: prior·e^ε / (1 − prior + prior·e^ε). Under (ε, δ) the run equals one that keeps this bound,
+// except with a probability of at most δ (Vadhan, The Complexity of Differential Privacy, 2017, §1.6).
 double belief_after(double prior, double epsilon);
 
 // The best chance of telling the secret, from an even prior: (e^ε + δ) / (1 + e^ε).

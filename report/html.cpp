@@ -7,12 +7,23 @@ namespace sotto::report {
 void Html::add(const std::string& text) {
   for (const char c : text) {
     switch (c) {
-      case '&': markup_ += "&amp;"; break;
-      case '<': markup_ += "&lt;"; break;
-      case '>': markup_ += "&gt;"; break;
-      case '"': markup_ += "&quot;"; break;
-      case '\'': markup_ += "&#39;"; break;
-      default: markup_ += c;
+      case '&':
+        markup_ += "&amp;";
+        break;
+      case '<':
+        markup_ += "&lt;";
+        break;
+      case '>':
+        markup_ += "&gt;";
+        break;
+      case '"':
+        markup_ += "&quot;";
+        break;
+      case '\'':
+        markup_ += "&#39;";
+        break;
+      default:
+        markup_ += c;
     }
   }
 }

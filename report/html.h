@@ -7,8 +7,8 @@
 namespace sotto::report {
 
 // Markup that is safe to put into the page. html(parts…) joins: a literal is markup, a string or a whole number is text
-// and is escaped, an Html is taken as it is. So text cannot reach the page unescaped. A floating-point number is refused:
-// numbers.h says how it is rounded.
+// and is escaped, an Html is taken as it is. So text cannot reach the page unescaped. A floating-point number is
+// refused: numbers.h says how it is rounded.
 class Html {
  public:
   Html() = default;
@@ -19,7 +19,9 @@ class Html {
   }
 
   template <size_t N>
-  void add(const char (&literal)[N]) { markup_.append(literal, N - 1); }
+  void add(const char (&literal)[N]) {
+    markup_.append(literal, N - 1);
+  }
   void add(const std::string& text);
   void add(const Html& part) { markup_ += part.markup_; }
   void add(std::integral auto number) { markup_ += std::to_string(number); }

@@ -9,7 +9,8 @@ namespace sotto::report {
 
 std::string rounded(double value, int digits) {
   std::array<char, 400> text;  // the longest double has 309 digits before the point
-  const auto [end, error] = std::to_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed, digits);
+  const auto [end, error] =
+      std::to_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed, digits);
   return error == std::errc() ? std::string(text.data(), end) : exact(value);
 }
 

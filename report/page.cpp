@@ -74,19 +74,21 @@ Html table(const std::vector<std::string>& columns, const std::vector<std::vecto
 Html show(const Figure& figure) {
   Html caption;
   if (!figure.caption.empty()) caption = html("<p class=\"note\">", figure.caption, "</p>");
-  return html("<figure><figcaption>", figure.title, "</figcaption><div class=\"plot\" role=\"img\" id=\"plot_", figure.id,
-              "\" aria-label=\"", figure.title + ". " + figure.description + " The numbers are in the table below.",
-              "\"></div>", caption, "<details><summary>The numbers as a table</summary>",
-              table(figure.columns, figure.rows), "</details></figure>\n");
+  return html("<figure><figcaption>", figure.title, "</figcaption><div class=\"plot\" role=\"img\" id=\"plot_",
+              figure.id, "\" aria-label=\"",
+              figure.title + ". " + figure.description + " The numbers are in the table below.", "\"></div>", caption,
+              "<details><summary>The numbers as a table</summary>", table(figure.columns, figure.rows),
+              "</details></figure>\n");
 }
 
 std::string page(const RunFolder& run, const std::vector<OperatorPoint>* exact) {
   std::vector<Figure> figures;
   Html body = html("<main>\n");
   if (exact) {
-    body += html("<aside class=\"banner\" role=\"alert\"><h2>Not releasable</h2><p>This is the operator’s copy: it shows "
-                 "exact figures of the training data, which no guarantee covers. Keep it where the data are kept.</p>"
-                 "</aside>\n");
+    body += html(
+        "<aside class=\"banner\" role=\"alert\"><h2>Not releasable</h2><p>This is the operator’s copy: it shows "
+        "exact figures of the training data, which no guarantee covers. Keep it where the data are kept.</p>"
+        "</aside>\n");
   }
   body += banner_part(run.certificate);
   body += summary_part(run);
@@ -104,11 +106,13 @@ std::string page(const RunFolder& run, const std::vector<OperatorPoint>* exact) 
   // Whatever slipped past the escaping still could not run or load anything.
   const std::string policy = cat("default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; script-src ",
                                  policy_hash(plotly_source()), " ", policy_hash(script));
-  const Html head = html("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta "
-                         "http-equiv=\"Content-Security-Policy\" content=\"", policy,
-                         "\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<meta "
-                         "name=\"color-scheme\" content=\"light dark\">\n<title>Privacy report: ",
-                         run.certificate.dataset.name, "</title>\n");
+  const Html head = html(
+      "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta "
+      "http-equiv=\"Content-Security-Policy\" content=\"",
+      policy,
+      "\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<meta "
+      "name=\"color-scheme\" content=\"light dark\">\n<title>Privacy report: ",
+      run.certificate.dataset.name, "</title>\n");
   return html(head, raw_element("<style>", page_style(), "</style>\n"), "</head>\n<body>\n", body,
               raw_element("<script type=\"application/json\" id=\"figures\">", inert(plots(figures)), "</script>\n"),
               raw_element("<script>", plotly_source(), "</script>\n"), raw_element("<script>", script, "</script>\n"),

@@ -43,8 +43,12 @@ Json twin(const RunFolder& run) {
   if (run.evaluations) out["evaluation"] = to_json(*run.evaluations);
   out["ledger"] = Json::array();
   for (const LedgerLine& row : run.ledger) {
-    out["ledger"].push_back({{"id", row.id}, {"time", row.time}, {"kind", row.kind}, {"steps", row.steps},
-                             {"epsilon", row.epsilon}, {"hash", row.hash}});
+    out["ledger"].push_back({{"id", row.id},
+                             {"time", row.time},
+                             {"kind", row.kind},
+                             {"steps", row.steps},
+                             {"epsilon", row.epsilon},
+                             {"hash", row.hash}});
   }
   out["config"] = run.config;
   out["files"] = Json::object();

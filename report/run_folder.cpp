@@ -40,8 +40,8 @@ std::string read_toml(const std::filesystem::path& path) {
   try {
     static_cast<void>(toml::parse(text));
   } catch (const toml::parse_error& error) {
-    throw Error(ErrorKind::data, cat(path.string(), ":", error.source().begin.line, ": not valid TOML: ",
-                                     std::string(error.description())));
+    throw Error(ErrorKind::data, cat(path.string(), ":", error.source().begin.line,
+                                     ": not valid TOML: ", std::string(error.description())));
   }
   return text;
 }

@@ -55,9 +55,10 @@ struct RunFolder {
 // RUN → RUN.operator, whether or not RUN ends with a slash.
 std::filesystem::path operator_folder(const std::filesystem::path& run);
 
-// Reads and cross-checks: epsilon never falls from step to step and stays within the certificate's, the certified ledger
-// row is among the excerpt with its hash, the two AUCs are one, exact metrics appear only where `not_covered` lists them. Throws io or data
-// with the file's name (and line). Where a step appears twice (a resumed run wrote it again) the later line counts.
+// Reads and cross-checks: epsilon never falls from step to step and stays within the certificate's, the certified
+// ledger row is among the excerpt with its hash, the two AUCs are one, exact metrics appear only where `not_covered`
+// lists them. Throws io or data with the file's name (and line). Where a step appears twice (a resumed run wrote it
+// again) the later line counts.
 RunFolder read_run_folder(const std::filesystem::path& run);
 std::vector<OperatorPoint> read_operator_metrics(const std::filesystem::path& run);
 

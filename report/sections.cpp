@@ -17,7 +17,9 @@ Html tile(const std::string& label, const std::string& value, const std::string&
               "</p><p class=\"note\">", note, "</p></div>");
 }
 
-std::string spent(const Certificate& c) { return c.epsilon ? round_up(*c.epsilon, 4) : "unbounded"; }
+std::string spent(const Certificate& c) {
+  return c.epsilon ? round_up(*c.epsilon, 4) : "unbounded";
+}
 
 std::string one_in(double delta) {
   if (!(delta > 0)) return "no exception";
@@ -25,7 +27,9 @@ std::string one_in(double delta) {
   return "1 in " + counted(static_cast<int64_t>(std::min(1 / delta * (1 + 1e-12), 1e18)));
 }
 
-std::string percent_up(double share) { return round_up(100 * share, 2) + " %"; }
+std::string percent_up(double share) {
+  return round_up(100 * share, 2) + " %";
+}
 
 Html explained_list(const std::vector<Explained>& list) {
   Html out = html("<dl class=\"explained\">");
@@ -59,18 +63,20 @@ Html summary_part(const RunFolder& run) {
 
 Html guarantee_part(const RunFolder& run, std::vector<Figure>& figures) {
   const Certificate& c = run.certificate;
-  Html out = html("<section id=\"guarantee\"><h2>The guarantee</h2><p class=\"lead\">", prose(guarantee_sentence(c)),
-                  "</p>");
+  Html out =
+      html("<section id=\"guarantee\"><h2>The guarantee</h2><p class=\"lead\">", prose(guarantee_sentence(c)), "</p>");
   if (c.is_private()) {
     figures.push_back(belief_figure(c));
     const double best = best_guess(*c.epsilon, c.delta);
     out += html("<h3>What ε and δ mean</h3><p>Suppose someone knows everything except ", prose(secret(c)),
-                ", and then studies the released model with unlimited means. ε bounds how far that can move their belief. Whoever starts undecided, at 50 %, guesses right at best ",
-                percent_up(best), " of the time; a coin does so 50 % of the time. δ is the probability, ", exact(c.delta),
-                " (", one_in(c.delta), "), with which the bound may fail. This is a ceiling for the worst case, not a "
-                "forecast.</p><p>Rating: ", rating(*c.epsilon), ".</p>",
-                "<div class=\"pair\">", table(figures.back().columns, figures.back().rows), show(figures.back()),
-                "</div>");
+                ", and then studies the released model with unlimited means. ε bounds how far that can move their "
+                "belief. Whoever starts undecided, at 50 %, guesses right at best ",
+                percent_up(best), " of the time; a coin does so 50 % of the time. δ is the probability, ",
+                exact(c.delta), " (", one_in(c.delta),
+                "), with which the bound may fail. This is a ceiling for the worst case, not a "
+                "forecast.</p><p>Rating: ",
+                rating(*c.epsilon), ".</p>", "<div class=\"pair\">", table(figures.back().columns, figures.back().rows),
+                show(figures.back()), "</div>");
   }
   out += html("</section>\n");
   return out;
@@ -78,7 +84,8 @@ Html guarantee_part(const RunFolder& run, std::vector<Figure>& figures) {
 
 Html not_covered_part(const Certificate& c) {
   if (c.not_covered.empty()) {
-    return html("<section id=\"not-covered\"><h2>What it does not cover</h2><p>The run lists no exception.</p></section>\n");
+    return html(
+        "<section id=\"not-covered\"><h2>What it does not cover</h2><p>The run lists no exception.</p></section>\n");
   }
   return html("<section id=\"not-covered\"><h2>What it does not cover</h2>",
               explained_list(explain_not_covered(c.not_covered)), "</section>\n");
@@ -95,7 +102,8 @@ Html training_part(const RunFolder& run) {
   list += entry("Identity", html("<code>", c.dataset.identity, "</code>"));
   list += entry("Schema", html("<code>", c.dataset.schema_hash, "</code>"));
   list += entry("Model", html(c.model.kind, ", ", counted(c.model.parameters), " parameters"));
-  return html("<section id=\"training\"><h2>What was trained on what</h2><dl class=\"facts\">", list, "</dl></section>\n");
+  return html("<section id=\"training\"><h2>What was trained on what</h2><dl class=\"facts\">", list,
+              "</dl></section>\n");
 }
 
 Html budget_part(const RunFolder& run, std::vector<Figure>& figures) {
@@ -126,13 +134,17 @@ Html quality_part(const RunFolder& run, std::vector<Figure>& figures) {
   const Evaluation& own = run.evaluations->model;
   const auto& baseline = run.evaluations->baseline;
   std::vector<std::string> columns{"measure", "this model"};
-  std::vector<std::vector<std::string>> rows{{"AUC"}, {"AUC, 95 % interval"}, {"Average precision"}, {"Log loss"},
-                                             {"Brier score"}, {"Records"}, {"Positives"}};
+  std::vector<std::vector<std::string>> rows{{"AUC"},      {"AUC, 95 % interval"}, {"Average precision"},
+                                             {"Log loss"}, {"Brier score"},        {"Records"},
+                                             {"Positives"}};
   const auto add = [&](const Evaluation& e) {
-    const std::vector<std::string> values{
-        rounded(e.auc, 4), rounded(e.auc_interval.low, 4) + " to " + rounded(e.auc_interval.high, 4),
-        rounded(e.average_precision, 4), rounded(e.log_loss, 4), rounded(e.brier, 4), counted(e.count),
-        counted(e.positives)};
+    const std::vector<std::string> values{rounded(e.auc, 4),
+                                          rounded(e.auc_interval.low, 4) + " to " + rounded(e.auc_interval.high, 4),
+                                          rounded(e.average_precision, 4),
+                                          rounded(e.log_loss, 4),
+                                          rounded(e.brier, 4),
+                                          counted(e.count),
+                                          counted(e.positives)};
     for (size_t i = 0; i < rows.size(); ++i) rows[i].push_back(values[i]);
   };
   add(own);

@@ -28,11 +28,31 @@ TEST(Certificate, SurvivesTheFileToTheLastBit) {
 
 TEST(Certificate, HasEveryFieldOfTheContract) {
   const Json json = to_json(fixture_certificate());
-  for (const char* name :
-       {"format_version", "epsilon", "epsilon_planned", "delta", "not_covered", "noise_arithmetic", "accountant",
-        "neighbouring_relation", "unit_of_privacy", "sampling", "noise_multiplier", "clip_norm", "sample_rate",
-        "public_size", "steps", "steps_planned", "l2_sensitivity", "private", "unsafe", "metrics", "dataset",
-        "ledger_row", "ledger", "sotto_version", "model"}) {
+  for (const char* name : {"format_version",
+                           "epsilon",
+                           "epsilon_planned",
+                           "delta",
+                           "not_covered",
+                           "noise_arithmetic",
+                           "accountant",
+                           "neighbouring_relation",
+                           "unit_of_privacy",
+                           "sampling",
+                           "noise_multiplier",
+                           "clip_norm",
+                           "sample_rate",
+                           "public_size",
+                           "steps",
+                           "steps_planned",
+                           "l2_sensitivity",
+                           "private",
+                           "unsafe",
+                           "metrics",
+                           "dataset",
+                           "ledger_row",
+                           "ledger",
+                           "sotto_version",
+                           "model"}) {
     EXPECT_TRUE(json.contains(name)) << name;
   }
   EXPECT_EQ(json["metrics"]["test_auc"], 0.6466);
@@ -123,8 +143,7 @@ TEST(Certificate, FalseClaimIsRefusedBeforeItIsWritten) {
       {"dataset.identity", [](Certificate& c) { c.dataset.identity = "md5:00"; }},
       // A plain hash of private data lets anyone test a guess of the file.
       {"dataset.identity", [](Certificate& c) { c.dataset.is_public = false; }},
-      {"dataset.counts",
-       [](Certificate& c) { c.dataset.is_public = false, c.dataset.identity = "commitment:00"; }},
+      {"dataset.counts", [](Certificate& c) { c.dataset.is_public = false, c.dataset.identity = "commitment:00"; }},
   };
   const auto path = test_folder() / "certificate.json";
   for (const Case& row : cases) {

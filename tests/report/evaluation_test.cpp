@@ -33,7 +33,9 @@ Sample draw(int64_t count, int levels, uint64_t seed) {
   return out;
 }
 
-double wins(double a, double b) { return a > b ? 1 : a == b ? 0.5 : 0; }
+double wins(double a, double b) {
+  return a > b ? 1 : a == b ? 0.5 : 0;
+}
 
 // Every quantity by its definition, pair by pair.
 struct Oracle {
@@ -189,13 +191,21 @@ TEST(Evaluation, CalibrationBinsAreEqualAndKeepTiesTogether) {
 
 TEST(Evaluation, WhatCannotBeScoredIsRefused) {
   const std::vector<uint8_t> both{0, 1};
-  EXPECT_NE(message_of([&] { evaluate(std::vector{0.5}, both); }, ErrorKind::invalid_argument).find("2 labels"), std::string::npos);
-  EXPECT_NE(message_of([&] { evaluate(std::vector{0.5, 0.5}, std::vector<uint8_t>{0, 2}); },
-                       ErrorKind::invalid_argument).find("label 1 is 2"), std::string::npos);
+  EXPECT_NE(message_of([&] { evaluate(std::vector{0.5}, both); }, ErrorKind::invalid_argument).find("2 labels"),
+            std::string::npos);
+  EXPECT_NE(message_of(
+                [&] {
+                  evaluate(std::vector{0.5, 0.5}, std::vector<uint8_t>{0, 2});
+                },
+                ErrorKind::invalid_argument)
+                .find("label 1 is 2"),
+            std::string::npos);
   for (const double bad : {-0.1, 1.1, std::nan(""), HUGE_VAL}) {
     EXPECT_NE(message_of([&] { evaluate(std::vector{0.5, bad}, both); }).find("probability 1"), std::string::npos);
   }
-  EXPECT_NE(message_of([&] { evaluate(std::vector{0.5, 0.5}, std::vector<uint8_t>{1, 1}); }).find("both classes"),
+  EXPECT_NE(message_of([&] {
+              evaluate(std::vector{0.5, 0.5}, std::vector<uint8_t>{1, 1});
+            }).find("both classes"),
             std::string::npos);
   EXPECT_NE(message_of([&] { evaluate({}, {}); }).find("both classes"), std::string::npos);
 }

@@ -37,7 +37,9 @@ learning_rate = 0.5
 schedule = "cosine"
 )";
 
-double spent_after(int64_t step) { return kEpsilon * std::sqrt(double(step) / double(kSteps)); }
+double spent_after(int64_t step) {
+  return kEpsilon * std::sqrt(double(step) / double(kSteps));
+}
 
 }  // namespace
 
@@ -61,8 +63,9 @@ Certificate fixture_certificate() {
   c.steps = kSteps;
   c.steps_planned = kSteps;
   c.metrics = {{"test_auc", 0.6466}};
-  c.dataset = {"diabetes130", "sha256:16209e462b906f828e2423f7a9f783f4c4472ad81abd7d653f4e19b46da76e82", true,
-               to_hex(sha256("schema")), "CC BY 4.0", {{"train", 55743}, {"test", 14230}}};
+  c.dataset = {"diabetes130", "sha256:16209e462b906f828e2423f7a9f783f4c4472ad81abd7d653f4e19b46da76e82",
+               true,          to_hex(sha256("schema")),
+               "CC BY 4.0",   {{"train", 55743}, {"test", 14230}}};
   c.model = {"Logistic regression", 370};
   c.ledger = "runs/diabetes130.ledger";
   c.ledger_row = {16, to_hex(sha256("row 16"))};
@@ -104,23 +107,28 @@ void write_fixture(const std::filesystem::path& run, const FixtureOptions& optio
   std::normal_distribution<double> normal;
   for (int64_t step = 1; step <= kSteps; ++step) {
     const double progress = double(step) / double(kSteps), decay = std::exp(-4 * progress);
-    Json line{{"step", step}, {"epsilon", spent_after(step)}, {"learning_rate", 0.25 * (1 + std::cos(M_PI * progress))}};
+    Json line{
+        {"step", step}, {"epsilon", spent_after(step)}, {"learning_rate", 0.25 * (1 + std::cos(M_PI * progress))}};
     if (step % 20 == 0) {
       line["test_loss"] = 0.2935 + 0.05 * decay + 0.0008 * normal(random);
       line["test_auc"] = 0.647 - 0.06 * decay + 0.001 * normal(random);
     }
     lines += line.dump() + "\n";
-    exact += Json{{"step", step}, {"loss", 0.292 + 0.4 * decay + 0.006 * normal(random)},
-                  {"batch_size", int64_t(4096 + 60 * normal(random))}, {"clipped_fraction", 0.31 + 0.2 * decay},
-                  {"non_finite", step == 77 ? 1 : 0}, {"samples_per_second", 412345.5 + 9000 * normal(random)}}.dump() +
+    exact += Json{{"step", step},
+                  {"loss", 0.292 + 0.4 * decay + 0.006 * normal(random)},
+                  {"batch_size", int64_t(4096 + 60 * normal(random))},
+                  {"clipped_fraction", 0.31 + 0.2 * decay},
+                  {"non_finite", step == 77 ? 1 : 0},
+                  {"samples_per_second", 412345.5 + 9000 * normal(random)}}
+                 .dump() +
              "\n";
   }
   write_file(run / "metrics.jsonl", lines);
   write_file(operator_folder(run) / "metrics.jsonl", exact, 0600);
   std::vector<LedgerLine> rows;
   for (int64_t id = 1; id <= 16; ++id) {
-    rows.push_back({id, cat("2026-11-23T09:14:", 10 + id, "Z"), "charge", id * kSteps / 16, spent_after(id * kSteps / 16),
-                    to_hex(sha256(cat("row ", id)))});
+    rows.push_back({id, cat("2026-11-23T09:14:", 10 + id, "Z"), "charge", id * kSteps / 16,
+                    spent_after(id * kSteps / 16), to_hex(sha256(cat("row ", id)))});
   }
   write_ledger_excerpt(run / "ledger.json", rows);
 }

@@ -9,7 +9,9 @@ namespace sotto::report {
 namespace {
 
 template <class T>
-concept CanEnterThePage = requires(Html page, T part) { page.add(part); };
+concept CanEnterThePage = requires(Html page, T part) {
+  page.add(part);
+};
 static_assert(CanEnterThePage<int64_t> && CanEnterThePage<std::string> && CanEnterThePage<Html>);
 static_assert(!CanEnterThePage<double> && !CanEnterThePage<float>);
 

@@ -16,7 +16,9 @@
 namespace sotto::report {
 namespace {
 
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
 size_t count_of(const std::string& text, const std::string& part) {
   size_t count = 0;
@@ -40,15 +42,17 @@ TEST(Report, SaysTheGuaranteeInOneSentence) {
   struct Case {
     const char *relation, *words;
   };
-  for (const Case& row : {Case{"add_remove", "adding or removing all training records of any one patient_nbr"},
-                          Case{"replace_one", "replacing all training records of any one patient_nbr by any other records"},
-                          Case{"zero_out", "blanking all training records of any one patient_nbr"}}) {
+  for (const Case& row :
+       {Case{"add_remove", "adding or removing all training records of any one patient_nbr"},
+        Case{"replace_one", "replacing all training records of any one patient_nbr by any other records"},
+        Case{"zero_out", "blanking all training records of any one patient_nbr"}}) {
     FixtureOptions options;
     options.certificate.neighbouring_relation = row.relation;
-    EXPECT_TRUE(has(without_tags(own_text(page_of(options))),
-                    "Training was differentially private for each patient_nbr with ε = 2.7352 and δ = 1e-5: " +
-                        std::string(row.words) +
-                        " changes the probability of any result of the training by at most a factor of e^ε = 15.42, plus δ."));
+    EXPECT_TRUE(
+        has(without_tags(own_text(page_of(options))),
+            "Training was differentially private for each patient_nbr with ε = 2.7352 and δ = 1e-5: " +
+                std::string(row.words) +
+                " changes the probability of any result of the training by at most a factor of e^ε = 15.42, plus δ."));
   }
 }
 
@@ -149,14 +153,16 @@ TEST(Report, EveryPlotHasAPlaceADescriptionAndATable) {
 
 TEST(Report, NotCoveredIsExplained) {
   const std::string page = own_text(page_of());
-  for (const char* text : {"Test metrics", "The non-private baseline", "Hyperparameter search", "Floating-point attacks"}) {
+  for (const char* text :
+       {"Test metrics", "The non-private baseline", "Hyperparameter search", "Floating-point attacks"}) {
     EXPECT_TRUE(has(page, text)) << text;
   }
 }
 
 TEST(Report, WordsFollowTheNeighbouringRelation) {
   FixtureOptions options;
-  EXPECT_TRUE(has(own_text(page_of(options)), "everything except whether one <code>patient_nbr</code> was in the data"));
+  EXPECT_TRUE(
+      has(own_text(page_of(options)), "everything except whether one <code>patient_nbr</code> was in the data"));
   options.certificate.neighbouring_relation = "replace_one";
   EXPECT_TRUE(has(own_text(page_of(options)), "everything except which of two candidates"));
 }

@@ -12,7 +12,9 @@
 namespace sotto::report {
 namespace {
 
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
 TEST(RunFolder, MissingFileIsNamedAndNothingIsWritten) {
   for (const char* name : {"certificate.json", "config.toml", "metrics.jsonl", "ledger.json", "evaluation.json"}) {
@@ -42,7 +44,8 @@ TEST(RunFolder, CorruptFileIsNamedWithItsLine) {
            {"config.toml", "a = 1\nb = = 2\n", "config.toml:2"},
            {"model.toml", "=", "model.toml:1"},
            {"metrics.jsonl", "{\"step\":1,\"epsilon\":0.1,\"learning_rate\":1}\nnonsense\n", "metrics.jsonl:2"},
-           {"metrics.jsonl", "{\"step\":1,\"epsilon\":\"0.1\",\"learning_rate\":1}\n", "metrics.jsonl:1: field `epsilon`"},
+           {"metrics.jsonl", "{\"step\":1,\"epsilon\":\"0.1\",\"learning_rate\":1}\n",
+            "metrics.jsonl:1: field `epsilon`"},
            {"metrics.jsonl", "{\"step\":1.5,\"epsilon\":0.1,\"learning_rate\":1}\n", "field `step` must be an integer"},
            {"metrics.jsonl", "{\"step\":1,\"epsilon\":0.1}\n", "field `learning_rate` is missing"},
            {"metrics.jsonl", "\n", "metrics.jsonl:1"}}) {

@@ -22,6 +22,12 @@ SOTTO_HOST_DEVICE constexpr double raised(double sum, int64_t terms) {
   return sum * (1 + 2 * double(terms + 8) * kDoubleUnit);
 }
 
+// squared += part, rounded up: norms are summed over many layers.
+SOTTO_HOST_DEVICE inline void add_up(double& squared, double part) {
+  squared += part;
+  squared += 4 * kDoubleUnit * (squared < 0 ? -squared : squared);
+}
+
 // A float sum takes at most this many rows before it is added to a double: longer chains would round more, shorter ones
 // would pay more for the conversion.
 constexpr int64_t kChain = 64;

@@ -6,8 +6,8 @@ namespace {
 
 constexpr int kThreads = 256;
 
-// One block a word and kThreads columns. It reads all ids once, kThreads at a time, and visits the word's rows in order:
-// no sort, no atomics. A sample's rows are summed before its factor is applied.
+// One block a word and kThreads columns. It reads all ids once, kThreads at a time, and visits the word's rows in
+// order: no sort, no atomics. A sample's rows are summed before its factor is applied.
 __global__ void accumulate_clipped_embedding_kernel(MatrixView<const int64_t> ids, MatrixView<const float> g,
                                                     VectorView<const float> factors, int64_t padding_index,
                                                     MatrixView<float> sum) {

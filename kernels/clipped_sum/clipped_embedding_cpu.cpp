@@ -1,19 +1,15 @@
 #include <vector>
 
-#include "base/error.h"
 #include "base/parallel.h"
 #include "kernels/clipped_sum/clipped_sum_impl.h"
+#include "kernels/occurrences.h"
 #include "kernels/vectorised.h"
 
 namespace sotto::kernels {
 namespace {
 
-struct Occurrence {
-  int64_t id, row;
-  bool operator<(const Occurrence& other) const { return id != other.id ? id < other.id : row < other.row; }
-};
-
-// One id of the vocabulary: [begin, end) are its rows in order. A sample's rows are summed before its factor is applied.
+// One id of the vocabulary: [begin, end) are its rows in order. A sample's rows are summed before its factor is
+// applied.
 SOTTO_VECTORISED void add_id(const Occurrence* begin, const Occurrence* end, MatrixView<const float> g,
                              const float* factors, int64_t length, double* sample_sum, double* total, float* out) {
   const int64_t d = g.cols;
@@ -21,6 +17,10 @@ SOTTO_VECTORISED void add_id(const Occurrence* begin, const Occurrence* end, Mat
   while (begin != end) {
     const int64_t sample = begin->row / length;
     std::fill(sample_sum, sample_sum + d, 0.0);
+    if (factors[sample] == 0) {  // 0 · NaN would poison the sum
+      while (begin != end && begin->row / length == sample) ++begin;
+      continue;
+    }
     for (; begin != end && begin->row / length == sample; ++begin)
       for (int64_t j = 0; j < d; ++j) sample_sum[j] += double(g.data[begin->row * d + j]);
     for (int64_t j = 0; j < d; ++j) total[j] += double(factors[sample]) * sample_sum[j];
@@ -34,15 +34,8 @@ void accumulate_clipped_embedding_cpu(const Exec& exec, MatrixView<const int64_t
                                       VectorView<const float> factors, int64_t padding_index, MatrixView<float> sum) {
   thread_local std::vector<Occurrence> occurrences;
   thread_local std::vector<int64_t> starts;
-  occurrences.clear();
-  for (int64_t row = 0; row < g.rows; ++row) {
-    const int64_t id = ids.data[row];
-    if (padding_index >= 0 && id == padding_index) continue;
-    require(id >= 0 && id < sum.rows, cat("id ", id, " of sample ", row / ids.cols, ", position ", row % ids.cols,
-                                          " is outside the vocabulary of ", sum.rows));
-    if (factors.data[row / ids.cols] != 0) occurrences.push_back({id, row});
-  }
-  std::sort(occurrences.begin(), occurrences.end());
+  require_ids(ids, padding_index, sum.rows);
+  find_occurrences(ids.data, 0, g.rows, padding_index, occurrences);
   starts.clear();
   for (size_t k = 0; k < occurrences.size(); ++k)
     if (k == 0 || occurrences[k].id != occurrences[k - 1].id) starts.push_back(static_cast<int64_t>(k));

@@ -6,8 +6,8 @@ namespace {
 
 constexpr int kTile = 16;
 
-// One thread an entry of weight_sum, 16x16 a block; both factors of a chain of rows pass through shared memory. Products
-// of floats and their sums are in double: exact factors, no underflow. A dropped sample is read as 0.
+// One thread an entry of weight_sum, 16x16 a block; both factors of a chain of rows pass through shared memory.
+// Products of floats and their sums are in double: exact factors, no underflow. A dropped sample is read as 0.
 __global__ void accumulate_clipped_outer_kernel(MatrixView<const float> g, MatrixView<const float> a,
                                                 VectorView<const float> factors, int64_t rows_per_sample,
                                                 MatrixView<float> weight_sum) {
@@ -53,7 +53,9 @@ __global__ void accumulate_clipped_bias_kernel(MatrixView<const float> g, Vector
   bias_sum.data[i] = float(bias_sum.data[i] + total);
 }
 
-unsigned blocks_for(int64_t n, int64_t size) { return static_cast<unsigned>((n + size - 1) / size); }
+unsigned blocks_for(int64_t n, int64_t size) {
+  return static_cast<unsigned>((n + size - 1) / size);
+}
 
 }  // namespace
 

@@ -10,9 +10,9 @@
 namespace sotto::kernels {
 namespace {
 
-constexpr int64_t kPackedRows = 16;   // room for a tile's rows in the packed f·G: one vector
+constexpr int64_t kPackedRows = 16;                     // room for a tile's rows in the packed f·G: one vector
 constexpr int64_t kPanel = (kChain + 1) * kPackedRows;  // a spare vector, lest all panels map to the same cache set
-constexpr int64_t kPartRows = 280;    // a part of weight_sum: its doubles (280 x 128) fill a quarter of a 1 MB L2
+constexpr int64_t kPartRows = 280;  // a part of weight_sum: its doubles (280 x 128) fill a quarter of a 1 MB L2
 constexpr int64_t kPartCols = 128;
 constexpr float kLargeActivation = 0x1p20f;
 
@@ -31,7 +31,9 @@ struct Range {
   int64_t size() const { return end - begin; }
 };
 
-int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
+int64_t round_up(int64_t n, int64_t unit) {
+  return (n + unit - 1) / unit * unit;
+}
 
 SOTTO_INLINE bool any_above(const float* x, int64_t n, float limit) {
   Float16 high = {}, low = {};
@@ -53,8 +55,8 @@ float power_of_two_below(const float* x, int64_t n) {
   return largest > kLargeActivation && largest < INFINITY ? std::exp2(float(std::ilogb(largest))) : 1.0f;
 }
 
-// A huge activation beside a tiny f·g would lose the product: 2^-150 · |a| is no longer small. Such a row is scaled down
-// by a power of two, and its f·g up by the same, which is exact. Rare, so rows are looked at in groups first.
+// A huge activation beside a tiny f·g would lose the product: 2^-150 · |a| is no longer small. Such a row is scaled
+// down by a power of two, and its f·g up by the same, which is exact. Rare, so rows are looked at in groups first.
 SOTTO_VECTORISED void find_scales(MatrixView<const float> a, float* scales, int64_t begin, int64_t end) {
   constexpr int64_t kGroup = 16;
   for (int64_t r = begin; r < end; r += kGroup) {

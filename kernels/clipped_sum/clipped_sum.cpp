@@ -16,8 +16,7 @@ void accumulate_clipped_outer(const Exec& exec, MatrixView<const float> g, Matri
           cat("weight_sum is ", weight_sum.rows, "x", weight_sum.cols, ", expected ", g.cols, "x", a.cols));
   require(bias_sum.size == g.cols || bias_sum.data == nullptr,
           cat("bias_sum has ", bias_sum.size, " entries, expected ", g.cols));
-  if (exec.on_cuda())
-    return accumulate_clipped_outer_cuda(exec, g, a, factors, rows_per_sample, weight_sum, bias_sum);
+  if (exec.on_cuda()) return accumulate_clipped_outer_cuda(exec, g, a, factors, rows_per_sample, weight_sum, bias_sum);
   accumulate_clipped_outer_cpu(exec, g, a, factors, rows_per_sample, weight_sum, bias_sum);
 }
 
@@ -43,7 +42,9 @@ namespace {
 // Second-order terms and underflow: far more than they can be for clip norms of at least 2^-60.
 constexpr double kSpare = 1.001;
 
-double final_roundings(int64_t calls) { return double(calls) * kFloatUnit; }
+double final_roundings(int64_t calls) {
+  return double(calls) * kFloatUnit;
+}
 
 }  // namespace
 

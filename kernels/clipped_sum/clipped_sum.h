@@ -18,12 +18,13 @@ void accumulate_clipped_outer(const Exec& exec, MatrixView<const float> g, Matri
 void accumulate_clipped_rows(const Exec& exec, MatrixView<const float> x, VectorView<const float> factors,
                              VectorView<float> sum);
 
-// sum[ids[i][t]] += f[i] g[i·T + t] wherever ids[i][t] is not padding_index (-1: no padding). ids is [B, T], sum [V, d].
-// On the CPU an id outside [0, V) throws; on CUDA, where that would need a synchronisation, its row is left out.
+// sum[ids[i][t]] += f[i] g[i·T + t] wherever ids[i][t] is not padding_index (-1: no padding). ids is [B, T], sum [V,
+// d]. On the CPU an id outside [0, V) throws; on CUDA, where that would need a synchronisation, its row is left out.
 void accumulate_clipped_embedding(const Exec& exec, MatrixView<const int64_t> ids, MatrixView<const float> g,
                                   VectorView<const float> factors, int64_t padding_index, MatrixView<float> sum);
 
-// Bounds on rounding. Write c_i for what sample i adds to *all* tensors, C for clip_norm. Each function returns an r with
+// Bounds on rounding. Write c_i for what sample i adds to *all* tensors, C for clip_norm. Each function returns an r
+// with
 //   ‖accumulator − Σ c_i‖₂ ≤ r · Σ_i max(‖c_i‖₂, C),  jointly over all tensors,
 // after `calls` calls into the same accumulator that started at 0, for at most `samples` samples in all. Sensitivity is
 // C + 2·r·samples·C: what one sample moves, and the rounding with it and without it.
@@ -32,9 +33,10 @@ void accumulate_clipped_embedding(const Exec& exec, MatrixView<const int64_t> id
 // (3) Partial sums are doubles: an addition costs 2^-53 each, `additions`·2^-53 in all.
 // (4) outer, one row a sample: float chains cross samples; rounding f·g once and ≤ kChain + 1 times in a chain: γ.
 // (5) outer, several rows: a chain never crosses samples, so what it rounds to is part of c_i, paid for by the norm
-//     (ghost_norms adds kSampleRounding·m_i, m_i = Σ_t ‖g_t‖‖a_t‖). Then f·m_i ≤ C/kSampleRounding, and the doubles cost
-//     additions·2^-53/kSampleRounding. (6) rows and embedding: f·x is exact in double; a sample's equal ids are summed
-//     first, in the order in which embedding_norms measures them. (7) Underflow: ≤ 2^-150 an operation, under the spare.
+//     (ghost_norms adds kSampleRounding·m_i, m_i = Σ_t ‖g_t‖‖a_t‖). Then f·m_i ≤ C/kSampleRounding, and the doubles
+//     cost additions·2^-53/kSampleRounding. (6) rows and embedding: f·x is exact in double; a sample's equal ids are
+//     summed first, in the order in which embedding_norms measures them. (7) Underflow: ≤ 2^-150 an operation, under
+//     the spare.
 double clipped_outer_slack(int64_t samples, int64_t rows_per_sample, int64_t calls);
 double clipped_rows_slack(int64_t samples, int64_t calls);
 double clipped_embedding_slack(int64_t samples, int64_t calls);

@@ -7,7 +7,7 @@
 namespace sotto::kernels {
 namespace {
 
-constexpr int64_t kTile = 4;                 // a Gram tile is 4x4: its sixteen sums fill one register
+constexpr int64_t kTile = 4;                // a Gram tile is 4x4: its sixteen sums fill one register
 constexpr double kLargestSquare = 0x1p100;  // of Σ‖·‖²: no dot product can overflow a float
 
 // Lane 4·m + n of the result is the sum over the lanes of sums[m][n]: a tree of four steps.
@@ -108,7 +108,8 @@ SOTTO_INLINE Gram gram_sum(const Operand& a, const Operand& g, int64_t d, int64_
       dot_tile(a.rows.data() + s * kTile, a.rows.data() + t * kTile, d, a_dots);
       dot_tile(g.rows.data() + s * kTile, g.rows.data() + t * kTile, p, g_dots);
       for (int half = 0; half < 2; ++half) {
-        const Double8 a_dot = __builtin_convertvector(*reinterpret_cast<const Float8*>(a_dots + 8 * half), Double8) + bias;
+        const Double8 a_dot =
+            __builtin_convertvector(*reinterpret_cast<const Float8*>(a_dots + 8 * half), Double8) + bias;
         const Double8 g_dot = __builtin_convertvector(*reinterpret_cast<const Float8*>(g_dots + 8 * half), Double8);
         const Double8 a_norms = *reinterpret_cast<const Double8Unaligned*>(&a.left[s * 16 + 8 * half]) *
                                 *reinterpret_cast<const Double8Unaligned*>(&a.right[t * 8]);
@@ -116,8 +117,8 @@ SOTTO_INLINE Gram gram_sum(const Operand& a, const Operand& g, int64_t d, int64_
                                 *reinterpret_cast<const Double8Unaligned*>(&g.right[t * 8]);
         Double8 weight = s == t ? *reinterpret_cast<const Double8*>(kDiagonal + 8 * half) : Double8{} + 2.0;
         sum += weight * a_dot * g_dot;
-        error += weight * (a_error * a_norms * (g_dot < 0 ? -g_dot : g_dot) +
-                           g_error * g_norms * (a_dot < 0 ? -a_dot : a_dot));
+        error += weight *
+                 (a_error * a_norms * (g_dot < 0 ? -g_dot : g_dot) + g_error * g_norms * (a_dot < 0 ? -a_dot : a_dot));
       }
     }
   Gram total{0, 0};
@@ -166,13 +167,13 @@ SOTTO_INLINE bool prepare_sample(const GhostInput& input, int64_t i, Operand& a,
 SOTTO_VECTORISED void add_ghost_norms_cpu(const GhostInput& input, double* squared, int64_t begin, int64_t end) {
   Operand a, g;
   for (int64_t i = begin; i < end; ++i)
-    if (prepare_sample(input, i, a, g, squared)) squared[i] += ghost_norm(input, a, g, i);
+    if (prepare_sample(input, i, a, g, squared)) add_up(squared[i], ghost_norm(input, a, g, i));
 }
 
 SOTTO_VECTORISED void add_direct_norms_cpu(const GhostInput& input, double* squared, int64_t begin, int64_t end) {
   Operand a, g;
   for (int64_t i = begin; i < end; ++i)
-    if (prepare_sample(input, i, a, g, squared)) squared[i] += direct_norm(input, i, mass_of(a, g));
+    if (prepare_sample(input, i, a, g, squared)) add_up(squared[i], direct_norm(input, i, mass_of(a, g)));
 }
 
 }  // namespace sotto::kernels

@@ -13,8 +13,12 @@ struct Sample {
 
 __device__ Sample sample_of(const GhostInput& input, int64_t i) {
   const int64_t first = i * input.length;
-  return {input.a.data + first * input.a.cols, input.g.data + first * input.g.cols, input.a.cols, input.g.cols,
-          input.length, input.with_bias ? 1.0 : 0.0};
+  return {input.a.data + first * input.a.cols,
+          input.g.data + first * input.g.cols,
+          input.a.cols,
+          input.g.cols,
+          input.length,
+          input.with_bias ? 1.0 : 0.0};
 }
 
 __device__ double dot(const float* x, const float* y, int64_t n) {
@@ -65,14 +69,14 @@ __global__ void accumulate_ghost_norms_kernel(GhostInput input, VectorView<doubl
   double norm = mass;  // 0, NaN or infinity as it is
   if (mass > 0 && mass < INFINITY)
     norm = error <= kWorstRelativeError * square ? sample_norm(square + error, mass, 0) : block_direct_norm(x, mass);
-  if (threadIdx.x == 0) squared.data[blockIdx.x] += norm;
+  if (threadIdx.x == 0) add_up(squared.data[blockIdx.x], norm);
 }
 
 __global__ void accumulate_direct_norms_kernel(GhostInput input, VectorView<double> squared) {
   const Sample x = sample_of(input, blockIdx.x);
   const double mass = block_mass(x);
   const double norm = mass > 0 && mass < INFINITY ? block_direct_norm(x, mass) : mass;
-  if (threadIdx.x == 0) squared.data[blockIdx.x] += norm;
+  if (threadIdx.x == 0) add_up(squared.data[blockIdx.x], norm);
 }
 
 }  // namespace

@@ -10,9 +10,10 @@ namespace sotto::kernels {
 //   squared[i] += (‖Σ_t g_t a_tᵀ‖ + kSampleRounding · Σ_t ‖g_t‖‖a_t‖)², where a_t has a further 1 if with_bias.
 // Never below the true value. NaN or infinity in a sample makes squared[i] non-finite and leaves the others alone.
 
-// By Gram matrices, ‖Σ_t g_t a_tᵀ‖² = Σ_{s,t} ⟨g_s, g_t⟩⟨a_s, a_t⟩: length² (p + d) multiplications, halved by symmetry.
-// A bound on the error of the dot products is added (γ · |⟨·,·⟩| · ‖·‖‖·‖ a pair). A sample where that exceeds a
-// thousandth of the result, for which the sum cancels, or whose squares leave float's range, takes the direct way.
+// By Gram matrices, ‖Σ_t g_t a_tᵀ‖² = Σ_{s,t} ⟨g_s, g_t⟩⟨a_s, a_t⟩: length² (p + d) multiplications, halved by
+// symmetry. A bound on the error of the dot products is added (γ · |⟨·,·⟩| · ‖·‖‖·‖ a pair). A sample where that
+// exceeds a thousandth of the result, for which the sum cancels, or whose squares leave float's range, takes the direct
+// way.
 void accumulate_ghost_norms(const Exec& exec, MatrixView<const float> a, MatrixView<const float> g, int64_t length,
                             bool with_bias, VectorView<double> squared);
 

@@ -15,7 +15,7 @@ SOTTO_VECTORISED void add_outer_norms(MatrixView<const float> a, MatrixView<cons
   for (int64_t i = begin; i < end; ++i) {
     const double a_squared = square_sum(a.data + i * a.cols, a.cols);
     const double g_squared = square_sum(g.data + i * g.cols, g.cols);
-    squared[i] += outer_norm(a_squared, g_squared, with_bias, a.cols, g.cols);
+    add_up(squared[i], outer_norm(a_squared, g_squared, with_bias, a.cols, g.cols));
   }
 }
 

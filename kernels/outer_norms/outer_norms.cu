@@ -11,7 +11,7 @@ __global__ void accumulate_outer_norms_kernel(MatrixView<const float> a, MatrixV
   const int64_t i = blockIdx.x;
   const double a_squared = block_square_sum(a.data + i * a.cols, a.cols);
   const double g_squared = block_square_sum(g.data + i * g.cols, g.cols);
-  if (threadIdx.x == 0) squared.data[i] += outer_norm(a_squared, g_squared, with_bias, a.cols, g.cols);
+  if (threadIdx.x == 0) add_up(squared.data[i], outer_norm(a_squared, g_squared, with_bias, a.cols, g.cols));
 }
 
 }  // namespace

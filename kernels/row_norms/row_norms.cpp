@@ -12,7 +12,7 @@ namespace sotto::kernels {
 namespace {
 
 SOTTO_VECTORISED void add_row_norms(MatrixView<const float> x, double* squared, int64_t begin, int64_t end) {
-  for (int64_t i = begin; i < end; ++i) squared[i] += raised(square_sum(x.data + i * x.cols, x.cols), x.cols);
+  for (int64_t i = begin; i < end; ++i) add_up(squared[i], raised(square_sum(x.data + i * x.cols, x.cols), x.cols));
 }
 
 }  // namespace

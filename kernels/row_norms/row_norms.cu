@@ -10,7 +10,7 @@ namespace {
 __global__ void accumulate_row_norms_kernel(MatrixView<const float> x, VectorView<double> squared) {
   const int64_t i = blockIdx.x;
   const double sum = block_square_sum(x.data + i * x.cols, x.cols);
-  if (threadIdx.x == 0) squared.data[i] += raised(sum, x.cols);
+  if (threadIdx.x == 0) add_up(squared.data[i], raised(sum, x.cols));
 }
 
 }  // namespace

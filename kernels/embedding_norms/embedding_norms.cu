@@ -1,0 +1,133 @@
+#include "cuda/launch.cuh"
+#include "kernels/cuda_block.cuh"
+#include "kernels/embedding_norms/embedding_norms_impl.h"
+
+namespace sotto::kernels {
+namespace {
+
+constexpr int kEnd = -1;  // no later position has this id
+
+// For each position t of a sample: next[t] = the next position with the same id, first[t] = whether it is the first.
+// Each thread compares its positions with all others: the sample's ids are few, and no sort is needed.
+__device__ void link_positions(const int64_t* ids, int length, int64_t padding_index, int* next, bool* first) {
+  for (int t = threadIdx.x; t < length; t += kBlockThreads) {
+    const int64_t id = ids[t];
+    next[t] = kEnd;
+    first[t] = padding_index < 0 || id != padding_index;
+    for (int s = 0; s < t && first[t]; ++s) first[t] = ids[s] != id;
+    for (int s = t + 1; s < length && next[t] == kEnd; ++s)
+      if (ids[s] == id) next[t] = s;
+  }
+  __syncthreads();
+}
+
+struct Entry {
+  double sum, magnitude;
+  int64_t rows;
+};
+
+// Column j of the sum of the rows that start at position t, in their order.
+__device__ Entry entry_of(const float* g, int64_t d, const int* next, int t, int64_t j) {
+  Entry entry{0, 0, 0};
+  for (; t != kEnd; t = next[t]) {
+    const double x = g[t * d + j];
+    entry.sum += x;
+    entry.magnitude += fabs(x);
+    ++entry.rows;
+  }
+  return entry;
+}
+
+__device__ void split_shared(int length, int*& next, bool*& first) {
+  extern __shared__ int links[];
+  next = links;
+  first = reinterpret_cast<bool*>(links + length);
+}
+
+size_t shared_bytes(int64_t length) {
+  return static_cast<size_t>(length) * (sizeof(int) + sizeof(bool));
+}
+
+// One block a sample, one thread a column of a word's row.
+__global__ void accumulate_embedding_norms_kernel(MatrixView<const int64_t> ids, MatrixView<const float> g,
+                                                  int64_t padding_index, VectorView<double> squared) {
+  const int length = static_cast<int>(ids.cols);
+  int* next;
+  bool* first;
+  split_shared(length, next, first);
+  link_positions(ids.data + blockIdx.x * ids.cols, length, padding_index, next, first);
+  const float* rows = g.data + blockIdx.x * ids.cols * g.cols;
+  double squares = 0;
+  for (int64_t k = threadIdx.x; k < length * g.cols; k += kBlockThreads) {
+    const int t = static_cast<int>(k / g.cols);
+    if (!first[t]) continue;
+    const Entry entry = entry_of(rows, g.cols, next, t, k % g.cols);
+    const double bound = entry_bound(entry.sum, entry.magnitude, entry.rows);
+    squares += bound * bound;
+  }
+  const double sum = block_sum(squares);
+  if (threadIdx.x == 0) add_up(squared.data[blockIdx.x], raised(sum, ids.cols * g.cols));
+}
+
+__device__ double norm(const float* x, int64_t n) {
+  double sum = 0;
+  for (int64_t j = 0; j < n; ++j) sum += double(x[j]) * x[j];
+  return sqrt(raised(sum, n));
+}
+
+// One block a sample, one thread a column of a word's row; the masses by one thread a row.
+__global__ void accumulate_tied_cross_norms_kernel(TiedInput input, VectorView<double> squared) {
+  const int length = static_cast<int>(input.ids.cols);
+  const int64_t d = input.g_embedding.cols, words = input.g_head.cols, i = blockIdx.x;
+  const int64_t* ids = input.ids.data + i * length;
+  const float* g = input.g_embedding.data + i * length * d;
+  const float* a_head = input.a_head.data + i * input.head_length * d;
+  const float* g_head = input.g_head.data + i * input.head_length * words;
+  int* next;
+  bool* first;
+  split_shared(length, next, first);
+  link_positions(ids, length, input.padding_index, next, first);
+
+  double value = 0, squares = 0, mass = 0, head_mass = 0;
+  for (int64_t k = threadIdx.x; k < length * d; k += kBlockThreads) {
+    const int t = static_cast<int>(k / d);
+    const int64_t j = k % d, id = ids[t];
+    if (!first[t]) continue;
+    if (id < 0 || id >= words) {
+      value = NAN;
+      continue;
+    }
+    const Entry entry = entry_of(g, d, next, t, j);
+    const double bound = entry_bound(entry.sum, entry.magnitude, entry.rows);
+    double head = 0, head_magnitude = 0;
+    for (int64_t s = 0; s < input.head_length; ++s) {
+      const double product = double(g_head[s * words + id]) * double(a_head[s * d + j]);
+      head += product;
+      head_magnitude += fabs(product);
+    }
+    value += entry.sum * head;
+    squares += bound * bound;
+    mass += entry.magnitude * head_magnitude;
+  }
+  for (int64_t s = threadIdx.x; s < input.head_length; s += kBlockThreads)
+    head_mass += norm(a_head + s * d, d) * norm(g_head + s * words, words);
+  const Cross cross{block_sum(value), block_sum(mass), block_sum(squares), block_sum(head_mass)};
+  const int64_t roundings = 2 * (length + input.head_length + d) + length * d / kBlockThreads;
+  if (threadIdx.x == 0) add_up(squared.data[i], cross_bound(cross, roundings));
+}
+
+}  // namespace
+
+void accumulate_embedding_norms_cuda(const Exec& exec, MatrixView<const int64_t> ids, MatrixView<const float> g,
+                                     int64_t padding_index, VectorView<double> squared) {
+  if (ids.rows == 0) return;
+  const Grid grid{static_cast<unsigned>(ids.rows), kBlockThreads, shared_bytes(ids.cols)};
+  launch(exec, grid, accumulate_embedding_norms_kernel, ids, g, padding_index, squared);
+}
+
+void accumulate_tied_cross_norms_cuda(const Exec& exec, const TiedInput& input, VectorView<double> squared) {
+  const Grid grid{static_cast<unsigned>(input.ids.rows), kBlockThreads, shared_bytes(input.ids.cols)};
+  launch(exec, grid, accumulate_tied_cross_norms_kernel, input, squared);
+}
+
+}  // namespace sotto::kernels

@@ -9,8 +9,9 @@ void Accountant::compose(const Event& event, int64_t count) {
   validate(event);
   require(count >= 0 && count <= int64_t{1} << 53, cat("count must be between 0 and 2^53, got ", count));
   if (!supports(event, relation_))
-    throw Error(ErrorKind::configuration, cat("the accountant ", name(), " has no bound for ", to_json(event), " under ",
-                                              to_string(relation_), "; choose another relation or accountant"));
+    throw Error(ErrorKind::configuration,
+                cat("the accountant ", name(), " has no bound for ", to_json(event), " under ", to_string(relation_),
+                    "; choose another relation or accountant"));
   if (count > 0) add(event, count);
 }
 
@@ -24,7 +25,9 @@ double Accountant::delta(double epsilon) const {
   return delta_at(epsilon);
 }
 
-std::vector<std::string> accountant_names() { return {"rdp"}; }
+std::vector<std::string> accountant_names() {
+  return {"rdp"};
+}
 
 std::unique_ptr<Accountant> make_accountant(std::string_view name, NeighbouringRelation relation) {
   if (name == "rdp") return std::make_unique<RdpAccountant>(relation);

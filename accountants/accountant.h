@@ -9,10 +9,11 @@
 
 namespace sotto::accountants {
 
-// Adds up what a sequence of mechanisms can leak. Every epsilon and delta is an upper bound on the truth, rounded up: never
-// NaN, never negative, +infinity only when the accountant has no finite bound. Nothing composed costs exactly 0.
+// Adds up what a sequence of mechanisms can leak. Every epsilon and delta is an upper bound on the truth, rounded up:
+// never NaN, never negative, +infinity only when the accountant has no finite bound. Nothing composed costs exactly 0.
 //
-// The bound holds for a schedule that was fixed in advance. To stop after looking at results, use a filter (the ledger's cap).
+// The bound holds for a schedule that was fixed in advance. To stop after looking at results, use a filter (the
+// ledger's cap).
 class Accountant {
  public:
   virtual ~Accountant() = default;

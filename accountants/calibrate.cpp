@@ -15,7 +15,8 @@ void check(bool ok, const std::string& message) {
   if (!ok) throw Error(ErrorKind::configuration, message);
 }
 
-double cost(std::string_view accountant_name, double noise_multiplier, double sample_rate, int64_t steps, double delta) {
+double cost(std::string_view accountant_name, double noise_multiplier, double sample_rate, int64_t steps,
+            double delta) {
   const auto accountant = make_accountant(accountant_name, NeighbouringRelation::add_remove);
   accountant->compose(Event{PoissonSampledGaussian{noise_multiplier, sample_rate}}, steps);
   return accountant->epsilon(delta);
@@ -34,7 +35,9 @@ double noise_multiplier_for(double target_epsilon, double delta, double sample_r
   check_target(target_epsilon, delta);
   check(sample_rate > 0 && sample_rate <= 1, cat("sample_rate must be above 0 and at most 1, got ", sample_rate));
   check(steps > 0, cat("steps must be at least 1, got ", steps));
-  const auto fits = [&](double noise) { return cost(accountant_name, noise, sample_rate, steps, delta) <= target_epsilon; };
+  const auto fits = [&](double noise) {
+    return cost(accountant_name, noise, sample_rate, steps, delta) <= target_epsilon;
+  };
 
   // `enough` fits and `little` does not, always; only `enough` is ever returned.
   double enough = 1, little = 1;
@@ -47,10 +50,10 @@ double noise_multiplier_for(double target_epsilon, double delta, double sample_r
   } else {
     for (enough = 2; !fits(enough); enough *= 2) {
       little = enough;
-      check(enough < kMostNoise,
-            cat("no noise reaches epsilon ", target_epsilon, " at delta ", delta, " with ", steps, " steps: a noise_multiplier of ",
-                enough, " still costs ", cost(accountant_name, enough, sample_rate, steps, delta),
-                "; allow a larger epsilon or delta, or take fewer steps"));
+      check(enough < kMostNoise, cat("no noise reaches epsilon ", target_epsilon, " at delta ", delta, " with ", steps,
+                                     " steps: a noise_multiplier of ", enough, " still costs ",
+                                     cost(accountant_name, enough, sample_rate, steps, delta),
+                                     "; allow a larger epsilon or delta, or take fewer steps"));
     }
   }
   while (enough > little * (1 + 5e-5)) {
@@ -70,8 +73,9 @@ int64_t max_steps(double target_epsilon, double delta, double noise_multiplier, 
   int64_t most = 1, too_many = 2;
   for (; fits(too_many); too_many *= 2) {
     most = too_many;
-    check(too_many < kMostSteps, cat("epsilon ", target_epsilon, " is not spent after 10^15 steps at noise_multiplier ",
-                                     noise_multiplier, " and sample_rate ", sample_rate, "; there is nothing to limit"));
+    check(too_many < kMostSteps,
+          cat("epsilon ", target_epsilon, " is not spent after 10^15 steps at noise_multiplier ", noise_multiplier,
+              " and sample_rate ", sample_rate, "; there is nothing to limit"));
   }
   while (too_many - most > 1) {
     const int64_t middle = most + (too_many - most) / 2;

@@ -4,9 +4,10 @@
 
 namespace sotto::accountants {
 
-// The least Gaussian noise for which `steps` Poisson-sampled steps under add_remove cost at most target_epsilon at delta.
-// The accountant's epsilon of the returned value never exceeds the target, and no value 1e-4 relative below it would do.
-// Throws configuration when the target cannot be reached (or needs no noise to speak of), naming what it would take.
+// The least Gaussian noise for which `steps` Poisson-sampled steps under add_remove cost at most target_epsilon at
+// delta. The accountant's epsilon of the returned value never exceeds the target, and no value 1e-4 relative below it
+// would do. Throws configuration when the target cannot be reached (or needs no noise to speak of), naming what it
+// would take.
 double noise_multiplier_for(double target_epsilon, double delta, double sample_rate, int64_t steps,
                             std::string_view accountant_name = "rdp");
 

@@ -29,7 +29,8 @@ void check_noise(double noise_multiplier) {
 double take_number(json& object, const char* key) {
   const auto found = object.find(key);
   if (found == object.end()) throw Error(ErrorKind::data, cat("event lacks \"", key, "\": ", object.dump()));
-  if (!found->is_number()) throw Error(ErrorKind::data, cat("event has a \"", key, "\" that is no number: ", found->dump()));
+  if (!found->is_number())
+    throw Error(ErrorKind::data, cat("event has a \"", key, "\" that is no number: ", found->dump()));
   const double value = found->get<double>();
   object.erase(found);
   return value;
@@ -74,7 +75,8 @@ Event event_from_json(std::string_view text) {
   } else if (mechanism == "gaussian") {
     event.mechanism = Gaussian{take_number(object, "noise_multiplier")};
   } else {
-    throw Error(ErrorKind::data, cat("unknown mechanism \"", mechanism, "\"; known: poisson_sampled_gaussian, gaussian"));
+    throw Error(ErrorKind::data,
+                cat("unknown mechanism \"", mechanism, "\"; known: poisson_sampled_gaussian, gaussian"));
   }
   if (!object.empty()) throw Error(ErrorKind::data, cat("event has keys that ", mechanism, " lacks: ", object.dump()));
   try {

@@ -5,12 +5,12 @@
 
 namespace sotto::accountants {
 
-// What "two data sets that differ in one unit" means. add_remove: the unit is there or not. zero_out: its contribution is
-// replaced by zero. replace_one: by that of another unit.
+// What "two data sets that differ in one unit" means. add_remove: the unit is there or not. zero_out: its contribution
+// is replaced by zero. replace_one: by that of another unit.
 enum class NeighbouringRelation { add_remove, replace_one, zero_out };
 
-// Every unit joins the batch independently with probability `sample_rate`; each contributes a vector of L2 norm at most C;
-// Gaussian noise of standard deviation noise_multiplier · C is added to the sum.
+// Every unit joins the batch independently with probability `sample_rate`; each contributes a vector of L2 norm at most
+// C; Gaussian noise of standard deviation noise_multiplier · C is added to the sum.
 struct PoissonSampledGaussian {
   double noise_multiplier, sample_rate;
   bool operator==(const PoissonSampledGaussian&) const = default;
@@ -22,7 +22,8 @@ struct Gaussian {
   bool operator==(const Gaussian&) const = default;
 };
 
-// One use of a mechanism, described completely: an accountant needs nothing else. A composition is a list of (event, count).
+// One use of a mechanism, described completely: an accountant needs nothing else. A composition is a list of (event,
+// count).
 struct Event {
   std::variant<PoissonSampledGaussian, Gaussian> mechanism;
   bool operator==(const Event&) const = default;

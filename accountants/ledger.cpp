@@ -23,7 +23,8 @@ void commit(Transaction& transaction) {
 
 void check_last_row(Database& database) {
   std::string previous;
-  Query query = database.query("SELECT id, payload, hash FROM (SELECT * FROM entry ORDER BY id DESC LIMIT 2) ORDER BY id");
+  Query query =
+      database.query("SELECT id, payload, hash FROM (SELECT * FROM entry ORDER BY id DESC LIMIT 2) ORDER BY id");
   int64_t rows = 0, id = 0;
   for (; query.step(); ++rows) {
     id = query.integer(0);
@@ -60,20 +61,23 @@ Ledger::~Ledger() = default;
 Ledger Ledger::open(const std::filesystem::path& path) {
   if (!std::filesystem::exists(path)) {
     if (std::filesystem::exists(path.string() + "-wal"))
-      throw Error(ErrorKind::io, cat(path.string(), " is gone, but its log ", path.string(),
-                                     "-wal is there; restore the ledger, or remove the log if nothing was ever charged"));
+      throw Error(ErrorKind::io,
+                  cat(path.string(), " is gone, but its log ", path.string(),
+                      "-wal is there; restore the ledger, or remove the log if nothing was ever charged"));
     create_ledger(path);
   }
   return open_existing(path);
 }
 
 Ledger Ledger::open_existing(const std::filesystem::path& path) {
-  if (!std::filesystem::exists(path)) throw Error(ErrorKind::io, cat("there is no ledger ", path.string(), "; check ledger.path"));
+  if (!std::filesystem::exists(path))
+    throw Error(ErrorKind::io, cat("there is no ledger ", path.string(), "; check ledger.path"));
   if (!std::filesystem::is_regular_file(path))
     throw Error(ErrorKind::io, cat(path.string(), " is not a file; ledger.path must name one"));
   // SQLite would take an empty file for a new database, and every charge in a truncated ledger would be forgotten.
   if (std::filesystem::file_size(path) == 0)
-    throw Error(ErrorKind::data, cat(path.string(), " is empty, so not a ledger; restore a backup or set ledger.path to a new file"));
+    throw Error(ErrorKind::data,
+                cat(path.string(), " is empty, so not a ledger; restore a backup or set ledger.path to a new file"));
   auto database = std::make_unique<Database>(path, Database::Access::read_write);
   check_identity(*database);
   if (database->read_only())
@@ -84,8 +88,10 @@ Ledger Ledger::open_existing(const std::filesystem::path& path) {
   check_last_row(*database);
   Ledger ledger(path, std::move(database));
   Query genesis = ledger.database_->query("SELECT payload FROM entry WHERE id = 1");
-  if (genesis.step()) ledger.filter_orders_ = json::parse(genesis.text(0)).value("filter_orders", std::vector<double>());
-  if (ledger.filter_orders_.empty()) throw Error(ErrorKind::data, cat(path.string(), " was altered: its first row is not its own"));
+  if (genesis.step())
+    ledger.filter_orders_ = json::parse(genesis.text(0)).value("filter_orders", std::vector<double>());
+  if (ledger.filter_orders_.empty())
+    throw Error(ErrorKind::data, cat(path.string(), " was altered: its first row is not its own"));
   return ledger;
 }
 
@@ -95,10 +101,12 @@ void Ledger::set_cap(const std::string& data_set, double epsilon, double delta) 
   require(delta > 0 && delta < 1, cat("a cap's delta must be above 0 and below 1, got ", delta));
   Transaction transaction(*database_);
   if (const auto known = cap(data_set))
-    throw Error(ErrorKind::invalid_argument, cat("the data set ", data_set, " has a cap of epsilon ", known->epsilon, " at delta ",
-                                                 known->delta, " for ever; it cannot become ", epsilon, " at ", delta));
+    throw Error(ErrorKind::invalid_argument,
+                cat("the data set ", data_set, " has a cap of epsilon ", known->epsilon, " at delta ", known->delta,
+                    " for ever; it cannot become ", epsilon, " at ", delta));
   require(runs_on(data_set).empty(),
-          cat("the data set ", data_set, " already has runs; a cap must be set before the first: use a new ledger for new people"));
+          cat("the data set ", data_set,
+              " already has runs; a cap must be set before the first: use a new ledger for new people"));
   append_row(*database_, "cap", {{"data_set", data_set}, {"epsilon", epsilon}, {"delta", delta}});
   commit(transaction);
 }
@@ -107,7 +115,8 @@ std::optional<DataSetCap> Ledger::cap(const std::string& data_set) const {
   Query query = database_->query("SELECT payload FROM entry WHERE kind = 'cap' ORDER BY id");
   while (query.step()) {
     const json payload = json::parse(query.text(0));
-    if (text_field(payload, "data_set") == data_set) return DataSetCap{number_field(payload, "epsilon"), number_field(payload, "delta")};
+    if (text_field(payload, "data_set") == data_set)
+      return DataSetCap{number_field(payload, "epsilon"), number_field(payload, "delta")};
   }
   return std::nullopt;
 }
@@ -116,12 +125,14 @@ void Ledger::reserve(const RunEntry& entry) {
   validate(entry);
   epsilon_of(entry, 1);  // throws when the accountant has no bound for the event
   Transaction transaction(*database_);
-  require(!find(entry.run_id), cat("the run ", entry.run_id, " is already in ", path_.string(), "; resume it or choose another run_id"));
+  require(!find(entry.run_id),
+          cat("the run ", entry.run_id, " is already in ", path_.string(), "; resume it or choose another run_id"));
   check_same_people(entry);
   const int64_t steps = affordable_steps(entry);
   if (steps == 0)
-    throw Error(ErrorKind::budget_exhausted, cat("one step of ", to_json(entry.event), " costs epsilon ", epsilon_of(entry, 1),
-                                                 ", the run may spend ", entry.epsilon_cap, "; add noise or lower the sample rate"));
+    throw Error(ErrorKind::budget_exhausted,
+                cat("one step of ", to_json(entry.event), " costs epsilon ", epsilon_of(entry, 1),
+                    ", the run may spend ", entry.epsilon_cap, "; add noise or lower the sample rate"));
   check_cap(entry, steps);
   json fields = to_fields(entry);
   fields["reserved_steps"] = steps;
@@ -133,18 +144,19 @@ void Ledger::check_same_people(const RunEntry& entry) const {
   for (const Reservation* other : runs_on("")) {
     const RunEntry& known = other->entry;
     require(known.data_set == entry.data_set || known.data_hash != entry.data_hash,
-            cat("the content ", entry.data_hash, " is in the ledger as data set ", known.data_set, ", not ", entry.data_set,
-                "; the same people must keep their name"));
+            cat("the content ", entry.data_hash, " is in the ledger as data set ", known.data_set, ", not ",
+                entry.data_set, "; the same people must keep their name"));
     if (known.data_set != entry.data_set) continue;
     require(known.unit_of_privacy == entry.unit_of_privacy && known.relation == entry.relation,
-            cat("the data set ", entry.data_set, " is accounted per ", known.unit_of_privacy, " under ", to_string(known.relation),
-                "; a run per ", entry.unit_of_privacy, " under ", to_string(entry.relation), " cannot be added to it"));
+            cat("the data set ", entry.data_set, " is accounted per ", known.unit_of_privacy, " under ",
+                to_string(known.relation), "; a run per ", entry.unit_of_privacy, " under ", to_string(entry.relation),
+                " cannot be added to it"));
   }
 }
 
-// A privacy filter (Feldman and Zrnic 2021): runs may be planned after looking at earlier ones, and the total still holds
-// (cap.epsilon, cap.delta). At one order fixed in advance the running sum may approach that order's budget; several
-// orders each get an equal share of delta, since which of them still fits at the end depends on the data.
+// A privacy filter (Feldman and Zrnic 2021): runs may be planned after looking at earlier ones, and the total still
+// holds (cap.epsilon, cap.delta). At one order fixed in advance the running sum may approach that order's budget;
+// several orders each get an equal share of delta, since which of them still fits at the end depends on the data.
 void Ledger::check_cap(const RunEntry& entry, int64_t steps) const {
   const auto limit = cap(entry.data_set);
   if (!limit) return;
@@ -160,11 +172,13 @@ void Ledger::check_cap(const RunEntry& entry, int64_t steps) const {
     add(run->entry, closed(run->entry.run_id) ? charged_steps(run->entry.run_id) : run->steps);
   add(entry, steps);
   for (double& each : total) each *= 1 + roundings * 2.3e-16;
-  const double would_spend = epsilon_from_rdp(filter_orders_, total, limit->delta / static_cast<double>(filter_orders_.size()));
+  const double would_spend =
+      epsilon_from_rdp(filter_orders_, total, limit->delta / static_cast<double>(filter_orders_.size()));
   if (would_spend <= limit->epsilon) return;
   throw Error(ErrorKind::budget_exhausted,
-              cat("the runs on data set ", entry.data_set, " with ", steps, " steps of ", entry.run_id, " would spend epsilon ", would_spend,
-                  ", its cap is ", limit->epsilon, " at delta ", limit->delta, "; release idle runs, plan fewer steps or add noise"));
+              cat("the runs on data set ", entry.data_set, " with ", steps, " steps of ", entry.run_id,
+                  " would spend epsilon ", would_spend, ", its cap is ", limit->epsilon, " at delta ", limit->delta,
+                  "; release idle runs, plan fewer steps or add noise"));
 }
 
 ChargeReceipt Ledger::charge(const std::string& run_id, int64_t first_step, int64_t last_step) {
@@ -172,16 +186,19 @@ ChargeReceipt Ledger::charge(const std::string& run_id, int64_t first_step, int6
   Transaction transaction(*database_);
   const Reservation& run = open_run(run_id);
   const int64_t charged = charged_steps(run_id);
-  require(first_step == charged + 1, cat("the run ", run_id, " is charged up to step ", charged, "; the next charge starts at ",
-                                         charged + 1, ", not at ", first_step));
+  require(first_step == charged + 1, cat("the run ", run_id, " is charged up to step ", charged,
+                                         "; the next charge starts at ", charged + 1, ", not at ", first_step));
   const double epsilon = epsilon_of(run.entry, last_step);
   if (!(epsilon <= run.entry.epsilon_cap))
-    throw Error(ErrorKind::budget_exhausted, cat("step ", last_step, " of ", run_id, " would spend epsilon ", epsilon, " of ",
-                                                 run.entry.epsilon_cap, " at delta ", run.entry.delta, "; step ", run.steps, " is the last one"));
+    throw Error(ErrorKind::budget_exhausted,
+                cat("step ", last_step, " of ", run_id, " would spend epsilon ", epsilon, " of ", run.entry.epsilon_cap,
+                    " at delta ", run.entry.delta, "; step ", run.steps, " is the last one"));
   if (last_step > run.steps)
-    throw Error(ErrorKind::budget_exhausted, cat("the run ", run_id, " has ", run.steps, " steps reserved; step ", last_step,
-                                                 " is not one of them: start a new run for more"));
-  const LedgerRow row = append_row(*database_, "charge", {{"run_id", run_id}, {"first_step", first_step}, {"last_step", last_step}, {"epsilon", epsilon}});
+    throw Error(ErrorKind::budget_exhausted, cat("the run ", run_id, " has ", run.steps, " steps reserved; step ",
+                                                 last_step, " is not one of them: start a new run for more"));
+  const LedgerRow row =
+      append_row(*database_, "charge",
+                 {{"run_id", run_id}, {"first_step", first_step}, {"last_step", last_step}, {"epsilon", epsilon}});
   commit(transaction);
   return {row.id, row.hash, epsilon, first_step, last_step};
 }
@@ -190,7 +207,8 @@ void Ledger::release(const std::string& run_id) {
   Transaction transaction(*database_);
   const Reservation& run = open_run(run_id);
   const int64_t charged = charged_steps(run_id);
-  append_row(*database_, "release", {{"run_id", run_id}, {"charged_steps", charged}, {"epsilon", epsilon_of(run.entry, charged)}});
+  append_row(*database_, "release",
+             {{"run_id", run_id}, {"charged_steps", charged}, {"epsilon", epsilon_of(run.entry, charged)}});
   commit(transaction);
 }
 
@@ -210,7 +228,8 @@ std::vector<std::string> Ledger::run_ids() const {
 
 std::vector<std::string> Ledger::data_sets() const {
   std::vector<std::string> names;
-  Query query = database_->query("SELECT DISTINCT json_extract(payload, '$.data_set') FROM entry WHERE kind IN ('cap', 'reserve') ORDER BY 1");
+  Query query = database_->query(
+      "SELECT DISTINCT json_extract(payload, '$.data_set') FROM entry WHERE kind IN ('cap', 'reserve') ORDER BY 1");
   while (query.step()) names.push_back(query.text(0));
   return names;
 }
@@ -232,13 +251,16 @@ std::vector<LedgerRow> Ledger::rows(const std::string& run_id) const {
   return found;
 }
 
-Head Ledger::head() const { return last_row(*database_); }
+Head Ledger::head() const {
+  return last_row(*database_);
+}
 
 const Ledger::Reservation* Ledger::find(const std::string& run_id) const {
   if (const auto known = reservations_.find(run_id); known != reservations_.end()) return &known->second;
   const json payload = find_row(*database_, "reserve", run_id);
   if (payload.is_null()) return nullptr;
-  return &reservations_.emplace(run_id, Reservation{run_entry(payload), int64_field(payload, "reserved_steps")}).first->second;
+  return &reservations_.emplace(run_id, Reservation{run_entry(payload), int64_field(payload, "reserved_steps")})
+              .first->second;
 }
 
 const Ledger::Reservation& Ledger::open_run(const std::string& run_id) const {
@@ -269,6 +291,8 @@ int64_t Ledger::charged_steps(const std::string& run_id) const {
   return query.integer(0);
 }
 
-bool Ledger::closed(const std::string& run_id) const { return !find_row(*database_, "release", run_id).is_null(); }
+bool Ledger::closed(const std::string& run_id) const {
+  return !find_row(*database_, "release", run_id).is_null();
+}
 
 }  // namespace sotto::accountants

@@ -18,14 +18,14 @@ class Database;
 // What a run asks for before it reads private data. Texts are UTF-8 and not empty, numbers finite.
 struct RunEntry {
   std::string run_id, who;
-  std::string data_set;          // the name under which runs on the same people are added up
-  std::string data_hash;         // of the file's content
-  std::string unit_of_privacy;   // the schema's column
+  std::string data_set;         // the name under which runs on the same people are added up
+  std::string data_hash;        // of the file's content
+  std::string unit_of_privacy;  // the schema's column
   NeighbouringRelation relation;
-  std::string accountant;        // a name in accountant_names()
-  std::string privacy_hash;      // of the PrivacyConfig
-  Event event;                   // one step
-  double epsilon_cap, delta;     // what the run may spend
+  std::string accountant;     // a name in accountant_names()
+  std::string privacy_hash;   // of the PrivacyConfig
+  Event event;                // one step
+  double epsilon_cap, delta;  // what the run may spend
   int64_t planned_steps;
 };
 
@@ -67,8 +67,9 @@ struct VerifyReport {
 };
 
 // The durable, append-only record of privacy spent on a data set: an SQLite file shared by all runs and processes that
-// use it. A call that returns has reached the disk; one that throws has written nothing. A charge is final: only what was
-// reserved and never charged can be given back. Not for use by two threads at once; processes may share the file freely.
+// use it. A call that returns has reached the disk; one that throws has written nothing. A charge is final: only what
+// was reserved and never charged can be given back. Not for use by two threads at once; processes may share the file
+// freely.
 class Ledger {
  public:
   // Opens the ledger, or creates it (mode 0600) where no file is. Throws io when the path cannot be used, data when the
@@ -87,14 +88,14 @@ class Ledger {
   void set_cap(const std::string& data_set, double epsilon, double delta);
   std::optional<DataSetCap> cap(const std::string& data_set) const;
 
-  // Sets min(planned_steps, what epsilon_cap allows) steps aside. Throws invalid_argument when the run is already there, or
-  // when the data set is known with another unit of privacy or relation, or its content under another name;
+  // Sets min(planned_steps, what epsilon_cap allows) steps aside. Throws invalid_argument when the run is already
+  // there, or when the data set is known with another unit of privacy or relation, or its content under another name;
   // budget_exhausted when not even one step fits the run's cap, or the whole does not fit the data set's.
   void reserve(const RunEntry& entry);
 
-  // Charges steps first_step..last_step (the first step is 1) before they are taken. Throws budget_exhausted when the run
-  // would pass its cap or its reservation, invalid_argument for an unknown or closed run and unless first_step is the
-  // highest charged step + 1.
+  // Charges steps first_step..last_step (the first step is 1) before they are taken. Throws budget_exhausted when the
+  // run would pass its cap or its reservation, invalid_argument for an unknown or closed run and unless first_step is
+  // the highest charged step + 1.
   ChargeReceipt charge(const std::string& run_id, int64_t first_step, int64_t last_step);
 
   // Closes the run and gives its uncharged steps back to the data set's cap. What was charged stays charged.
@@ -104,8 +105,8 @@ class Ledger {
   std::vector<std::string> run_ids() const;  // in order of reservation
   std::vector<std::string> data_sets() const;
 
-  // The ε at delta of everything charged to the data set so far, all runs composed by curve. For a schedule of runs that
-  // was fixed in advance; where runs are planned after looking at results, the bound is the cap.
+  // The ε at delta of everything charged to the data set so far, all runs composed by curve. For a schedule of runs
+  // that was fixed in advance; where runs are planned after looking at results, the bound is the cap.
   double spent(const std::string& data_set, double delta) const;
 
   std::vector<LedgerRow> rows(const std::string& run_id = "") const;  // all, or those that name the run; oldest first

@@ -11,19 +11,22 @@ constexpr int kBusyMilliseconds = 30'000;
   const std::string reason = handle ? sqlite3_errmsg(handle) : sqlite3_errstr(code);
   switch (code & 0xff) {
     case SQLITE_NOTADB:
-      throw Error(ErrorKind::data, cat(path.string(), " is not a ledger (", reason, "); set ledger.path to another file"));
+      throw Error(ErrorKind::data,
+                  cat(path.string(), " is not a ledger (", reason, "); set ledger.path to another file"));
     case SQLITE_CORRUPT:
       throw Error(ErrorKind::data, cat(path.string(), " is damaged (", reason, "); restore it from a backup"));
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-      throw Error(ErrorKind::io, cat(path.string(), " was locked by another process for 30 s; let that one finish and try again"));
+      throw Error(ErrorKind::io,
+                  cat(path.string(), " was locked by another process for 30 s; let that one finish and try again"));
     case SQLITE_FULL:
       throw Error(ErrorKind::io, cat("no space left to write ", path.string(), "; free some and try again"));
     case SQLITE_READONLY:
     case SQLITE_CANTOPEN:
     case SQLITE_PERM:
-      throw Error(ErrorKind::io, cat("cannot use ", path.string(), " (", reason,
-                                     "); the file and its folder must be readable and writable: change them or ledger.path"));
+      throw Error(ErrorKind::io,
+                  cat("cannot use ", path.string(), " (", reason,
+                      "); the file and its folder must be readable and writable: change them or ledger.path"));
     case SQLITE_CONSTRAINT:
       throw Error(ErrorKind::internal, cat(path.string(), " refused a row: ", reason));
     default:
@@ -34,10 +37,14 @@ constexpr int kBusyMilliseconds = 30'000;
 std::string uri(const std::filesystem::path& path, const char* parameters) {
   std::string text = "file:";
   for (const char c : std::filesystem::absolute(path).string()) {
-    if (c == '%') text += "%25";
-    else if (c == '?') text += "%3f";
-    else if (c == '#') text += "%23";
-    else text += c;
+    if (c == '%')
+      text += "%25";
+    else if (c == '?')
+      text += "%3f";
+    else if (c == '#')
+      text += "%23";
+    else
+      text += c;
   }
   return text + parameters;
 }
@@ -78,13 +85,18 @@ bool Query::step() {
 
 std::string Query::text(int column) const {
   const auto* bytes = sqlite3_column_text(statement_, column);
-  return bytes ? std::string(reinterpret_cast<const char*>(bytes), static_cast<size_t>(sqlite3_column_bytes(statement_, column)))
+  return bytes ? std::string(reinterpret_cast<const char*>(bytes),
+                             static_cast<size_t>(sqlite3_column_bytes(statement_, column)))
                : std::string();
 }
 
-int64_t Query::integer(int column) const { return sqlite3_column_int64(statement_, column); }
+int64_t Query::integer(int column) const {
+  return sqlite3_column_int64(statement_, column);
+}
 
-bool Query::is_null(int column) const { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
+bool Query::is_null(int column) const {
+  return sqlite3_column_type(statement_, column) == SQLITE_NULL;
+}
 
 Database::Database(const std::filesystem::path& path, Access access) : path_(path) {
   const int flags = SQLITE_OPEN_URI | (access == Access::read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE);
@@ -144,9 +156,13 @@ int64_t Database::pragma(const char* name) {
   return value;
 }
 
-bool Database::read_only() const { return sqlite3_db_readonly(handle_, "main") == 1; }
+bool Database::read_only() const {
+  return sqlite3_db_readonly(handle_, "main") == 1;
+}
 
-Transaction::Transaction(Database& database) : database_(database) { database_.run("BEGIN IMMEDIATE"); }
+Transaction::Transaction(Database& database) : database_(database) {
+  database_.run("BEGIN IMMEDIATE");
+}
 
 Transaction::~Transaction() {
   if (!open_) return;

@@ -31,8 +31,8 @@ class Query {
   int bound_ = 0;
 };
 
-// An SQLite connection to an existing file. Waits up to 30 s for other processes. Every failure throws: data when the file
-// is damaged or no database, io otherwise, with the path and SQLite's reason.
+// An SQLite connection to an existing file. Waits up to 30 s for other processes. Every failure throws: data when the
+// file is damaged or no database, io otherwise, with the path and SQLite's reason.
 class Database {
  public:
   enum class Access { read_only, read_write };

@@ -37,7 +37,9 @@ std::string dump(const json& payload) {
 
 }  // namespace
 
-std::string row_hash(const std::string& payload) { return to_hex(sha256(payload)); }
+std::string row_hash(const std::string& payload) {
+  return to_hex(sha256(payload));
+}
 
 LedgerRow append_row(Database& database, const std::string& kind, json fields) {
   const Head last = last_row(database);
@@ -48,7 +50,11 @@ LedgerRow append_row(Database& database, const std::string& kind, json fields) {
   LedgerRow row{last.id + 1, kind, dump(fields), ""};
   row.hash = row_hash(row.payload);
   fault_point("ledger.before_insert");
-  database.query("INSERT INTO entry (id, payload, hash) VALUES (?, ?, ?)").bind(row.id).bind(row.payload).bind(row.hash).step();
+  database.query("INSERT INTO entry (id, payload, hash) VALUES (?, ?, ?)")
+      .bind(row.id)
+      .bind(row.payload)
+      .bind(row.hash)
+      .step();
   return row;
 }
 
@@ -64,10 +70,12 @@ json find_row(Database& database, const std::string& kind, const std::string& ru
 }
 
 void validate(const RunEntry& entry) {
-  const std::pair<const char*, const std::string*> texts[] = {
-      {"run_id", &entry.run_id},     {"who", &entry.who},
-      {"data_set", &entry.data_set}, {"data_hash", &entry.data_hash},
-      {"unit_of_privacy", &entry.unit_of_privacy}, {"privacy_hash", &entry.privacy_hash}};
+  const std::pair<const char*, const std::string*> texts[] = {{"run_id", &entry.run_id},
+                                                              {"who", &entry.who},
+                                                              {"data_set", &entry.data_set},
+                                                              {"data_hash", &entry.data_hash},
+                                                              {"unit_of_privacy", &entry.unit_of_privacy},
+                                                              {"privacy_hash", &entry.privacy_hash}};
   for (const auto& [name, text] : texts) require(!text->empty(), cat("a reservation needs a ", name, "; it is empty"));
   require(std::isfinite(entry.epsilon_cap) && entry.epsilon_cap > 0,
           cat("epsilon_cap must be finite and above 0, got ", entry.epsilon_cap));
@@ -107,13 +115,15 @@ RunEntry run_entry(const json& payload) {
 
 int64_t int64_field(const json& payload, const char* key) {
   const json& value = field(payload, key);
-  if (!value.is_number_integer()) throw Error(ErrorKind::data, cat("a ledger row's \"", key, "\" is no integer: ", value.dump()));
+  if (!value.is_number_integer())
+    throw Error(ErrorKind::data, cat("a ledger row's \"", key, "\" is no integer: ", value.dump()));
   return value.get<int64_t>();
 }
 
 double number_field(const json& payload, const char* key) {
   const json& value = field(payload, key);
-  if (!value.is_number()) throw Error(ErrorKind::data, cat("a ledger row's \"", key, "\" is no number: ", value.dump()));
+  if (!value.is_number())
+    throw Error(ErrorKind::data, cat("a ledger row's \"", key, "\" is no number: ", value.dump()));
   return value.get<double>();
 }
 

@@ -24,7 +24,8 @@ nlohmann::json find_row(Database& database, const std::string& kind, const std::
 void validate(const RunEntry& entry);
 
 nlohmann::json to_fields(const RunEntry& entry);
-// Reads what to_fields() wrote; other keys are ignored. Throws data, naming the key, when one is missing or of a wrong type.
+// Reads what to_fields() wrote; other keys are ignored. Throws data, naming the key, when one is missing or of a wrong
+// type.
 RunEntry run_entry(const nlohmann::json& payload);
 
 int64_t int64_field(const nlohmann::json& payload, const char* key);

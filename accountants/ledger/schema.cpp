@@ -17,8 +17,8 @@ struct Object {
   const char *name, *sql;
 };
 
-// Columns beside the payload are computed from it, so that there is nothing to disagree with it. The insert trigger also
-// stops INSERT OR REPLACE, which would delete without firing the delete trigger.
+// Columns beside the payload are computed from it, so that there is nothing to disagree with it. The insert trigger
+// also stops INSERT OR REPLACE, which would delete without firing the delete trigger.
 constexpr Object kSchema[] = {
     {"entry", R"(CREATE TABLE entry (
   id INTEGER PRIMARY KEY,
@@ -54,7 +54,8 @@ BEGIN SELECT RAISE(ABORT, 'a charge must continue after the highest charged step
 constexpr double kFilterOrders[] = {1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 256};
 
 [[noreturn]] void fail(const std::filesystem::path& path, const char* way_out) {
-  throw Error(ErrorKind::io, cat("cannot create the ledger ", path.string(), ": ", std::strerror(errno), "; ", way_out));
+  throw Error(ErrorKind::io,
+              cat("cannot create the ledger ", path.string(), ": ", std::strerror(errno), "; ", way_out));
 }
 
 void sync(const std::filesystem::path& path, int flags) {
@@ -72,7 +73,8 @@ void fill(const std::filesystem::path& path) {
   Database database(path, Database::Access::read_write);
   database.run("PRAGMA journal_mode = DELETE; PRAGMA synchronous = FULL");
   Transaction transaction(database);
-  database.run(cat("PRAGMA application_id = ", kLedgerApplicationId, "; PRAGMA user_version = ", kLedgerFormat).c_str());
+  database.run(
+      cat("PRAGMA application_id = ", kLedgerApplicationId, "; PRAGMA user_version = ", kLedgerFormat).c_str());
   for (const Object& object : kSchema) database.run(object.sql);
   append_row(database, "genesis", {{"format", kLedgerFormat}, {"filter_orders", kFilterOrders}});
   transaction.commit();
@@ -125,7 +127,9 @@ std::string schema_difference(Database& database) {
     if (query.text(1) != expected->sql) return cat("\"", name, "\" was changed");
     ++found;
   }
-  return found == std::size(kSchema) ? "" : cat(std::size(kSchema) - found, " of its tables, indexes and triggers are missing");
+  return found == std::size(kSchema)
+             ? ""
+             : cat(std::size(kSchema) - found, " of its tables, indexes and triggers are missing");
 }
 
 }  // namespace sotto::accountants

@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "accountants/ledger.h"
@@ -58,12 +60,14 @@ class Replay {
     if (kind == "genesis" || kind == "cap") return;
     if (kind == "reserve") return reserve(id, payload);
     const auto found = runs_.find(text_field(payload, "run_id"));
-    if (found == runs_.end()) return note(id, cat("names the run ", text_field(payload, "run_id"), ", which was never reserved"));
+    if (found == runs_.end())
+      return note(id, cat("names the run ", text_field(payload, "run_id"), ", which was never reserved"));
     Run& run = found->second;
     if (run.closed) note(id, cat("comes after the release of ", run.entry.run_id));
     if (kind == "charge") return charge(id, payload, run);
     if (kind != "release") return note(id, cat("has the unknown kind ", kind));
-    if (int64_field(payload, "charged_steps") != run.charged) note(id, cat("releases at a step that is not the charged ", run.charged));
+    if (int64_field(payload, "charged_steps") != run.charged)
+      note(id, cat("releases at a step that is not the charged ", run.charged));
     check_epsilon(id, payload, run);
     run.closed = true;
   }
@@ -77,7 +81,8 @@ class Replay {
 
   void charge(int64_t id, const json& payload, Run& run) {
     const int64_t first = int64_field(payload, "first_step"), last = int64_field(payload, "last_step");
-    if (first != run.charged + 1 || last < first) note(id, cat("charges steps ", first, " to ", last, " after step ", run.charged));
+    if (first != run.charged + 1 || last < first)
+      note(id, cat("charges steps ", first, " to ", last, " after step ", run.charged));
     if (last > run.reserved) note(id, cat("charges step ", last, " of ", run.reserved, " reserved"));
     run.charged = std::max(run.charged, last);
     check_epsilon(id, payload, run);
@@ -85,8 +90,10 @@ class Replay {
 
   void check_epsilon(int64_t id, const json& payload, const Run& run) {
     const double said = number_field(payload, "epsilon"), truth = epsilon_of(run.entry, run.charged);
-    if (std::abs(said - truth) > kEpsilonTolerance * truth) note(id, cat("says epsilon ", said, ", its steps cost ", truth));
-    if (said > run.entry.epsilon_cap * (1 + kEpsilonTolerance)) note(id, cat("spends more than the run's cap of ", run.entry.epsilon_cap));
+    if (std::abs(said - truth) > kEpsilonTolerance * truth)
+      note(id, cat("says epsilon ", said, ", its steps cost ", truth));
+    if (said > run.entry.epsilon_cap * (1 + kEpsilonTolerance))
+      note(id, cat("spends more than the run's cap of ", run.entry.epsilon_cap));
   }
 
   VerifyReport& report_;
@@ -97,14 +104,16 @@ class Replay {
 
 VerifyReport Ledger::verify(const std::filesystem::path& path, const std::optional<Head>& expected) {
   if (!std::filesystem::is_regular_file(path)) throw Error(ErrorKind::io, cat("there is no ledger ", path.string()));
-  if (std::filesystem::file_size(path) == 0) throw Error(ErrorKind::data, cat(path.string(), " is empty, so not a ledger"));
+  if (std::filesystem::file_size(path) == 0)
+    throw Error(ErrorKind::data, cat(path.string(), " is empty, so not a ledger"));
   Database database(path, Database::Access::read_only);
   check_identity(database);
   VerifyReport report{true, {0, ""}, {}};
   Replay replay(report);
   try {
     database.run("BEGIN");  // one moment of a ledger that others may be writing
-    if (const auto difference = schema_difference(database); !difference.empty()) replay.note("the tables were altered: " + difference);
+    if (const auto difference = schema_difference(database); !difference.empty())
+      replay.note("the tables were altered: " + difference);
     Query check = database.query("PRAGMA integrity_check(1)");
     if (check.step() && check.text(0) != "ok") replay.note("the file is damaged: " + check.text(0));
     Query query = database.query("SELECT id, payload, hash FROM entry ORDER BY id");
@@ -113,11 +122,13 @@ VerifyReport Ledger::verify(const std::filesystem::path& path, const std::option
       replay.row(query.integer(0), query.text(1), query.text(2));
       if (!expected || query.integer(0) != expected->id) continue;
       head_seen = true;
-      if (query.text(2) != expected->hash) replay.note(expected->id, "is not the one that was certified: history was rewritten");
+      if (query.text(2) != expected->hash)
+        replay.note(expected->id, "is not the one that was certified: history was rewritten");
     }
     if (report.head.id == 0) replay.note("there are no rows");
     if (expected && !head_seen)
-      replay.note(cat("the ledger ends at row ", report.head.id, ", row ", expected->id, " was certified: it was cut off"));
+      replay.note(
+          cat("the ledger ends at row ", report.head.id, ", row ", expected->id, " was certified: it was cut off"));
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::data) throw;
     replay.note(error.what());

@@ -8,8 +8,8 @@ namespace sotto::accountants {
 
 using RdpCurve = std::vector<double>;
 
-// True where rdp_curve has a bound: every event under add_remove and zero_out (zeroing a contribution gives the same pair
-// of distributions as leaving it out); the unsampled Gaussian, at twice the sensitivity, under replace_one.
+// True where rdp_curve has a bound: every event under add_remove and zero_out (zeroing a contribution gives the same
+// pair of distributions as leaving it out); the unsampled Gaussian, at twice the sensitivity, under replace_one.
 bool has_rdp_curve(const Event& event, NeighbouringRelation relation);
 
 // An upper bound on the event's Rényi divergence at each of the increasing `orders`. Above order 2, values whose

@@ -11,9 +11,12 @@
 namespace sotto::accountants {
 namespace {
 
-// Total variation bounds δ at every ε, and the KL divergence, itself at most the RDP of any order, bounds total variation:
-// TV² ≤ 1 − e^−KL (Bretagnolle and Huber 1979). Better than any order of the grid when almost nothing was spent.
-double total_variation_squared(const RdpCurve& total) { return -std::expm1(-total.front()); }
+// Total variation bounds δ at every ε, and the KL divergence, itself at most the RDP of any order, bounds total
+// variation: TV² ≤ 1 − e^−KL (Bretagnolle and Huber 1979). Better than any order of the grid when almost nothing was
+// spent.
+double total_variation_squared(const RdpCurve& total) {
+  return -std::expm1(-total.front());
+}
 
 }  // namespace
 
@@ -48,7 +51,8 @@ double RdpAccountant::epsilon_at(double delta) const {
 double RdpAccountant::delta_at(double epsilon) const {
   if (parts_.empty()) return 0;
   const RdpCurve sum = total();
-  return std::min(std::sqrt(total_variation_squared(sum)) * (1 + 1e-12), delta_from_rdp(default_orders(), sum, epsilon));
+  return std::min(std::sqrt(total_variation_squared(sum)) * (1 + 1e-12),
+                  delta_from_rdp(default_orders(), sum, epsilon));
 }
 
 }  // namespace sotto::accountants

@@ -13,7 +13,9 @@ class RdpAccountant final : public Accountant {
  public:
   explicit RdpAccountant(NeighbouringRelation relation) : Accountant(relation) {}
   std::string_view name() const override { return "rdp"; }
-  bool supports(const Event& event, NeighbouringRelation relation) const override { return has_rdp_curve(event, relation); }
+  bool supports(const Event& event, NeighbouringRelation relation) const override {
+    return has_rdp_curve(event, relation);
+  }
   std::unique_ptr<Accountant> clone() const override { return std::make_unique<RdpAccountant>(*this); }
 
  private:

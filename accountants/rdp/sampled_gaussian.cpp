@@ -17,16 +17,21 @@ constexpr double kRounding = std::numeric_limits<double>::epsilon();
 constexpr int kLargestSummedOrder = 4096;
 constexpr double kSmallestIntegratedNoise = 0.1;
 
-// With r = P/Q and u = r − 1, E_Q[u] = 0, so A − 1 = E_Q[r^α] − 1 = E_Q[f(u)] with f(u) = (1+u)^α − 1 − αu ≥ 0 (Bernoulli).
-// Nothing is subtracted any more, so A − 1 keeps its relative accuracy however small it is. Peers that evaluate A itself
-// lose it for small q. `log` is log(A − 1), `magnitude` the largest number that cancelled inside an exponent.
+// With r = P/Q and u = r − 1, E_Q[u] = 0, so A − 1 = E_Q[r^α] − 1 = E_Q[f(u)] with f(u) = (1+u)^α − 1 − αu ≥ 0
+// (Bernoulli). Nothing is subtracted any more, so A − 1 keeps its relative accuracy however small it is. Peers that
+// evaluate A itself lose it for small q. `log` is log(A − 1), `magnitude` the largest number that cancelled inside an
+// exponent.
 struct ExcessMoment {
   double log, magnitude;
 };
 
-double log1p_exp(double x) { return x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x)); }
+double log1p_exp(double x) {
+  return x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x));
+}
 
-double log_expm1(double x) { return x > 40 ? x : std::log(std::expm1(x)); }
+double log_expm1(double x) {
+  return x > 40 ? x : std::log(std::expm1(x));
+}
 
 double log_sum_exp(const std::vector<double>& logs) {
   const double largest = *std::max_element(logs.begin(), logs.end());
@@ -52,9 +57,9 @@ double log_bernoulli_excess(double order, double q, double log_q, double t) {
   return std::log(std::expm1(log_power) - order * u);
 }
 
-// Trapezoidal rule on the real line in x = z/σ. The integrand is analytic in the strip |Im x| < πσ (there P/Q reaches 0)
-// and at most e^{d²/2} times its real size at height d, so the rule's relative error is e^{−2πd/h + d²/2}: h makes it e^−42.
-// f grows no faster than e^{max(2,α) x/σ}, so the peaks lie below max(2,α)/σ; 14 beyond, φ is below e^−98.
+// Trapezoidal rule on the real line in x = z/σ. The integrand is analytic in the strip |Im x| < πσ (there P/Q reaches
+// 0) and at most e^{d²/2} times its real size at height d, so the rule's relative error is e^{−2πd/h + d²/2}: h makes
+// it e^−42. f grows no faster than e^{max(2,α) x/σ}, so the peaks lie below max(2,α)/σ; 14 beyond, φ is below e^−98.
 ExcessMoment integrate(double sigma, double q, double order) {
   const double height = std::min(std::numbers::pi * sigma, 12.0);
   const double h = std::min(0.5, 2 * std::numbers::pi * height / (42 + height * height / 2));
@@ -117,7 +122,7 @@ double rdp_sampled_gaussian(double noise_multiplier, double sample_rate, double 
   if (sample_rate == 0) return 0;
   // R falls with σ and rises with q: these limits only raise it, and keep u² above the smallest double.
   const double sigma = std::min(noise_multiplier, 1e50), q = std::max(sample_rate, 1e-100);
-  if (sigma < 1e-100) return kInfinity;  // 1/σ² would overflow
+  if (sigma < 1e-100) return kInfinity;                                      // 1/σ² would overflow
   const double unsampled = order / 2 / sigma / sigma * (1 + 8 * kRounding);  // sampling only helps
   if (q == 1) return unsampled;
 

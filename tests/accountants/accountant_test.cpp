@@ -14,7 +14,9 @@
 namespace sotto::accountants {
 namespace {
 
-Event sampled(double noise_multiplier, double sample_rate) { return {PoissonSampledGaussian{noise_multiplier, sample_rate}}; }
+Event sampled(double noise_multiplier, double sample_rate) {
+  return {PoissonSampledGaussian{noise_multiplier, sample_rate}};
+}
 
 // What every accountant must keep; a new one joins by its name in accountant_names().
 class AccountantContract : public testing::TestWithParam<std::string> {
@@ -161,7 +163,8 @@ TEST_P(AccountantContract, BadArgumentsAreNamed) {
   for (const double each : {-0.1, static_cast<double>(NAN)}) EXPECT_THROW(accountant->delta(each), Error);
 }
 
-INSTANTIATE_TEST_SUITE_P(, AccountantContract, testing::ValuesIn(accountant_names()), [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(, AccountantContract, testing::ValuesIn(accountant_names()),
+                         [](const auto& info) { return info.param; });
 
 TEST(MakeAccountant, AnUnknownNameListsTheKnownOnes) {
   try {

@@ -50,23 +50,27 @@ TEST(Event, AnInvalidValueIsNamedWithItsLimit) {
       {{Gaussian{INFINITY}}, "got inf"},
   };
   for (const auto& each : cases) {
-    EXPECT_NE(message_of([&] { validate(each.event); }, ErrorKind::configuration).find(each.part), std::string::npos) << each.part;
+    EXPECT_NE(message_of([&] { validate(each.event); }, ErrorKind::configuration).find(each.part), std::string::npos)
+        << each.part;
     message_of([&] { to_json(each.event); }, ErrorKind::configuration);
   }
 }
 
 TEST(Event, WhatIsNotExactlyAnEventIsRefused) {
-  for (const char* text : {
-           "", "{}", "[]", "null", "{\"mechanism\":3}", R"({"mechanism":"laplace","b":1})", R"({"mechanism":"gaussian"})",
-           R"({"mechanism":"gaussian","noise_multiplier":"1"})", R"({"mechanism":"gaussian","noise_multiplier":null})",
-           R"({"mechanism":"gaussian","noise_multiplier":1,"sample_rate":0.5})", R"({"mechanism":"gaussian","noise_multiplier":-1})",
-           R"({"mechanism":"poisson_sampled_gaussian","noise_multiplier":1,"sample_rate":2})"})
+  for (const char* text :
+       {"", "{}", "[]", "null", "{\"mechanism\":3}", R"({"mechanism":"laplace","b":1})", R"({"mechanism":"gaussian"})",
+        R"({"mechanism":"gaussian","noise_multiplier":"1"})", R"({"mechanism":"gaussian","noise_multiplier":null})",
+        R"({"mechanism":"gaussian","noise_multiplier":1,"sample_rate":0.5})",
+        R"({"mechanism":"gaussian","noise_multiplier":-1})",
+        R"({"mechanism":"poisson_sampled_gaussian","noise_multiplier":1,"sample_rate":2})"})
     EXPECT_FALSE(message_of([&] { event_from_json(text); }, ErrorKind::data).empty()) << text;
 }
 
 TEST(NeighbouringRelation, NamesReadBackAndUnknownOnesListTheKnown) {
-  for (const char* name : {"add_remove", "replace_one", "zero_out"}) EXPECT_EQ(to_string(relation_from_string(name)), name);
-  EXPECT_NE(message_of([] { relation_from_string("add"); }, ErrorKind::configuration).find("add_remove, replace_one, zero_out"),
+  for (const char* name : {"add_remove", "replace_one", "zero_out"})
+    EXPECT_EQ(to_string(relation_from_string(name)), name);
+  EXPECT_NE(message_of([] { relation_from_string("add"); }, ErrorKind::configuration)
+                .find("add_remove, replace_one, zero_out"),
             std::string::npos);
 }
 

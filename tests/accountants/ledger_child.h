@@ -21,9 +21,9 @@ struct Ended {
 };
 Ended wait_for(const Child& child);
 
-// What the child does: "create PATH", "reserve PATH RUN", "charge PATH RUN COUNT", "release PATH RUN". Charging prints the
-// step after each receipt; where another process was faster it takes the next step. "as_nobody PATH create|verify" opens
-// or verifies after giving up root's right to write anywhere, if it has it.
+// What the child does: "create PATH", "reserve PATH RUN", "charge PATH RUN COUNT", "release PATH RUN". Charging prints
+// the step after each receipt; where another process was faster it takes the next step. "as_nobody PATH create|verify"
+// opens or verifies after giving up root's right to write anywhere, if it has it.
 int child_main(const std::vector<std::string>& arguments);
 
 }  // namespace sotto::accountants

@@ -57,7 +57,8 @@ class LedgerTest : public testing::Test {
     sqlite3* handle = nullptr;
     ASSERT_EQ(sqlite3_open(path.c_str(), &handle), SQLITE_OK);
     char* reason = nullptr;
-    EXPECT_EQ(sqlite3_exec(handle, sql.c_str(), nullptr, nullptr, &reason), SQLITE_OK) << sql << ": " << (reason ? reason : "");
+    EXPECT_EQ(sqlite3_exec(handle, sql.c_str(), nullptr, nullptr, &reason), SQLITE_OK)
+        << sql << ": " << (reason ? reason : "");
     sqlite3_free(reason);
     sqlite3_close(handle);
   }

@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <fstream>
@@ -43,10 +44,10 @@ TEST_F(LedgerTest, AReservationReadsBackAsItWasMade) {
   const auto state = Ledger::open(path_).run(entry.run_id);
   ASSERT_TRUE(state);
   const RunEntry& got = state->entry;
-  EXPECT_EQ(std::tie(got.run_id, got.who, got.data_set, got.data_hash, got.unit_of_privacy, got.relation, got.accountant, got.privacy_hash,
-                     got.epsilon_cap, got.delta, got.planned_steps),
-            std::tie(entry.run_id, entry.who, entry.data_set, entry.data_hash, entry.unit_of_privacy, entry.relation, entry.accountant,
-                     entry.privacy_hash, entry.epsilon_cap, entry.delta, entry.planned_steps));
+  EXPECT_EQ(std::tie(got.run_id, got.who, got.data_set, got.data_hash, got.unit_of_privacy, got.relation,
+                     got.accountant, got.privacy_hash, got.epsilon_cap, got.delta, got.planned_steps),
+            std::tie(entry.run_id, entry.who, entry.data_set, entry.data_hash, entry.unit_of_privacy, entry.relation,
+                     entry.accountant, entry.privacy_hash, entry.epsilon_cap, entry.delta, entry.planned_steps));
   EXPECT_EQ(got.event, entry.event);
 }
 
@@ -54,7 +55,7 @@ TEST_F(LedgerTest, OnlyItsOwnerCanReadIt) {
   Ledger ledger = Ledger::open(path_);
   ledger.reserve(entry_of("a"));
   for (const auto& file : std::filesystem::directory_iterator(folder_)) {
-    struct stat info{};
+    struct stat info {};
     ASSERT_EQ(stat(file.path().c_str(), &info), 0);
     EXPECT_EQ(info.st_mode & 0777, 0600u) << file.path();
   }
@@ -67,7 +68,8 @@ TEST_F(LedgerTest, AStepIsChargedOnceAndInOrder) {
   const auto rows = ledger.rows().size();
   for (const auto& [first, last] : {std::pair{3, 3}, {1, 1}, {2, 5}, {5, 5}, {0, 4}, {4, 3}, {-1, -1}})
     message(ErrorKind::invalid_argument, [&, first = first, last = last] { ledger.charge("a", first, last); });
-  EXPECT_NE(message(ErrorKind::invalid_argument, [&] { ledger.charge("a", 3, 3); }).find("starts at 4, not at 3"), std::string::npos);
+  EXPECT_NE(message(ErrorKind::invalid_argument, [&] { ledger.charge("a", 3, 3); }).find("starts at 4, not at 3"),
+            std::string::npos);
   EXPECT_EQ(ledger.rows().size(), rows) << "a refused charge must write nothing";
   EXPECT_EQ(ledger.charge("a", 4, 4).last_step, 4);
 }
@@ -94,7 +96,8 @@ TEST_F(LedgerTest, NoStepBeyondThePlanIsCharged) {
   entry.planned_steps = 10;
   ledger.reserve(entry);
   ledger.charge("a", 1, 10);
-  EXPECT_NE(message(ErrorKind::budget_exhausted, [&] { ledger.charge("a", 11, 11); }).find("10 steps reserved"), std::string::npos);
+  EXPECT_NE(message(ErrorKind::budget_exhausted, [&] { ledger.charge("a", 11, 11); }).find("10 steps reserved"),
+            std::string::npos);
 }
 
 TEST_F(LedgerTest, ABlockIsWhollySpent) {
@@ -115,7 +118,8 @@ TEST_F(LedgerTest, ReleaseClosesTheRunAndRefundsNothingCharged) {
   EXPECT_TRUE(ledger.run("a")->closed);
   EXPECT_EQ(ledger.run("a")->charged_steps, 20);
   EXPECT_EQ(ledger.spent("diabetes130", 1e-5), before);
-  EXPECT_NE(message(ErrorKind::invalid_argument, [&] { ledger.charge("a", 21, 21); }).find("closed"), std::string::npos);
+  EXPECT_NE(message(ErrorKind::invalid_argument, [&] { ledger.charge("a", 21, 21); }).find("closed"),
+            std::string::npos);
   message(ErrorKind::invalid_argument, [&] { ledger.release("a"); });
   message(ErrorKind::invalid_argument, [&] { ledger.reserve(entry_of("a")); });
 }
@@ -123,7 +127,8 @@ TEST_F(LedgerTest, ReleaseClosesTheRunAndRefundsNothingCharged) {
 TEST_F(LedgerTest, UnknownRunsAreNamed) {
   Ledger ledger = Ledger::open(path_);
   EXPECT_FALSE(ledger.run("ghost"));
-  EXPECT_NE(message(ErrorKind::invalid_argument, [&] { ledger.charge("ghost", 1, 1); }).find("ghost"), std::string::npos);
+  EXPECT_NE(message(ErrorKind::invalid_argument, [&] { ledger.charge("ghost", 1, 1); }).find("ghost"),
+            std::string::npos);
   message(ErrorKind::invalid_argument, [&] { ledger.release("ghost"); });
 }
 
@@ -241,10 +246,12 @@ TEST_F(LedgerTest, TheSamePeopleCannotHideBehindAnotherNameOrUnit) {
   ledger.reserve(entry_of("a"));
   RunEntry entry = entry_of("b");
   entry.data_set = "fresh_name";
-  EXPECT_NE(message(ErrorKind::invalid_argument, [&] { ledger.reserve(entry); }).find("as data set diabetes130"), std::string::npos);
+  EXPECT_NE(message(ErrorKind::invalid_argument, [&] { ledger.reserve(entry); }).find("as data set diabetes130"),
+            std::string::npos);
   entry = entry_of("b");
   entry.unit_of_privacy = "encounter_id";
-  EXPECT_NE(message(ErrorKind::invalid_argument, [&] { ledger.reserve(entry); }).find("per patient_nbr"), std::string::npos);
+  EXPECT_NE(message(ErrorKind::invalid_argument, [&] { ledger.reserve(entry); }).find("per patient_nbr"),
+            std::string::npos);
 }
 
 TEST_F(LedgerTest, WhatIsNoLedgerIsRefusedAndUntouched) {
@@ -258,7 +265,8 @@ TEST_F(LedgerTest, WhatIsNoLedgerIsRefusedAndUntouched) {
     std::filesystem::remove(path_);
     return why;
   };
-  EXPECT_NE(refused("these are the notes of the last meeting, not a database\n").find("not a ledger"), std::string::npos);
+  EXPECT_NE(refused("these are the notes of the last meeting, not a database\n").find("not a ledger"),
+            std::string::npos);
   EXPECT_NE(refused("").find("is empty"), std::string::npos) << "a ledger cut to nothing must not become a new one";
   tamper(path_, "CREATE TABLE t (x)");
   EXPECT_NE(message(ErrorKind::data, [&] { Ledger::open(path_); }).find("not a ledger"), std::string::npos);
@@ -266,8 +274,10 @@ TEST_F(LedgerTest, WhatIsNoLedgerIsRefusedAndUntouched) {
 
 TEST_F(LedgerTest, PathsThatCannotWorkSayWhy) {
   EXPECT_NE(message(ErrorKind::io, [&] { Ledger::open(folder_); }).find("is not a file"), std::string::npos);
-  EXPECT_NE(message(ErrorKind::io, [&] { Ledger::open(folder_ / "none" / "ledger"); }).find("No such file"), std::string::npos);
-  EXPECT_NE(message(ErrorKind::io, [&] { Ledger::open("/proc/ledger.sqlite"); }).find("/proc/ledger.sqlite"), std::string::npos)
+  EXPECT_NE(message(ErrorKind::io, [&] { Ledger::open(folder_ / "none" / "ledger"); }).find("No such file"),
+            std::string::npos);
+  EXPECT_NE(message(ErrorKind::io, [&] { Ledger::open("/proc/ledger.sqlite"); }).find("/proc/ledger.sqlite"),
+            std::string::npos)
       << "not even root may write there";
   message(ErrorKind::io, [&] { Ledger::open_existing(path_); });
   message(ErrorKind::io, [&] { Ledger::verify(path_); });

@@ -63,7 +63,8 @@ class LedgerVerifyTest : public LedgerTest {
   }
 
   static std::string set_row(int64_t id, const std::string& payload, const std::string& hash) {
-    return "UPDATE entry SET payload = " + quoted(payload) + ", hash = " + quoted(hash) + " WHERE id = " + std::to_string(id) + ";";
+    return "UPDATE entry SET payload = " + quoted(payload) + ", hash = " + quoted(hash) +
+           " WHERE id = " + std::to_string(id) + ";";
   }
 
   // The rows from `first` on, chained and hashed anew as a patient forger would.
@@ -100,9 +101,12 @@ TEST_F(LedgerVerifyTest, AChangeOfAnyFieldOfAnyRowIsFound) {
     const json payload = json::parse(row.payload);
     for (const auto& [key, value] : payload.items()) {
       json changed = payload;
-      if (value.is_string()) changed[key] = value.get<std::string>() + "x";
-      else if (value.is_number()) changed[key] = value.get<double>() + 1000;
-      else changed[key] = "gone";
+      if (value.is_string())
+        changed[key] = value.get<std::string>() + "x";
+      else if (value.is_number())
+        changed[key] = value.get<double>() + 1000;
+      else
+        changed[key] = "gone";
       const auto report = verify_after(set_row(row.id, changed.dump(), row.hash));
       EXPECT_FALSE(report.ok) << "row " << row.id << " " << key;
       ASSERT_FALSE(report.findings.empty());
@@ -110,21 +114,24 @@ TEST_F(LedgerVerifyTest, AChangeOfAnyFieldOfAnyRowIsFound) {
       ++changes;
     }
     EXPECT_FALSE(verify_after(set_row(row.id, row.payload, std::string(64, '0'))).ok) << "hash of row " << row.id;
-    EXPECT_FALSE(verify_after(set_row(row.id, row.payload + " ", to_hex(sha256(row.payload + " ")))).ok) << "a blank in row " << row.id;
+    EXPECT_FALSE(verify_after(set_row(row.id, row.payload + " ", to_hex(sha256(row.payload + " ")))).ok)
+        << "a blank in row " << row.id;
   }
   EXPECT_GT(changes, 50);
 }
 
 TEST_F(LedgerVerifyTest, MissingMovedAndSwappedRowsAreFound) {
   for (size_t i = 0; i + 1 < rows_.size(); ++i)
-    EXPECT_FALSE(verify_after("DELETE FROM entry WHERE id = " + std::to_string(rows_[i].id)).ok) << "row " << rows_[i].id;
+    EXPECT_FALSE(verify_after("DELETE FROM entry WHERE id = " + std::to_string(rows_[i].id)).ok)
+        << "row " << rows_[i].id;
   EXPECT_FALSE(verify_after("UPDATE entry SET id = 99 WHERE id = 4").ok);
   for (size_t i = 0; i + 1 < rows_.size(); ++i) {
     const auto& one = rows_[i];
     const auto& two = rows_[i + 1];
     // The unique indexes would stop a swap half way, so the first place is parked.
-    EXPECT_FALSE(verify_after("UPDATE entry SET id = 1000 WHERE id = " + std::to_string(one.id) + "; UPDATE entry SET id = " +
-                              std::to_string(one.id) + " WHERE id = " + std::to_string(two.id) +
+    EXPECT_FALSE(verify_after("UPDATE entry SET id = 1000 WHERE id = " + std::to_string(one.id) +
+                              "; UPDATE entry SET id = " + std::to_string(one.id) +
+                              " WHERE id = " + std::to_string(two.id) +
                               "; UPDATE entry SET id = " + std::to_string(two.id) + " WHERE id = 1000")
                      .ok)
         << one.id << " and " << two.id;

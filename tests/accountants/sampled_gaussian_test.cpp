@@ -12,12 +12,13 @@
 namespace sotto::accountants {
 namespace {
 
-// E_Q[(P/Q)^α] by its binomial expansion in long double: exact for integer orders up to rounding, when A − 1 is not small.
+// E_Q[(P/Q)^α] by its binomial expansion in long double: exact for integer orders up to rounding, when A − 1 is not
+// small.
 long double binomial_rdp(long double sigma, long double q, int order) {
   long double sum = 0;
   for (int k = 0; k <= order; ++k)
-    sum += std::exp(std::lgamma(order + 1.0L) - std::lgamma(k + 1.0L) - std::lgamma(order - k + 1.0L) + k * std::log(q) +
-                    (order - k) * std::log1p(-q) + k * (k - 1) / (2 * sigma * sigma));
+    sum += std::exp(std::lgamma(order + 1.0L) - std::lgamma(k + 1.0L) - std::lgamma(order - k + 1.0L) +
+                    k * std::log(q) + (order - k) * std::log1p(-q) + k * (k - 1) / (2 * sigma * sigma));
   return std::log(sum) / (order - 1);
 }
 
@@ -55,8 +56,10 @@ TEST(RdpSampledGaussian, IsContinuousInTheOrderAcrossIntegerAndFractionalFormula
     for (const double q : {1e-6, 0.01, 0.6})
       for (const int order : {2, 5, 9, 33}) {
         const double at = rdp_sampled_gaussian(sigma, q, order);
-        const double below = rdp_sampled_gaussian(sigma, q, order - 1e-9), above = rdp_sampled_gaussian(sigma, q, order + 1e-9);
-        // (α−1)R grows by at most its slope, ≤ (α/σ)² here, times the 1e-9 of the step, relative to R; plus two margins.
+        const double below = rdp_sampled_gaussian(sigma, q, order - 1e-9),
+                     above = rdp_sampled_gaussian(sigma, q, order + 1e-9);
+        // (α−1)R grows by at most its slope, ≤ (α/σ)² here, times the 1e-9 of the step, relative to R; plus two
+        // margins.
         const double tolerance = at * 2e-6 + 1e-9 * order * order / sigma / sigma;
         EXPECT_NEAR(below, at, tolerance) << sigma << " " << q << " " << order;
         EXPECT_NEAR(above, at, tolerance) << sigma << " " << q << " " << order;
@@ -75,7 +78,8 @@ TEST(RdpSampledGaussian, GrowsWithOrderAndRateAndFallsWithNoise) {
         EXPECT_TRUE(std::isfinite(at));
         EXPECT_GE(at, previous * (1 - 1e-9)) << sigma << " " << q << " " << order;
         EXPECT_GE(at, rdp_sampled_gaussian(sigma * 1.1, q, order) * (1 - 1e-9)) << sigma << " " << q << " " << order;
-        EXPECT_LE(at, rdp_sampled_gaussian(sigma, std::min(1.0, q * 1.1), order) * (1 + 1e-9)) << sigma << " " << q << " " << order;
+        EXPECT_LE(at, rdp_sampled_gaussian(sigma, std::min(1.0, q * 1.1), order) * (1 + 1e-9))
+            << sigma << " " << q << " " << order;
         EXPECT_LE(at, order / (2 * sigma * sigma) * (1 + 1e-9)) << "sampling must not hurt";
         previous = at;
       }
@@ -92,8 +96,13 @@ TEST(RdpSampledGaussian, EdgesAreExact) {
 }
 
 TEST(RdpSampledGaussian, RefusesWhatItsFormulaDoesNotCover) {
-  for (const auto& [sigma, q, order] : {std::tuple{-1.0, 0.5, 2.0}, {NAN, 0.5, 2.0}, {1.0, 1.1, 2.0}, {1.0, NAN, 2.0},
-                                        {1.0, 0.5, 1.0}, {1.0, 0.5, NAN}, {1.0, 0.5, 1e9}})
+  for (const auto& [sigma, q, order] : {std::tuple{-1.0, 0.5, 2.0},
+                                        {NAN, 0.5, 2.0},
+                                        {1.0, 1.1, 2.0},
+                                        {1.0, NAN, 2.0},
+                                        {1.0, 0.5, 1.0},
+                                        {1.0, 0.5, NAN},
+                                        {1.0, 0.5, 1e9}})
     EXPECT_THROW(rdp_sampled_gaussian(sigma, q, order), Error) << sigma << " " << q << " " << order;
 }
 

@@ -126,6 +126,24 @@ TEST_P(ClippedOuterTest, AddingASampleMovesTheSumByClipNormAndTheSlackAtMost) {
   }
 }
 
+TEST_P(ClippedOuterTest, SampleOfSeveralRowsIsNotRoundedBeyondClipNorm) {
+  // g alternates exactly and a nearly not at all: the true gradient is tiny, and what floats make of it is mostly
+  // error.
+  std::mt19937_64 rng(29);
+  std::normal_distribution<float> normal;
+  for (int round = 0; round < 200; ++round) {
+    const Shape shape{1, 2 * (1 + int64_t(rng() % 40)), 1 + int64_t(rng() % 20), 1 + int64_t(rng() % 20)};
+    auto a = normal_values(shape.length * shape.d, rng()), g = normal_values(shape.length * shape.p, rng());
+    const float tiny = std::ldexp(1.0f, -int(rng() % 30));
+    for (int64_t t = 1; t < shape.length; t += 2) {
+      for (int64_t j = 0; j < shape.d; ++j) a[t * shape.d + j] = a[(t - 1) * shape.d + j] * (1 + tiny * normal(rng));
+      for (int64_t i = 0; i < shape.p; ++i) g[t * shape.p + i] = -g[(t - 1) * shape.p + i];
+    }
+    const Sum got = run(shape, a, g, factors_for(shape, a, g, 1e-3));
+    ASSERT_LE(std::sqrt(square_of(got)), 1e-3L * (1 + clipped_outer_slack(1, shape.length, 1))) << "round " << round;
+  }
+}
+
 TEST_P(ClippedOuterTest, HugeActivationsBesideTinyGradientsKeepTheirProduct) {
   const Shape shape{3, 1, 20, 16};
   auto a = normal_values(3 * 20, 1, 1e36f), g = normal_values(3 * 16, 2, 1e-38f);

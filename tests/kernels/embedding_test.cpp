@@ -92,6 +92,11 @@ TEST_P(EmbeddingTest, NormIsNeverBelowTheTruthOnAdversarialSamples) {
   }
 }
 
+TEST_P(EmbeddingTest, NormCoversWhatDoublesLoseWhenRowsCancel) {
+  const std::vector<float> g = {0x1p60f, 1, -0x1p60f};  // in double, 2^60 + 1 - 2^60 is 0
+  EXPECT_GE(norms({1, 3, 1, 1, -1}, {0, 0, 0}, g)[0], 1.0);
+}
+
 TEST_P(EmbeddingTest, PaddedPositionsTakeNoPartWhateverTheyHold) {
   const Case c{1, 3, 4, 2, 1};
   const std::vector<float> g = {1, 2, NAN, INFINITY, 3, 4};

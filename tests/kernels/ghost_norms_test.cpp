@@ -85,6 +85,21 @@ TEST_P(GhostNormsTest, NeverFallBelowTheTruthOnAdversarialSamples) {
   }
 }
 
+TEST_P(GhostNormsTest, LongDotProductsThatAllRoundDownStayCovered) {
+  // Past a partial sum of 256, each square of this value loses 0.45 ulp: 1.2e-5 in all, more than the promised spare.
+  const int64_t n = 32768;
+  const float value = 1 + 0.45f * 0x1p-16f;
+  const std::vector<float> x(2 * n, value);
+  const long double truth = 4 * std::pow(n * static_cast<long double>(value) * value, 2.0L);
+  EXPECT_GE(run(accumulate_ghost_norms, {1, 2, n, n}, x, x, false)[0], truth);
+}
+
+TEST_P(GhostNormsTest, SquaresThatUnderflowInFloatStayCovered) {
+  const float tiny = 1.02e-22f;  // its square is 7.4 times the smallest float, which rounds to 7
+  const long double truth = 4 * static_cast<long double>(tiny) * tiny;
+  for (const Way& way : kWays) EXPECT_GE(run(way.accumulate, {1, 2, 1, 1}, {tiny, tiny}, {1, 1}, false)[0], truth);
+}
+
 TEST_P(GhostNormsTest, ZeroRowsChangeNothing) {  // how a ragged sample is padded
   const Shape longer{2, 11, 19, 8}, shorter{2, 7, 19, 8};
   auto a = normal_values(2 * 11 * 19, 3), g = normal_values(2 * 11 * 8, 4);

@@ -184,8 +184,8 @@ SOTTO_VECTORISED void add_part(const Problem& problem, Range is, Range js, bool 
     pack_gradients(problem, block, is, scratch.gradients.data());
     if (with_bias) add_bias(problem, block, is, scratch.gradients.data(), scratch.bias.data());
     pack_activations(problem, block, js, scratch.activations.data());
-    for (int64_t j = 0; j < js.size(); j += problem.tile_cols)
-      for (int64_t i = 0; i < is.size(); i += problem.tile_rows) {
+    for (int64_t i = 0; i < is.size(); i += problem.tile_rows)
+      for (int64_t j = 0; j < js.size(); j += problem.tile_cols) {
         const int64_t depth = block.depth, rows = std::min(problem.tile_rows, is.size() - i);
         const float* x = scratch.gradients.data() + i / problem.tile_rows * kPanel;
         const float* y = scratch.activations.data() + j * depth;

@@ -1,0 +1,61 @@
+#include <thread>
+
+#include "app/allocator.h"
+#include "app/command.h"
+#include "base/error.h"
+#include "engine/step_bench.h"
+#include "report/numbers.h"
+
+namespace sotto::app {
+namespace {
+
+double peak_ratio(const StepBench& b) {
+  return static_cast<double>(b.private_peak_bytes) / static_cast<double>(b.plain_peak_bytes);
+}
+
+Json describe(const StepBench& b) {
+  return {{"plain_ms", b.plain_ms}, {"private_ms", b.private_ms}, {"ratio", b.ratio}};
+}
+
+}  // namespace
+
+void add_bench(CLI::App& program, Action& chosen) {
+  auto* bench = program.add_subcommand("bench", "time sotto on this machine");
+  bench->require_subcommand(1);
+  auto* step = bench->add_subcommand("step", "a private training step against the same model's plain LibTorch step");
+  step->footer("Examples:\n  sotto bench step --model mlp\n  sotto bench step --model transformer --rounds 25 --json");
+  struct Options {
+    std::string model = "mlp";
+    int64_t rounds = 25;
+    int threads = 0;
+    bool json = false;
+  };
+  auto options = std::make_shared<Options>();
+  step->add_option("--model", options->model, "mlp or transformer")->check(CLI::IsMember({"mlp", "transformer"}))->capture_default_str();
+  step->add_option("--rounds", options->rounds, "alternating rounds; medians are reported")->check(CLI::PositiveNumber)->capture_default_str();
+  step->add_option("--threads", options->threads, "threads (0: all cores)")->check(CLI::NonNegativeNumber)->capture_default_str();
+  add_json_flag(*step, options->json);
+  step->callback([options, &chosen] {
+    chosen = [options] {
+      const int threads = options->threads > 0 ? options->threads : static_cast<int>(std::thread::hardware_concurrency());
+      const StepBench untuned = bench_step(options->model, options->rounds, threads);
+      keep_freed_memory();
+      const StepBench b = bench_step(options->model, options->rounds, threads);
+      Json object = describe(b);
+      object.update({{"model", b.model}, {"batch", b.batch}, {"parameters", b.parameters}, {"rounds", b.rounds},
+                     {"threads", b.threads}, {"peak_bytes_ratio", peak_ratio(b)}, {"plain_peak_bytes", b.plain_peak_bytes},
+                     {"private_peak_bytes", b.private_peak_bytes}, {"charge_ms", b.charge_ms}, {"draw_ms", b.draw_ms},
+                     {"default_allocator", describe(untuned)}});
+      print(options->json, object,
+            cat(b.model, ", batch ", b.batch, ", ", b.parameters, " parameters, ", b.threads, " threads, ", b.rounds,
+                " rounds\nplain step    ", report::rounded(b.plain_ms, 3), " ms\nprivate step  ", report::rounded(b.private_ms, 3),
+                " ms\nratio         ", report::rounded(b.ratio, 3), " (", report::rounded(untuned.ratio, 3),
+                " with the default allocator settings)\npeak memory   ", report::rounded(peak_ratio(b), 3),
+                " of the plain step's\nbeside it     charge ", report::rounded(b.charge_ms, 3), " ms, draw ",
+                report::rounded(b.draw_ms, 3), " ms of 100,000 units"));
+      return 0;
+    };
+  });
+}
+
+}  // namespace sotto::app

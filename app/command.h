@@ -1,0 +1,33 @@
+#pragma once
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace sotto::app {
+
+using Json = nlohmann::json;
+
+// What a sub-command does when it is chosen; returns the exit code.
+using Action = std::function<int()>;
+
+// A sub-command registers its options on `program` and puts its action into `chosen` when it is the one asked for.
+void add_train(CLI::App& program, Action& chosen);
+void add_account(CLI::App& program, Action& chosen);
+void add_ledger(CLI::App& program, Action& chosen);
+void add_eval(CLI::App& program, Action& chosen);
+void add_predict(CLI::App& program, Action& chosen);
+void add_export(CLI::App& program, Action& chosen);
+void add_report(CLI::App& program, Action& chosen);
+void add_doctor(CLI::App& program, Action& chosen);
+void add_bench(CLI::App& program, Action& chosen);
+
+// Adds --json to a sub-command: one JSON object on standard output and nothing else there.
+inline void add_json_flag(CLI::App& command, bool& json) {
+  command.add_flag("--json", json, "print one JSON object on standard output");
+}
+
+// Prints the JSON object, or the text for people.
+void print(bool json, const Json& object, const std::string& text);
+
+}  // namespace sotto::app

@@ -1,0 +1,106 @@
+#include "accountants/ledger.h"
+
+#include "app/command.h"
+#include "base/error.h"
+#include "report/certificate.h"
+#include "report/numbers.h"
+
+namespace sotto::app {
+namespace {
+
+struct Options {
+  std::string path, certificate;
+  bool json = false;
+};
+
+int show(const Options& options) {
+  const auto ledger = accountants::Ledger::open_existing(options.path);
+  Json runs = Json::array();
+  std::string text;
+  for (const std::string& id : ledger.run_ids()) {
+    const auto state = ledger.run(id);
+    const accountants::RunEntry& entry = state->entry;
+    runs.push_back({{"run_id", id}, {"who", entry.who}, {"data_set", entry.data_set}, {"data_hash", entry.data_hash},
+                    {"unit_of_privacy", entry.unit_of_privacy}, {"accountant", entry.accountant}, {"epsilon", state->epsilon},
+                    {"epsilon_cap", entry.epsilon_cap}, {"delta", entry.delta}, {"charged_steps", state->charged_steps},
+                    {"planned_steps", entry.planned_steps}, {"closed", state->closed}});
+    text += cat(id, "  ", entry.data_set, "  ", entry.who, "  ε ", report::round_up(state->epsilon, 4), " of ",
+                report::exact(entry.epsilon_cap), "  steps ", state->charged_steps, " of ", entry.planned_steps, "  ",
+                state->closed ? "closed" : "open", "\n");
+  }
+  Json sets = Json::array();
+  for (const std::string& name : ledger.data_sets()) {
+    const auto cap = ledger.cap(name);
+    Json entry = {{"data_set", name}};
+    if (cap) {
+      const double spent = ledger.spent(name, cap->delta);
+      entry.update({{"epsilon_cap", cap->epsilon}, {"delta", cap->delta}, {"epsilon", spent}});
+      text += cat("data set ", name, ": ε ", report::round_up(spent, 4), " of ", report::exact(cap->epsilon), " at δ = ",
+                  report::exact(cap->delta), "\n");
+    }
+    sets.push_back(entry);
+  }
+  const accountants::Head head = ledger.head();
+  print(options.json, {{"runs", runs}, {"data_sets", sets}, {"head", {{"id", head.id}, {"hash", head.hash}}}},
+        cat(text, "head: row ", head.id, ", ", head.hash));
+  return 0;
+}
+
+int verify(const Options& options) {
+  std::optional<accountants::Head> expected;
+  if (!options.certificate.empty()) {
+    const report::LedgerHead head = report::read_certificate(options.certificate).ledger_row;
+    expected = {head.id, head.head_hash};
+  }
+  const auto found = accountants::Ledger::verify(options.path, expected);
+  std::string text = found.ok ? cat("the chain of ", found.head.id, " rows holds; head ", found.head.hash,
+                                    expected ? cat("\nand row ", expected->id, " is the certificate's") : "")
+                              : "the ledger does not hold:";
+  for (const std::string& finding : found.findings) text += "\n  " + finding;
+  print(options.json, {{"ok", found.ok}, {"findings", found.findings}, {"head", {{"id", found.head.id}, {"hash", found.head.hash}}}}, text);
+  return found.ok ? 0 : 1;
+}
+
+int cap(const Options& options, const std::string& data_set, double epsilon, double delta) {
+  accountants::Ledger::open(options.path).set_cap(data_set, epsilon, delta);
+  print(options.json, {{"data_set", data_set}, {"epsilon_cap", epsilon}, {"delta", delta}},
+        cat("all runs on ", data_set, " together stay within ε = ", report::exact(epsilon), " at δ = ", report::exact(delta)));
+  return 0;
+}
+
+}  // namespace
+
+void add_ledger(CLI::App& program, Action& chosen) {
+  auto* ledger = program.add_subcommand("ledger", "the record of privacy spent on a data set");
+  ledger->require_subcommand(1);
+  ledger->footer(
+      "Examples:\n"
+      "  sotto ledger show runs/ledger.sqlite\n"
+      "  sotto ledger verify runs/ledger.sqlite --against runs/readmission/certificate.json\n"
+      "  sotto ledger cap runs/ledger.sqlite --data-set diabetes130 --epsilon 8 --delta 1e-5");
+  auto options = std::make_shared<Options>();
+  const auto add = [&](const char* name, const char* what) {
+    auto* command = ledger->add_subcommand(name, what);
+    command->add_option("LEDGER", options->path, "ledger file")->required();
+    add_json_flag(*command, options->json);
+    return command;
+  };
+  add("show", "runs, what they may spend and what they spent")->callback([options, &chosen] { chosen = [options] { return show(*options); }; });
+  auto* verify_command = add("verify", "check the hash chain; exit code 1 when it does not hold");
+  verify_command->add_option("--against", options->certificate, "certificate whose row must still be there");
+  verify_command->callback([options, &chosen] { chosen = [options] { return verify(*options); }; });
+  auto* cap_command = add("cap", "limit what all runs on a data set may spend together, before its first run");
+  struct Cap {
+    std::string data_set;
+    double epsilon = 0, delta = 0;
+  };
+  auto wanted = std::make_shared<Cap>();
+  cap_command->add_option("--data-set", wanted->data_set, "name in the schema")->required();
+  cap_command->add_option("--epsilon", wanted->epsilon)->required();
+  cap_command->add_option("--delta", wanted->delta)->required();
+  cap_command->callback([options, wanted, &chosen] {
+    chosen = [options, wanted] { return cap(*options, wanted->data_set, wanted->epsilon, wanted->delta); };
+  });
+}
+
+}  // namespace sotto::app

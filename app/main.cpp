@@ -1,0 +1,91 @@
+#include <sodium.h>
+
+#include <cstdio>
+#include <cstring>
+
+#include "app/command.h"
+#include "base/error.h"
+
+namespace sotto::app {
+
+void print(bool json, const Json& object, const std::string& text) {
+  std::puts(json ? object.dump(2).c_str() : text.c_str());
+}
+
+namespace {
+
+const char* kind_name(ErrorKind kind) {
+  switch (kind) {
+    case ErrorKind::invalid_argument:
+    case ErrorKind::configuration:
+      return "configuration";
+    case ErrorKind::budget_exhausted:
+      return "budget_exhausted";
+    case ErrorKind::interrupted:
+      return "interrupted";
+    case ErrorKind::data:
+      return "data";
+    case ErrorKind::io:
+      return "io";
+    case ErrorKind::cuda:
+      return "cuda";
+    case ErrorKind::internal:
+      break;
+  }
+  return "internal";
+}
+
+bool wants_json(int count, char** words) {
+  for (int i = 1; i < count; ++i)
+    if (std::strcmp(words[i], "--json") == 0) return true;
+  return false;
+}
+
+int fail(bool json, const char* kind, const std::string& message, int code) {
+  if (json) std::puts(Json({{"error", {{"kind", kind}, {"message", message}}}}).dump(2).c_str());
+  std::fprintf(stderr, "sotto: %s\n", message.c_str());
+  return code;
+}
+
+int run(int count, char** words) {
+  CLI::App program("sotto: train models on personal data with a proof of what they can leak");
+  program.set_version_flag("--version", SOTTO_VERSION);
+  program.require_subcommand(1);
+  program.footer(
+      "Examples:\n"
+      "  sotto train examples/medai/readmission.toml\n"
+      "  sotto train examples/medai/readmission.toml --set privacy.epsilon=1 --set run.dir=runs/strict\n"
+      "  sotto account noise --epsilon 3 --sample-rate 0.02 --steps 1000 --delta 1e-5\n"
+      "  sotto report runs/strict\n"
+      "Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 budget exhausted (state saved), 130 interrupted (state "
+      "saved).");
+  Action chosen;
+  for (const auto add : {add_train, add_account, add_ledger, add_eval, add_predict, add_export, add_report, add_doctor, add_bench})
+    add(program, chosen);
+  const bool json = wants_json(count, words);
+  try {
+    program.parse(count, words);
+    return chosen();
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return program.exit(error);  // --help, --version
+    return fail(json, "usage", cat(error.what(), "\nRun with --help for usage and examples."), 2);
+  } catch (const Error& error) {
+    const bool ours = error.kind() == ErrorKind::internal;
+    return fail(json, kind_name(error.kind()),
+                ours ? cat(error.what(), " [", error.place().file_name(), ":", error.place().line(), "]") : error.what(),
+                exit_code(error.kind()));
+  } catch (const std::exception& error) {
+    return fail(json, "internal", error.what(), 1);
+  }
+}
+
+}  // namespace
+}  // namespace sotto::app
+
+int main(int count, char** words) {
+  if (sodium_init() < 0) {
+    std::fputs("sotto: the operating system's random generator is not available\n", stderr);
+    return 1;
+  }
+  return sotto::app::run(count, words);
+}

@@ -1,0 +1,71 @@
+#include "engine/model.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+
+#include "base/error.h"
+#include "engine/models/mlp.h"
+#include "engine/models/torchscript.h"
+
+namespace sotto {
+
+Model Model::make(const ModelSpec& spec, const InputSpec& input, const RunKey& key) {
+  uint64_t seed;
+  fill_words(key.stream(Purpose::initialisation, 0), &seed, 1);
+  at::manual_seed(seed);
+  if (spec.kind == "mlp") {
+    if (input.tokens())
+      throw Error(ErrorKind::configuration, "model.kind = \"mlp\" reads features; set data.encoding = \"numbers\"");
+    auto module = std::make_shared<Mlp>(input.columns, spec.hidden, spec.outputs);
+    return wrap(module, [module](const at::Tensor& x) { return module->forward(x); });
+  }
+  if (spec.kind != "torchscript")
+    throw Error(ErrorKind::configuration, cat("model.kind must be mlp or torchscript, got ", spec.kind));
+  auto script = std::make_shared<torch::jit::Module>(load_torchscript(spec.script));
+  Model model;
+  model.script_ = script;
+  model.forward_ = [script](const at::Tensor& x) {
+    const c10::IValue output = script->forward({x});
+    if (!output.isTensor()) throw Error(ErrorKind::configuration, "the TorchScript model must return one tensor");
+    return output.toTensor();
+  };
+  model.train_ = [script](bool on) { script->train(on); };
+  for (const auto& parameter : script->named_parameters()) model.parameters_.emplace_back(parameter.name, parameter.value);
+  return model;
+}
+
+Model Model::wrap(std::shared_ptr<torch::nn::Module> module, std::function<at::Tensor(const at::Tensor&)> forward) {
+  Model model;
+  model.forward_ = std::move(forward);
+  model.train_ = [module](bool on) { module->train(on); };
+  for (const auto& parameter : module->named_parameters()) model.parameters_.emplace_back(parameter.key(), parameter.value());
+  return model;
+}
+
+void Model::load_parameters(const std::map<std::string, at::Tensor>& values) {
+  const at::NoGradGuard no_grad;
+  for (auto& [name, tensor] : parameters_) {
+    const auto hit = values.find(name);
+    if (hit == values.end() || hit->second.sizes() != tensor.sizes())
+      throw Error(ErrorKind::data, cat("the saved model has no parameter ", name, " of shape ", tensor.sizes(),
+                                       "; it was made for another architecture"));
+    tensor.copy_(hit->second);
+  }
+}
+
+void Model::export_torchscript(const std::filesystem::path& path) const {
+  const std::filesystem::path beside = path.string() + ".part";
+  train(false);
+  if (script_)
+    script_->save(beside.string());
+  else
+    mlp_script(parameters_).save(beside.string());
+  std::filesystem::rename(beside, path);
+}
+
+at::Tensor synthetic_input(const InputSpec& input, int64_t batch, uint64_t seed) {
+  at::Generator generator = at::detail::createCPUGenerator(seed);
+  if (input.tokens()) return at::randint(input.vocabulary, {batch, input.columns}, generator, at::kLong);
+  return at::rand({batch, input.columns}, generator).mul_(2).sub_(1);
+}
+
+}  // namespace sotto

@@ -1,0 +1,86 @@
+#include "engine/optimizer.h"
+
+#include <cmath>
+#include <numbers>
+
+#include "base/error.h"
+#include "kernels/update/update.h"
+
+namespace sotto {
+namespace {
+
+VectorView<float> flat(const at::Tensor& tensor) { return {tensor.mutable_data_ptr<float>(), tensor.numel()}; }
+
+}  // namespace
+
+double scheduled_learning_rate(const OptimizerConfig& config, uint64_t step, int64_t steps) {
+  if (config.schedule == "constant") return config.learning_rate;
+  const double progress = static_cast<double>(step) / static_cast<double>(steps);
+  return config.learning_rate * (1 + std::cos(std::numbers::pi * std::min(progress, 1.0))) / 2;
+}
+
+Optimizer::Optimizer(const Exec& exec, const Parameters& parameters, const OptimizerConfig& config, double divisor,
+                     int64_t steps)
+    : exec_(exec), parameters_(parameters), config_(config), divisor_(divisor), steps_(steps) {
+  const auto check = [](bool ok, const std::string& message) {
+    if (!ok) throw Error(ErrorKind::configuration, message);
+  };
+  check(config.kind == "sgd" || config.kind == "adam" || config.kind == "adamw",
+        cat("train.optimizer must be sgd, adam or adamw, got ", config.kind));
+  check(config.schedule == "constant" || config.schedule == "cosine",
+        cat("train.schedule must be constant or cosine, got ", config.schedule));
+  check(config.learning_rate > 0 && std::isfinite(config.learning_rate),
+        cat("train.learning_rate must be positive, got ", config.learning_rate));
+  check(config.momentum >= 0 && config.momentum < 1, cat("train.momentum must be in [0, 1), got ", config.momentum));
+  check(config.weight_decay >= 0, cat("train.weight_decay cannot be negative, got ", config.weight_decay));
+  check(divisor > 0, cat("the expected batch size must be positive, got ", divisor));
+  const bool adam = config.kind != "sgd";
+  for (int64_t k = 0; k < parameters.size(); ++k) {
+    const at::Tensor zeros = at::zeros_like(parameters.tensor(k)).detach();
+    if (adam || config.momentum > 0) first_.push_back(zeros.clone());
+    if (adam) second_.push_back(zeros);
+  }
+}
+
+double Optimizer::learning_rate(uint64_t step) const { return scheduled_learning_rate(config_, step, steps_); }
+
+void Optimizer::step(PrivateGradient&& gradient) {
+  const PrivateGradient opened = std::move(gradient);
+  const double rate = learning_rate(opened.step_);
+  for (int64_t k = 0; k < parameters_.size(); ++k) {
+    const auto i = static_cast<size_t>(k);
+    const StreamKey stream = opened.key_.stream(Purpose::noise, opened.step_, static_cast<uint32_t>(k));
+    const at::Tensor& sum = opened.sum_.sums_[i];
+    const VectorView<const float> clipped = {sum.const_data_ptr<float>(), sum.numel()};
+    const VectorView<float> parameter = flat(parameters_.tensor(k));
+    if (config_.kind == "sgd") {
+      kernels::noisy_sgd(exec_, stream, opened.noise_stddev_, divisor_, {rate, config_.momentum, config_.weight_decay},
+                         clipped, first_.empty() ? VectorView<float>{nullptr, 0} : flat(first_[i]), parameter);
+    } else {
+      const kernels::AdamSettings settings = {rate, config_.beta1, config_.beta2, config_.epsilon, config_.weight_decay,
+                                              config_.kind == "adamw", static_cast<int64_t>(opened.step_) + 1};
+      kernels::noisy_adam(exec_, stream, opened.noise_stddev_, divisor_, settings, clipped, flat(first_[i]),
+                          flat(second_[i]), parameter);
+    }
+  }
+}
+
+std::map<std::string, at::Tensor> Optimizer::state() const {
+  std::map<std::string, at::Tensor> state;
+  for (size_t k = 0; k < first_.size(); ++k) state[cat("first.", k)] = first_[k];
+  for (size_t k = 0; k < second_.size(); ++k) state[cat("second.", k)] = second_[k];
+  return state;
+}
+
+void Optimizer::load_state(const std::map<std::string, at::Tensor>& state) {
+  const auto load = [&](const std::string& name, at::Tensor& into) {
+    const auto hit = state.find(name);
+    if (hit == state.end() || hit->second.sizes() != into.sizes())
+      throw Error(ErrorKind::io, cat("the checkpoint has no optimizer buffer ", name, " of shape ", into.sizes()));
+    into.copy_(hit->second);
+  };
+  for (size_t k = 0; k < first_.size(); ++k) load(cat("first.", k), first_[k]);
+  for (size_t k = 0; k < second_.size(); ++k) load(cat("second.", k), second_[k]);
+}
+
+}  // namespace sotto

@@ -1,0 +1,81 @@
+#pragma once
+#include <string>
+
+#include "accountants/event.h"
+#include "base/random_key.h"
+#include "engine/sampler.h"
+
+namespace sotto {
+
+// Everything the guarantee depends on. Hashed into the ledger; two runs with equal configs and keys give equal results.
+struct PrivacyConfig {
+  std::string unit_of_privacy;  // the schema's unit column
+  accountants::NeighbouringRelation relation = accountants::NeighbouringRelation::add_remove;
+  std::string accountant = "rdp";
+  double epsilon = 0;           // the run's allotment
+  double delta = 0;
+  double noise_multiplier = 0;  // 0: calibrated so that `steps` steps spend at most `epsilon`
+  double clip_norm = 0;
+  double sample_rate = 0;       // of each unit, each step
+  int64_t public_size = 0;      // declared number of units: the update divides by sample_rate · public_size
+  int64_t steps = 0;
+};
+
+// What may change speed but neither the guarantee nor the ledger.
+struct PerformanceConfig {
+  int threads = 0;         // 0: all cores
+  int64_t microbatch = 0;  // units a forward pass; 0: chosen
+  std::string device = "cpu";
+  int64_t storage_limit = int64_t{1} << 30;  // bytes for stored per-sample gradients
+};
+
+// How each unit's gradient is bounded.
+struct Clipping {
+  double clip_norm;
+  int64_t microbatch;   // units a forward pass
+  int64_t batch_cap;    // more units than this are drawn with probability below 1e-18 a step
+  double rounding;      // rounding moves a sum of clipped gradients by at most rounding · clip_norm in L2
+
+  // clip_norm, plus the rounding of the sum with the unit and of the sum without it.
+  double l2_sensitivity() const { return clip_norm * (1 + 2 * rounding); }
+};
+
+struct Noise {
+  double noise_multiplier;  // standard deviation ÷ l2_sensitivity
+  RunKey key;
+};
+
+// What the checks found out about a model: public, since they ran on synthetic samples.
+struct ModelStructure {
+  int64_t parameter_elements = 0;  // noisy values a step
+  int64_t rows_per_unit = 1;       // the longest sequence of rows that one unit brings to a layer
+  bool tied = false;               // some table is an embedding and a linear weight at once
+};
+
+// The one source of sampler, clipper, noise and the event that the ledger is charged with, so that they cannot disagree.
+class PrivacyPlan {
+ public:
+  // Calibrates the noise when asked to and fixes the public caps. The tails that the generator cannot reach are taken off
+  // delta. Throws configuration with value, limit and way out.
+  PrivacyPlan(const PrivacyConfig& config, int64_t microbatch, const RunKey& key, const ModelStructure& structure);
+
+  const PrivacyConfig& config() const { return config_; }  // with the calibrated noise multiplier
+  PoissonSampler sampler(int64_t units) const { return {key_, config_.sample_rate, units}; }
+  Clipping clipping() const { return clipping_; }
+  Noise noise() const { return {config_.noise_multiplier, key_}; }
+  accountants::Event event() const;
+  // delta less the probability that the generator's truncated tails matter: what the accountant is asked for.
+  double accounting_delta() const { return accounting_delta_; }
+  // The divisor of the clipped sum, a public number.
+  double expected_batch() const { return config_.sample_rate * static_cast<double>(config_.public_size); }
+  // SHA-256 of every field of the config.
+  std::string hash() const;
+
+ private:
+  PrivacyConfig config_;
+  RunKey key_;
+  Clipping clipping_;
+  double accounting_delta_;
+};
+
+}  // namespace sotto

@@ -1,0 +1,92 @@
+#pragma once
+#include <functional>
+#include <vector>
+
+#include "base/random_key.h"
+#include "cuda/exec.h"
+#include "engine/privacy_plan.h"
+#include "engine/sampler.h"
+#include "engine/tape/grad_samples.h"
+
+namespace sotto {
+
+class PrivateGradient;
+
+// Per-sample gradients of some units of a batch. Called once per micro-batch.
+using GradientSource = std::function<GradSamples(const std::vector<int64_t>& units)>;
+
+// What the operator may look at and nobody else: none of it is noised.
+struct StepDiagnostics {
+  int64_t batch_size = 0, clipped = 0, non_finite = 0;
+  double mean_loss = 0;  // over the samples with a finite loss
+};
+
+// Σ over the units of a batch of their clipped gradients, and how far one unit can move it in L2, rounding included.
+// Only clip() makes one; only add_noise() opens it.
+class ClippedSum {
+ public:
+  ClippedSum(ClippedSum&&) = default;
+  ClippedSum& operator=(ClippedSum&&) = default;
+  double l2_sensitivity() const { return l2_sensitivity_; }
+
+ private:
+  ClippedSum(std::vector<at::Tensor> sums, double l2_sensitivity)
+      : sums_(std::move(sums)), l2_sensitivity_(l2_sensitivity) {}
+  friend ClippedSum clip(const Exec&, const Parameters&, const Clipping&, const Batch&, const GradientSource&,
+                         StepDiagnostics&);
+  friend class Optimizer;
+  std::vector<at::Tensor> sums_;
+  double l2_sensitivity_;
+};
+
+// A clipped sum that will be noised as it is read: the optimizer's kernel draws the noise in registers. Nothing but
+// Optimizer::step can open it, and only once.
+class PrivateGradient {
+ public:
+  PrivateGradient(PrivateGradient&&) = default;
+  PrivateGradient& operator=(PrivateGradient&&) = default;
+
+ private:
+  PrivateGradient(ClippedSum&& sum, double noise_stddev, const RunKey& key, uint64_t step)
+      : sum_(std::move(sum)), noise_stddev_(noise_stddev), key_(key), step_(step) {}
+  friend PrivateGradient add_noise(ClippedSum&&, const Noise&, uint64_t);
+  friend class Optimizer;
+  ClippedSum sum_;
+  double noise_stddev_;
+  RunKey key_;
+  uint64_t step_;
+};
+
+// Σ_i min(1, clip_norm / ‖g_i‖) g_i over the units of `batch`, micro-batch by micro-batch into one accumulator.
+// Adding or removing one unit moves it by at most l2_sensitivity() in L2: norms are upper bounds and the rounding of the
+// sum is in the sensitivity. A unit with a NaN or an infinity contributes exactly 0 and is counted. Throws
+// invalid_argument when a unit is in the batch twice, internal when the batch exceeds the public cap.
+ClippedSum clip(const Exec& exec, const Parameters& parameters, const Clipping& clipping, const Batch& batch,
+                const GradientSource& gradients, StepDiagnostics& diagnostics);
+
+// Adds N(0, (noise_multiplier · l2_sensitivity)²) to every entry, from the stream (noise, step, parameter).
+PrivateGradient add_noise(ClippedSum&& sum, const Noise& noise, uint64_t step);
+
+// One step of DP-SGD (Abadi et al. 2016, algorithm 1, with Poisson sampling): the page an auditor reads.
+class PrivateStep {
+ public:
+  // `charge(step)` makes the step's event durable in the ledger, or throws budget_exhausted.
+  PrivateStep(const Exec& exec, const Parameters& parameters, const PrivacyPlan& plan, int64_t units,
+              std::function<void(uint64_t step)> charge, GradientSource gradients);
+
+  // The next step's private gradient. Throws before anything is read when the charge is refused.
+  PrivateGradient next(uint64_t step);
+  const StepDiagnostics& diagnostics() const { return diagnostics_; }
+
+ private:
+  Exec exec_;
+  const Parameters& parameters_;
+  PoissonSampler sampler_;
+  Clipping clipping_;
+  Noise noise_;
+  std::function<void(uint64_t)> charge_;
+  GradientSource gradients_;
+  StepDiagnostics diagnostics_;
+};
+
+}  // namespace sotto

@@ -1,0 +1,179 @@
+#include "engine/step_bench.h"
+
+#include <ATen/Parallel.h>
+#include <torch/optim/sgd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <numeric>
+
+#include "accountants/ledger.h"
+#include "base/error.h"
+#include "engine/loss.h"
+#include "engine/model.h"
+#include "engine/models/mlp.h"
+#include "engine/models/transformer.h"
+#include "engine/optimizer.h"
+#include "engine/peak_memory.h"
+#include "engine/private_step.h"
+#include "engine/tape/tape.h"
+
+namespace sotto {
+namespace {
+
+struct Task {
+  Model model;
+  at::Tensor inputs, labels;
+};
+
+Task make_task(const std::string& name) {
+  at::manual_seed(1);
+  if (name == "mlp") {
+    auto module = std::make_shared<Mlp>(120, std::vector<int64_t>{256, 128}, 2);
+    return {Model::wrap(module, [module](const at::Tensor& x) { return module->forward(x); }), at::randn({1024, 120}),
+            at::randint(2, {1024}, at::kLong)};
+  }
+  if (name == "transformer") {
+    const TransformerSizes sizes;
+    auto module = std::make_shared<Transformer>(sizes);
+    return {Model::wrap(module, [module](const at::Tensor& x) { return module->forward(x); }),
+            at::randint(sizes.vocabulary, {32, sizes.length}, at::kLong), at::randint(2, {32}, at::kLong)};
+  }
+  throw Error(ErrorKind::configuration, cat("--model must be mlp or transformer, got ", name));
+}
+
+constexpr double kRate = 0.01, kMomentum = 0.9;
+
+class PlainStep {
+ public:
+  explicit PlainStep(const std::string& name) : task_(make_task(name)) {
+    std::vector<at::Tensor> parameters;
+    for (const auto& [parameter_name, tensor] : task_.model.named_parameters()) parameters.push_back(tensor);
+    optimizer_ = std::make_unique<torch::optim::SGD>(parameters, torch::optim::SGDOptions(kRate).momentum(kMomentum));
+  }
+  void operator()() {
+    optimizer_->zero_grad();
+    per_sample_loss(task_.model.forward(task_.inputs), task_.labels).mean().backward();
+    optimizer_->step();
+  }
+
+ private:
+  Task task_;
+  std::unique_ptr<torch::optim::SGD> optimizer_;
+};
+
+class PrivateRound {
+ public:
+  PrivateRound(const std::string& name, const Exec& exec)
+      : task_(make_task(name)), exec_(exec), parameters_(task_.model.named_parameters()), tape_(exec, parameters_),
+        optimizer_(exec, parameters_, {.kind = "sgd", .learning_rate = kRate, .momentum = kMomentum},
+                   static_cast<double>(task_.inputs.size(0)), 1000) {
+    batch_.units.resize(static_cast<size_t>(task_.inputs.size(0)));
+    std::iota(batch_.units.begin(), batch_.units.end(), 0);
+  }
+  void operator()() {
+    const Clipping clipping = {.clip_norm = 1, .microbatch = batch_.size(), .batch_cap = batch_.size(), .rounding = 0};
+    StepDiagnostics diagnostics;
+    ClippedSum sum = clip(exec_, parameters_, clipping, batch_, [&](const std::vector<int64_t>&) {
+      return tape_.per_sample(batch_.size(), [&] { return per_sample_loss(task_.model.forward(task_.inputs), task_.labels); });
+    }, diagnostics);
+    optimizer_.step(add_noise(std::move(sum), {1.0, key_}, step_++));
+  }
+  int64_t batch() const { return batch_.size(); }
+  int64_t parameters() const { return parameters_.elements(); }
+
+ private:
+  Task task_;
+  Exec exec_;
+  Parameters parameters_;
+  Tape tape_;
+  Optimizer optimizer_;
+  Batch batch_;
+  RunKey key_ = RunKey::from_os();
+  uint64_t step_ = 0;
+};
+
+template <class Work>
+double milliseconds(Work& work) {
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const size_t middle = values.size() / 2;
+  return values.size() % 2 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
+
+double charge_milliseconds(int64_t rounds) {
+  const auto path = std::filesystem::temp_directory_path() / cat("sotto-bench-", ::getpid(), ".sqlite");
+  std::vector<double> times;
+  {
+    auto ledger = accountants::Ledger::open(path);
+    ledger.reserve({"bench", "bench", "bench", "bench", "unit", accountants::NeighbouringRelation::add_remove, "rdp", "bench",
+                    {accountants::PoissonSampledGaussian{1.0, 0.01}}, 100, 1e-5, rounds});
+    for (int64_t step = 1; step <= rounds; ++step) {
+      auto charge = [&] { ledger.charge("bench", step, step); };
+      times.push_back(milliseconds(charge));
+    }
+  }
+  for (const char* suffix : {"", "-wal", "-shm"}) std::filesystem::remove(path.string() + suffix);
+  return median(times);
+}
+
+double draw_milliseconds(int64_t rounds) {
+  const PoissonSampler sampler(RunKey::from_os(), 0.01, 100000);
+  std::vector<double> times;
+  for (int64_t step = 0; step < rounds; ++step) {
+    auto draw = [&] { sampler.draw(static_cast<uint64_t>(step)); };
+    times.push_back(milliseconds(draw));
+  }
+  return median(times);
+}
+
+template <class Step>
+int64_t peak_of(const std::function<std::unique_ptr<Step>()>& make) {
+  return peak_tensor_bytes([&] {
+    const auto step = make();
+    (*step)();
+    (*step)();
+  });
+}
+
+}  // namespace
+
+StepBench bench_step(const std::string& model, int64_t rounds, int threads) {
+  require(rounds >= 1, cat("--rounds must be at least 1, got ", rounds));
+  at::set_num_threads(threads);
+  const Exec exec = Exec::cpu(threads);
+  StepBench result;
+  result.plain_peak_bytes = peak_of<PlainStep>([&] { return std::make_unique<PlainStep>(model); });
+  result.private_peak_bytes = peak_of<PrivateRound>([&] { return std::make_unique<PrivateRound>(model, exec); });
+
+  PlainStep plain(model);
+  PrivateRound private_round(model, exec);
+  for (int warm = 0; warm < 3; ++warm) plain(), private_round();
+  std::vector<double> plain_ms, private_ms, ratios;
+  for (int64_t round = 0; round < rounds; ++round) {
+    plain_ms.push_back(milliseconds(plain));
+    private_ms.push_back(milliseconds(private_round));
+    ratios.push_back(private_ms.back() / plain_ms.back());
+  }
+  result.model = model;
+  result.batch = private_round.batch();
+  result.parameters = private_round.parameters();
+  result.rounds = rounds;
+  result.threads = threads;
+  result.plain_ms = median(plain_ms);
+  result.private_ms = median(private_ms);
+  result.ratio = median(ratios);
+  result.charge_ms = charge_milliseconds(std::min<int64_t>(rounds, 25));
+  result.draw_ms = draw_milliseconds(std::min<int64_t>(rounds, 25));
+  return result;
+}
+
+}  // namespace sotto

@@ -1,0 +1,51 @@
+#include "engine/tape/recorder.h"
+
+namespace sotto {
+namespace {
+
+// The index of `bias` where x + bias is a layer's bias: a vector over x's last dimension; else -1.
+int64_t bias_index(const RecorderPointer& recorder, const at::Tensor& x, const at::Tensor& bias, const at::Scalar& alpha) {
+  if (!recorder || bias.dim() != 1 || x.dim() < 2 || x.size(-1) != bias.size(0) || !alpha.equal(1)) return -1;
+  return recorder->parameters->find(bias);
+}
+
+// The bias enters as a constant; its per-sample gradient, Σ_t of the output's, is taken when the output's passes by.
+void watch(const RecorderPointer& recorder, int64_t index, const at::Tensor& output) {
+  output.register_hook([recorder, index](const at::Tensor& gradient) {
+    const CaptureOff off(kCaptureKey);
+    recorder->store(index, gradient.reshape({recorder->batch, -1, gradient.size(-1)}).sum(1));
+  });
+}
+
+at::Tensor captured_add(const at::Tensor& x, const at::Tensor& bias, const at::Scalar& alpha) {
+  const CaptureOff off(kCaptureKey);
+  const RecorderPointer recorder = current_recorder();
+  const int64_t index = bias_index(recorder, x, bias, alpha);
+  if (index < 0) return at::add(x, bias, alpha);
+  recorder->record_use(index, "bias", x);
+  const at::Tensor output = at::add(x, bias.detach(), alpha);
+  if (!output.requires_grad()) output.requires_grad_();
+  watch(recorder, index, output);
+  return output;
+}
+
+// torch::nn::Linear adds its bias in place for inputs of more than two dimensions.
+at::Tensor& captured_add_in_place(at::Tensor& x, const at::Tensor& bias, const at::Scalar& alpha) {
+  const CaptureOff off(kCaptureKey);
+  const RecorderPointer recorder = current_recorder();
+  const int64_t index = x.requires_grad() ? bias_index(recorder, x, bias, alpha) : -1;
+  if (index < 0) return x.add_(bias, alpha);
+  recorder->record_use(index, "bias", x);
+  x.add_(bias.detach(), alpha);
+  watch(recorder, index, x);
+  return x;
+}
+
+}  // namespace
+
+void register_bias_rule(torch::Library& library) {
+  library.impl("add.Tensor", &captured_add);
+  library.impl("add_.Tensor", &captured_add_in_place);
+}
+
+}  // namespace sotto

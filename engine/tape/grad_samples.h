@@ -1,0 +1,48 @@
+#pragma once
+#include <vector>
+
+#include "cuda/exec.h"
+#include "engine/tape/parameters.h"
+
+namespace sotto {
+
+// A use of a matrix in a linear layer: the per-sample gradient is Σ_t gradient_t activation_tᵀ over the sample's rows.
+struct FactoredUse {
+  at::Tensor activation;  // [batch · length, d]
+  at::Tensor gradient;    // [batch · length, p]
+  int64_t length;         // rows a sample
+  int64_t bias = -1;      // the bias that this use alone feeds, carried along: it costs nothing here
+};
+
+// A use of a table in an embedding: the per-sample gradient has gradient_t added to row ids_t.
+struct IndexedUse {
+  at::Tensor ids;       // [batch, length], int64
+  at::Tensor gradient;  // [batch · length, d]
+  int64_t padding_index;
+};
+
+// Everything one parameter needs for its per-sample gradients. Several uses add up to one gradient, so their norm has
+// cross terms: uses of one kind are joined along the sequence, and a table that is also a head gets the exact cross term.
+struct ParameterSamples {
+  std::vector<FactoredUse> factored;
+  std::vector<IndexedUse> indexed;
+  std::vector<at::Tensor> stored;  // [batch, elements]: the per-sample gradients themselves
+  bool carried = false;            // a bias whose gradient a FactoredUse of its weight carries
+};
+
+// The per-sample gradients of a batch, in whatever form is cheapest for each parameter.
+struct GradSamples {
+  int64_t batch = 0;
+  std::vector<ParameterSamples> parameters;
+  std::vector<double> losses;  // operator's eyes only
+};
+
+// squared[i] += an upper bound of ‖gradient of sample i over all parameters‖², rounding included (DESIGN §9.1). Joins the
+// uses of each parameter first. A sample with a NaN or an infinity anywhere gets a non-finite entry.
+void add_squared_norms(const Exec& exec, GradSamples& grads, at::Tensor& squared);
+
+// sums[k] += Σ_i factors[i] · (gradient of sample i for parameter k). A sample whose factor is 0 is never read as a number.
+
+void add_clipped(const Exec& exec, const GradSamples& grads, const at::Tensor& factors, std::vector<at::Tensor>& sums);
+
+}  // namespace sotto

@@ -1,0 +1,61 @@
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "engine/tape/tape.h"
+
+namespace sotto {
+
+// The state of one Tape::per_sample call, shared with the autograd nodes it leaves in the graph.
+struct Tape::Recorder {
+  const Parameters* parameters;
+  Exec exec;
+  int64_t batch;
+  int64_t storage_left;       // bytes for stored per-sample gradients
+  at::Tensor anchor;          // requires a gradient, so that a layer on raw data is reached by the backward pass
+  GradSamples grads;
+  std::vector<int64_t> uses;  // of each parameter, counted in the forward pass
+  std::vector<RecordedUse> recorded;
+  bool in_backward = false;
+
+  // Counts a use and checks that dimension 0 of `input` is the batch. `operation` and the parameter's name go into the
+  // message.
+  void record_use(int64_t parameter, const char* operation, const at::Tensor& input);
+  // Adds the per-sample gradients [batch, elements] of `parameter`.
+  void store(int64_t parameter, at::Tensor rows);
+  ParameterSamples& samples(int64_t parameter) { return grads.parameters[static_cast<size_t>(parameter)]; }
+};
+
+using RecorderPointer = std::shared_ptr<Tape::Recorder>;
+
+// The recorder of the Tape::per_sample call that is running on this thread, or null.
+RecorderPointer current_recorder();
+
+// Runs the rest of the scope without capture: what a rule does inside must not be captured again.
+using CaptureOff = c10::impl::ExcludeDispatchKeyGuard;
+constexpr c10::DispatchKey kCaptureKey = c10::DispatchKey::TESTING_ONLY_GenericMode;
+
+// Hands a rule's data from its forward to its backward.
+template <class Use>
+struct Carried : torch::CustomClassHolder {
+  explicit Carried(std::shared_ptr<Use> u) : use(std::move(u)) {}
+  std::shared_ptr<Use> use;
+};
+template <class Use>
+void carry(torch::autograd::AutogradContext* context, std::shared_ptr<Use> use) {
+  context->saved_data["use"] = c10::IValue::make_capsule(c10::make_intrusive<Carried<Use>>(std::move(use)));
+}
+template <class Use>
+const Use& carried(torch::autograd::AutogradContext* context) {
+  return *static_cast<Carried<Use>*>(context->saved_data["use"].toCapsule().get())->use;
+}
+
+// Makes ops dispatch to the rules when capture is on. Called once; explicit, because a registration by static
+// constructor vanishes from a static library.
+void register_linear_rule(torch::Library& library);
+void register_bias_rule(torch::Library& library);
+void register_embedding_rule(torch::Library& library);
+void register_layer_norm_rule(torch::Library& library);
+void register_refusals(torch::Library& library);
+
+}  // namespace sotto

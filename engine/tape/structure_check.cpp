@@ -1,0 +1,75 @@
+#include "engine/tape/structure_check.h"
+
+#include "base/error.h"
+
+namespace sotto {
+namespace {
+
+GradSamples run(Tape& tape, const Probe& probe, const at::Tensor& input) {
+  // The same dropout masks in every pass, so that only the perturbed sample differs.
+  at::manual_seed(1);
+  return tape.per_sample(input.size(0), [&] { return probe.losses(input); });
+}
+
+bool same_bits(const at::Tensor& a, const at::Tensor& b) {
+  return a.sizes() == b.sizes() && a.contiguous().view(-1).view(at::kInt).equal(b.contiguous().view(-1).view(at::kInt));
+}
+
+// Whether sample `sample` contributes exactly the same in both passes.
+bool same_contribution(const ParameterSamples& a, const ParameterSamples& b, int64_t batch, int64_t sample) {
+  const auto rows = [&](const at::Tensor& tensor) {
+    return tensor.view({batch, -1}).select(0, sample);
+  };
+  for (size_t i = 0; i < a.factored.size(); ++i)
+    if (!same_bits(rows(a.factored[i].activation), rows(b.factored[i].activation)) ||
+        !same_bits(rows(a.factored[i].gradient), rows(b.factored[i].gradient)))
+      return false;
+  for (size_t i = 0; i < a.indexed.size(); ++i)
+    if (!rows(a.indexed[i].ids).equal(rows(b.indexed[i].ids)) ||
+        !same_bits(rows(a.indexed[i].gradient), rows(b.indexed[i].gradient)))
+      return false;
+  for (size_t i = 0; i < a.stored.size(); ++i)
+    if (!same_bits(rows(a.stored[i]), rows(b.stored[i]))) return false;
+  return true;
+}
+
+}  // namespace
+
+ModelStructure check_structure(const Exec& exec, const Parameters& parameters, const Probe& probe) {
+  Tape tape(exec, parameters);
+  ModelStructure structure = {.parameter_elements = parameters.elements()};
+  for (const int64_t batch : {2, 3}) {
+    run(tape, probe, probe.input(batch, 7));
+    std::vector<int64_t> rows(static_cast<size_t>(parameters.size()), 0);
+    for (const RecordedUse& use : tape.uses()) {
+      const int64_t trailing = use.operation == "embedding" ? 1 : use.shape.back();
+      const int64_t elements = c10::multiply_integers(use.shape);
+      rows[static_cast<size_t>(use.parameter)] += elements / std::max<int64_t>(trailing, 1) / batch;
+    }
+    for (int64_t k = 0; k < parameters.size(); ++k) {
+      if (rows[static_cast<size_t>(k)] == 0)
+        throw Error(ErrorKind::configuration,
+                    cat("parameter ", parameters.name(k), " is not used by the forward pass, so it would train on noise "
+                        "alone; freeze it with requires_grad_(false) or remove it"));
+      structure.rows_per_unit = std::max(structure.rows_per_unit, rows[static_cast<size_t>(k)]);
+    }
+  }
+
+  constexpr int64_t batch = 3, perturbed = 1;
+  const at::Tensor input = probe.input(batch, 7);
+  at::Tensor changed = input.clone();
+  changed.select(0, perturbed).copy_(probe.input(batch, 8).select(0, perturbed));
+  const GradSamples before = run(tape, probe, input), after = run(tape, probe, changed);
+  for (const ParameterSamples& samples : before.parameters)
+    structure.tied = structure.tied || (!samples.factored.empty() && !samples.indexed.empty());
+  for (int64_t k = 0; k < parameters.size(); ++k)
+    for (const int64_t sample : {0, 2})
+      if (!same_contribution(before.parameters[static_cast<size_t>(k)], after.parameters[static_cast<size_t>(k)], batch, sample))
+        throw Error(ErrorKind::configuration,
+                    cat("parameter ", parameters.name(k), ": changing one sample changes the gradient of another, so no "
+                        "sample's influence can be bounded; remove what mixes samples (batch normalisation, batch "
+                        "means, in-batch negatives)"));
+  return structure;
+}
+
+}  // namespace sotto

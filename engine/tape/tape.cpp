@@ -1,0 +1,115 @@
+#include "engine/tape/tape.h"
+
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/functions/accumulate_grad.h>
+#include <torch/csrc/jit/runtime/graph_executor.h>
+
+#include <unordered_set>
+
+#include "base/error.h"
+#include "engine/tape/recorder.h"
+
+namespace sotto {
+namespace {
+
+thread_local RecorderPointer g_recorder;
+
+// Keeps the registrations alive for the life of the program. Every operator that no rule captures falls through.
+void register_rules_once() {
+  static auto* libraries = [] {
+    auto* made = new std::vector<torch::Library>();
+    made->emplace_back(torch::Library::IMPL, "_", kCaptureKey, __FILE__, __LINE__);
+    made->back().fallback(torch::CppFunction::makeFallthrough());
+    made->emplace_back(torch::Library::IMPL, "aten", kCaptureKey, __FILE__, __LINE__);
+    register_linear_rule(made->back());
+    register_bias_rule(made->back());
+    register_embedding_rule(made->back());
+    register_layer_norm_rule(made->back());
+    register_refusals(made->back());
+    return made;
+  }();
+  (void)libraries;
+}
+
+class CaptureScope {
+ public:
+  explicit CaptureScope(RecorderPointer recorder) : include_(kCaptureKey) { g_recorder = std::move(recorder); }
+  ~CaptureScope() { g_recorder.reset(); }
+  CaptureScope(const CaptureScope&) = delete;
+  CaptureScope& operator=(const CaptureScope&) = delete;
+
+ private:
+  c10::impl::IncludeDispatchKeyGuard include_;
+};
+
+// A captured parameter never enters the graph; one that is there was used outside the rules and would leave unclipped.
+void refuse_uncovered(const at::Tensor& losses, const Parameters& parameters) {
+  std::vector<torch::autograd::Node*> open = {losses.grad_fn().get()};
+  std::unordered_set<torch::autograd::Node*> seen;
+  while (!open.empty()) {
+    torch::autograd::Node* node = open.back();
+    open.pop_back();
+    if (!node || !seen.insert(node).second) continue;
+    if (const auto* leaf = dynamic_cast<torch::autograd::AccumulateGrad*>(node)) {
+      const int64_t index = parameters.find(leaf->variable);
+      if (index >= 0)
+        throw Error(ErrorKind::configuration,
+                    cat("parameter ", parameters.name(index),
+                        " is used outside linear, embedding and layer_norm (a matmul, cast, slice, view or sum of it), "
+                        "so its gradient cannot be clipped per sample; pass it whole to one of these layers, or freeze "
+                        "it with requires_grad_(false)"));
+    }
+    for (const auto& edge : node->next_edges()) open.push_back(edge.function.get());
+  }
+}
+
+}  // namespace
+
+RecorderPointer current_recorder() { return g_recorder; }
+
+void Tape::Recorder::record_use(int64_t parameter, const char* operation, const at::Tensor& input) {
+  if (input.dim() < 1 || input.size(0) != batch)
+    throw Error(ErrorKind::configuration,
+                cat("parameter ", parameters->name(parameter), ": the input of its ", operation, " has shape ",
+                    input.sizes(), ", but dimension 0 must be the batch of ", batch,
+                    "; keep the batch first and unmerged (no view(-1, d), no (T, B, E) layout; expand shared ids to the "
+                    "batch), so that each sample's gradient can be told apart"));
+  ++uses[static_cast<size_t>(parameter)];
+  recorded.push_back({parameter, operation, input.sizes().vec()});
+}
+
+void Tape::Recorder::store(int64_t parameter, at::Tensor rows) { samples(parameter).stored.push_back(std::move(rows)); }
+
+Tape::Tape(const Exec& exec, const Parameters& parameters) : exec_(exec), parameters_(parameters) { register_rules_once(); }
+
+Tape::~Tape() = default;
+
+GradSamples Tape::per_sample(int64_t batch, const std::function<at::Tensor()>& losses) {
+  require(batch > 0, cat("a tape pass needs at least one sample, got ", batch));
+  require(!g_recorder, "a tape pass is already running on this thread");
+  const auto count = static_cast<size_t>(parameters_.size());
+  // What the graph executor fuses or differentiates by itself would not pass through the dispatcher one operator a time.
+  const torch::jit::GraphOptimizerEnabledGuard plain_interpreter(false);
+  const at::AutoGradMode with_gradients(true);
+  auto recorder = std::make_shared<Recorder>(
+      Recorder{&parameters_, exec_, batch, storage_limit_, at::zeros({}).set_requires_grad(true), {}, {}, {}, false});
+  recorder->grads.batch = batch;
+  recorder->grads.parameters.resize(count);
+  recorder->uses.assign(count, 0);
+
+  const CaptureScope scope(recorder);
+  at::Tensor loss = losses();
+  if (loss.dim() != 1 || loss.size(0) != batch)
+    throw Error(ErrorKind::configuration, cat("the loss must be a vector with one entry a sample; for ", batch,
+                                              " samples it has shape ", loss.sizes()));
+  uses_ = recorder->recorded;
+  if (!loss.requires_grad()) throw Error(ErrorKind::configuration, "the loss does not depend on any trainable parameter");
+  refuse_uncovered(loss, parameters_);
+  recorder->in_backward = true;
+  const at::Tensor values = loss.detach().to(at::kCPU, at::kDouble).contiguous();
+  recorder->grads.losses.assign(values.data_ptr<double>(), values.data_ptr<double>() + batch);
+  torch::autograd::backward({loss}, {at::ones_like(loss)});
+  return std::move(recorder->grads);
+}
+
+}  // namespace sotto

@@ -1,0 +1,289 @@
+#include "engine/trainer.h"
+
+#include <ATen/Parallel.h>
+
+#include <unistd.h>
+
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "accountants/accountant.h"
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "base/fault_point.h"
+#include "base/hash.h"
+#include "engine/loss.h"
+#include "engine/model_artifact.h"
+#include "engine/predict.h"
+#include "engine/tape/structure_check.h"
+
+namespace sotto {
+namespace {
+
+int chosen_threads(int wanted) {
+  const int threads = wanted > 0 ? wanted : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  at::set_num_threads(threads);
+  return threads;
+}
+
+// Activations of a few megabytes: large enough for the matrix kernels, small enough for the caches.
+int64_t chosen_microbatch(int64_t wanted, const ModelStructure& structure) {
+  return wanted > 0 ? wanted : std::clamp<int64_t>(8192 / structure.rows_per_unit, 16, 1024);
+}
+
+data::Split split_of(const std::string& name) {
+  if (name == "train") return data::Split::train;
+  if (name == "train_without_validation") return data::Split::train_without_validation;
+  if (name == "validation") return data::Split::validation;
+  return name == "test" ? data::Split::test : data::Split::all;
+}
+
+RunKey first_key(const TrainConfig& config) {
+  return config.run.seed ? RunKey::from_seed(*config.run.seed) : RunKey::from_os();
+}
+
+std::string user_and_host() {
+  const char* user = std::getenv("USER");
+  char host[256] = "unknown";
+  gethostname(host, sizeof host - 1);
+  return cat(user ? user : cat("uid ", getuid()), "@", host);
+}
+
+}  // namespace
+
+Trainer::Trainer(TrainConfig config, bool resume, TrainHooks hooks)
+    : config_(std::move(config)),
+      hooks_(std::move(hooks)),
+      folder_(config_.run.dir),
+      resume_(resume),
+      exec_(Exec::cpu(chosen_threads(config_.performance.threads))),
+      key_(first_key(config_)) {
+  if (config_.performance.device != "cpu")
+    throw Error(ErrorKind::configuration, "performance.device = \"cuda\": training on a GPU is not supported by this version; "
+                                          "set performance.device = \"cpu\"");
+  if (resume_)
+    identity_ = read_identity(folder_);
+  else if (folder_.holds_run())
+    folder_.create();  // refuses, before anything is read
+  load_data();
+  make_model();
+  if (config_.ledger.path.has_parent_path()) make_folder(config_.ledger.path.parent_path());
+  ledger_ = std::make_unique<accountants::Ledger>(accountants::Ledger::open(config_.ledger.path));
+  optimizer_ = std::make_unique<Optimizer>(exec_, *parameters_, config_.optimizer, plan_->expected_batch(), config_.privacy.steps);
+  if (resume_)
+    restore();
+  else
+    start();
+  data_identity_ = schema_.public_file ? "sha256:" + data_hash_ : "commitment:" + key_.commit(data_hash_);
+  metrics_ = std::make_unique<MetricsLog>(folder_.metrics(), step_);
+  operator_metrics_ = std::make_unique<MetricsLog>(folder_.operator_metrics(), step_);
+}
+
+void Trainer::load_data() {
+  schema_ = data::Schema::read(config_.data.schema);
+  encoding_ = config_.data.encoding == "tokens" ? data::Encoding::tokens : data::Encoding::numbers;
+  const data::Table table = data::read_table(config_.data.path, schema_.format,
+                                             data::required_columns(schema_, data::Split::train),
+                                             data::optional_columns(schema_, data::Split::train));
+  data::EncodedTable train = data::encode(schema_, table, split_of(config_.data.train_split), encoding_);
+  load_report_ = train.report;
+  train_ = to_dataset(std::move(train));
+  test_ = to_dataset(data::encode(schema_, table, split_of(config_.data.test_split), encoding_));
+  data_hash_ = to_hex(sha256_file(config_.data.path));
+  config_.privacy.unit_of_privacy = schema_.unit.column;
+}
+
+void Trainer::make_model() {
+  model_ = Model::make(config_.model, train_.spec, key_);
+  model_.train(true);
+  parameters_ = std::make_unique<Parameters>(model_.named_parameters());
+  const Probe probe = {[&](int64_t batch, uint64_t seed) { return synthetic_input(train_.spec, batch, seed); },
+                       [&](const at::Tensor& input) {
+                         const at::Tensor labels = at::arange(input.size(0), at::kLong).remainder(2);
+                         return per_sample_loss(model_.forward(input), labels);
+                       }};
+  structure_ = check_structure(exec_, *parameters_, probe);
+  config_.performance.microbatch = chosen_microbatch(config_.performance.microbatch, structure_);
+  plan_ = std::make_unique<PrivacyPlan>(config_.privacy, config_.performance.microbatch, key_, structure_);
+  config_.privacy = plan_->config();
+  tape_ = std::make_unique<Tape>(exec_, *parameters_);
+  tape_->set_storage_limit(config_.performance.storage_limit);
+}
+
+void Trainer::start() {
+  folder_.create();
+  std::array<uint64_t, 2> id;
+  fill_words(RunKey::from_os().stream(Purpose::initialisation, 1), id.data(), 2);
+  identity_ = {to_hex(reinterpret_cast<const uint8_t*>(id.data()), sizeof id), config_.ledger.path.string()};
+  key_.write(folder_.key());
+  write_file(folder_.file("config.toml"), config_.toml);
+  write_identity(folder_, identity_);
+  fault_point("run.identified");
+  reserve();
+}
+
+void Trainer::reserve() {
+  ledger_->reserve({.run_id = identity_.run_id,
+                    .who = user_and_host(),
+                    .data_set = schema_.name,
+                    .data_hash = data_hash_,
+                    .unit_of_privacy = config_.privacy.unit_of_privacy,
+                    .relation = config_.privacy.relation,
+                    .accountant = config_.privacy.accountant,
+                    .privacy_hash = plan_->hash(),
+                    .event = plan_->event(),
+                    .epsilon_cap = config_.privacy.epsilon,
+                    .delta = plan_->accounting_delta(),
+                    .planned_steps = config_.privacy.steps});
+  save_checkpoint();
+}
+
+// Everything that decides the bytes of a replayed step.
+std::string Trainer::replay_hash() const {
+  std::string text = cat(plan_->hash(), " ", data_hash_, " ", schema_.hash, " ", config_.data.encoding, " ",
+                         config_.data.train_split, " ", config_.model.kind, " ", config_.optimizer.kind, " ", std::hexfloat,
+                         config_.optimizer.learning_rate, " ", config_.optimizer.momentum, " ", config_.optimizer.beta1, " ",
+                         config_.optimizer.beta2, " ", config_.optimizer.epsilon, " ", config_.optimizer.weight_decay, " ",
+                         config_.optimizer.schedule, " ", config_.performance.device, " ", exec_.threads(), " ",
+                         config_.performance.microbatch, " ", config_.performance.storage_limit, " ",
+                         to_hex(sha256_file("/proc/self/exe")));
+  for (const auto& [name, tensor] : model_.named_parameters()) text += cat(" ", name, " ", tensor.sizes());
+  return to_hex(sha256(text));
+}
+
+void Trainer::restore() {
+  const auto state = ledger_->run(identity_.run_id);
+  if (!std::filesystem::exists(folder_.checkpoint())) {
+    if (state && state->charged_steps > 0)
+      throw Error(ErrorKind::data, cat(folder_.checkpoint().string(), " is gone, but ", state->charged_steps,
+                                       " steps were charged; restore it from a backup or start a new run"));
+    key_.write(folder_.key());  // stopped before its first step: nothing was drawn with the old key
+    return state ? save_checkpoint() : reserve();
+  }
+  if (!state)
+    throw Error(ErrorKind::data, cat("the ledger ", config_.ledger.path.string(), " knows nothing of run ", identity_.run_id,
+                                     "; set ledger.path to the ledger that the run was started with (", identity_.ledger, ")"));
+  const Checkpoint saved = read_checkpoint(folder_.checkpoint());
+  charged_ = static_cast<uint64_t>(state->charged_steps);
+  epsilon_ = state->epsilon;
+  if (saved.next_step > charged_)
+    throw Error(ErrorKind::data, cat("the checkpoint has ", saved.next_step, " steps but the ledger only ", charged_,
+                                     "; the ledger was replaced or rolled back, and a run that was not paid for cannot go on"));
+  closed_ = state->closed;
+  if (state->entry.privacy_hash != plan_->hash())
+    throw Error(ErrorKind::configuration, "the [privacy] settings or train.steps differ from those the run was charged with; "
+                                          "resume with the same ones, or start a new run");
+  model_.load_parameters(saved.parameters);
+  optimizer_->load_state(saved.optimizer);
+  step_ = saved.next_step;
+
+  const bool same_key = std::filesystem::exists(folder_.key()) && RunKey::read(folder_.key()).id() == saved.key_id;
+  if (same_key) key_ = RunKey::read(folder_.key());
+  // Without all of it the same, a replay would be a second, different release of the same steps.
+  const bool replays = same_key && saved.replay_hash == replay_hash();
+  if (!replays && !closed_) {
+    if (charged_ > step_)
+      hooks_.say(cat("steps ", step_ + 1, " to ", charged_, " were charged but are not in the checkpoint and cannot be "
+                     "repeated exactly (", same_key ? "something changed since" : "the run key is gone",
+                     "): they stay charged, and the run goes on behind them with a fresh key"));
+    key_ = RunKey::from_os();
+    key_.write(folder_.key());
+    step_ = charged_;
+  }
+  *plan_ = PrivacyPlan(config_.privacy, config_.performance.microbatch, key_, structure_);
+}
+
+GradSamples Trainer::gradients(const std::vector<int64_t>& units) {
+  const at::Tensor rows = at::from_blob(const_cast<int64_t*>(units.data()), {static_cast<int64_t>(units.size())}, at::kLong);
+  const at::Tensor inputs = train_.inputs.index_select(0, rows), labels = train_.labels.index_select(0, rows);
+  return tape_->per_sample(inputs.size(0), [&] { return per_sample_loss(model_.forward(inputs), labels); });
+}
+
+void Trainer::charge(uint64_t step) {
+  if (step < charged_) return;  // a replay of a step that was paid for
+  const auto block = [&](int64_t length) {
+    const auto last = std::min<uint64_t>(step + static_cast<uint64_t>(length), static_cast<uint64_t>(config_.privacy.steps));
+    epsilon_ = ledger_->charge(identity_.run_id, static_cast<int64_t>(step) + 1, static_cast<int64_t>(last)).epsilon;
+    charged_ = last;
+  };
+  try {
+    block(config_.ledger.block_steps);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::budget_exhausted || config_.ledger.block_steps == 1) throw;
+    block(1);
+  }
+}
+
+void Trainer::save_checkpoint() {
+  Checkpoint checkpoint = {step_, identity_.run_id, key_.id(), replay_hash(), {}, optimizer_->state()};
+  for (const auto& [name, tensor] : model_.named_parameters()) checkpoint.parameters[name] = tensor;
+  write_checkpoint(folder_.checkpoint(), checkpoint);
+}
+
+void Trainer::log(const StepDiagnostics& diagnostics, double seconds) {
+  operator_metrics_->append({{"step", step_},
+                             {"loss", diagnostics.mean_loss},
+                             {"batch_size", diagnostics.batch_size},
+                             {"clipped_fraction", static_cast<double>(diagnostics.clipped) / std::max<double>(1, static_cast<double>(diagnostics.batch_size))},
+                             {"non_finite", diagnostics.non_finite},
+                             {"samples_per_second", static_cast<double>(diagnostics.batch_size) / seconds}});
+  const auto steps = static_cast<uint64_t>(config_.privacy.steps);
+  const auto every = static_cast<uint64_t>(config_.run.evaluate_every > 0 ? config_.run.evaluate_every
+                                                                        : std::max<int64_t>(1, config_.privacy.steps / 50));
+  if (step_ % every != 0 && step_ != 1 && step_ != steps) return;
+  nlohmann::json line = {{"step", step_}, {"epsilon", spent(step_)}, {"learning_rate", optimizer_->learning_rate(step_ - 1)}};
+  if (test_.labels.defined() && test_.size() > 0) line["test_loss"] = mean_loss(model_, test_);
+  metrics_->append(line);
+}
+
+TrainResult Trainer::run() {
+  PrivateStep private_step(exec_, *parameters_, *plan_, train_.size(), [this](uint64_t step) { charge(step); },
+                           [this](const std::vector<int64_t>& units) { return gradients(units); });
+  const auto steps = static_cast<uint64_t>(config_.privacy.steps);
+  // A run that ended before its certificate was written ends again, without another step.
+  if (closed_) return finish(step_ == steps ? RunStatus::completed : RunStatus::budget_exhausted);
+  using Clock = std::chrono::steady_clock;
+  while (step_ < steps) {
+    const auto start = Clock::now();
+    uint64_t dropout_seed;
+    fill_words(key_.stream(Purpose::dropout, step_), &dropout_seed, 1);
+    at::manual_seed(dropout_seed);
+    try {
+      optimizer_->step(private_step.next(step_));
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::budget_exhausted) throw;
+      hooks_.say(error.what());
+      return finish(RunStatus::budget_exhausted);
+    }
+    fault_point("step.updated");
+    ++step_;
+    log(private_step.diagnostics(), std::chrono::duration<double>(Clock::now() - start).count());
+    hooks_.on_step({step_, config_.privacy.steps, private_step.diagnostics(), spent(step_), config_.privacy.epsilon});
+    if (hooks_.interrupted()) return finish(RunStatus::interrupted);
+    if (step_ % static_cast<uint64_t>(config_.run.checkpoint_every) == 0) save_checkpoint();
+  }
+  return finish(RunStatus::completed);
+}
+
+double Trainer::spent(uint64_t steps) const {
+  const auto accountant = accountants::make_accountant(config_.privacy.accountant, config_.privacy.relation);
+  accountant->compose(plan_->event(), static_cast<int64_t>(steps));
+  return accountant->epsilon(plan_->accounting_delta());
+}
+
+TrainResult Trainer::finish(RunStatus status) {
+  save_checkpoint();
+  write_model(folder_.dir(), {config_.model, train_.spec, schema_, encoding_}, model_);
+  // A person who stops a run has seen results, so the stop is adaptive: only the allotment is certain.
+  const double epsilon = status == RunStatus::interrupted ? config_.privacy.epsilon : spent(charged_);
+  if (status != RunStatus::interrupted) {
+    if (!closed_) ledger_->release(identity_.run_id);
+    closed_ = true;
+    fault_point("run.released");
+    destroy_file(folder_.key());
+  }
+  return {status, step_, charged_, epsilon, identity_.run_id, ledger_->head()};
+}
+
+}  // namespace sotto

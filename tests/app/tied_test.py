@@ -1,0 +1,139 @@
+"""Models made in Python train as they are: one whose embedding is also its output layer goes all the way from micro-batches
+through a stop and a resume to certificate, report and export; those that no rule makes private are refused by name.
+
+Usage: tied_test.py SOTTO FOLDER
+"""
+import csv, json, re, struct, unittest
+
+import harness
+from harness import SOURCE, Tensors
+
+FIXTURES = SOURCE / "tests/fixtures"
+STEPS = 6
+
+
+class TiedTest(harness.Case):
+    def script(self, name, place="place", **changes):
+        return self.place(place, **{"model__kind": "torchscript", "model__hidden": None,
+                                    "model__script": FIXTURES / f"{name}.pt", "train__steps": STEPS, **changes})
+
+    def tied(self, place="place", **changes):
+        return self.script("tied_embedding", place, data__encoding="tokens", performance__microbatch=64,
+                           train__learning_rate=0.1, **changes)
+
+    def values(self, place):
+        """The model's parameters as numbers."""
+        tensors = Tensors(place.run / "model.safetensors")
+        return {name: struct.unpack(f"<{(entry['data_offsets'][1] - entry['data_offsets'][0]) // 4}f",
+                                    tensors.data[slice(*entry["data_offsets"])])
+                for name, entry in tensors.header.items()}
+
+    def assertClose(self, one, other, absolute):
+        self.assertEqual(one.keys(), other.keys())
+        for name in one:
+            self.assertLessEqual(max(abs(a - b) for a, b in zip(one[name], other[name], strict=True)), absolute, name)
+
+    def stop_at(self, place, step):
+        """Interrupted as by Ctrl-C, once `step` updates were reported and before the run can be over."""
+        process = place.start()
+        for line in process.stderr:
+            if re.match(rf"{step}/", line):
+                break
+        process.send_signal(harness.signal.SIGINT)
+        return harness.finish(process)
+
+    def test_TiedModelGoesTheWholeWay(self):
+        whole = self.tied("whole")
+        result = self.assertExit(whole.train(), 0).json()
+        self.assertEqual((result["status"], result["steps"]), ("completed", STEPS))
+        self.assertEqual(list(self.values(whole)), ["embedding.weight", "mix.bias", "mix.weight", "norm.bias", "norm.weight"])
+
+        losses = [json.loads(line) for line in (whole.operator / "metrics.jsonl").read_text().splitlines()]
+        self.assertEqual(len(losses), STEPS)
+        self.assertGreater(min(line["batch_size"] for line in losses), 64, "no step had a second micro-batch")
+
+        certificate = whole.certificate()
+        self.assertEqual((certificate["steps"], certificate["unsafe"]), (STEPS, ["fixed_seed"]))
+        self.assertLessEqual(certificate["epsilon"], 3.0)
+        self.assertGreater(certificate["epsilon"], 2.9)
+        self.assertLedgerHolds(whole)
+        self.assertChargedOnce(whole, STEPS)
+
+        for page in ("report.html", "report.json"):
+            (whole.run / page).unlink()
+        self.assertExit(whole.call("report", "run", "--json"), 0)
+        self.assertGreater((whole.run / "report.html").stat().st_size, 10_000)
+        self.assertIn(str(STEPS), (whole.run / "report.json").read_text())
+
+        scored = self.assertExit(whole.call("predict", "run", harness.small_data(), "--out", "scores.csv", "--json"), 0).json()
+        with open(whole.path / "scores.csv", newline="") as file:
+            scores = [float(row["probability"]) for row in csv.DictReader(file)]
+        self.assertEqual((scored["rows"], len(scores)), (harness.ROWS, harness.ROWS))
+        self.assertTrue(all(0 < score < 1 for score in scores))
+        self.assertGreater(len(set(scores)), harness.ROWS // 2, "the model says the same of nearly everybody")
+        measured = self.assertExit(whole.call("eval", "run", harness.small_data(), "--json"), 0).json()
+        self.assertEqual(measured["auc"], certificate["metrics"]["test_auc"])
+
+    def test_StoppedAndResumedIsTheSameToTheLastBit(self):
+        whole, stopped = self.tied("whole", train__steps=40), self.tied("stopped", train__steps=40)
+        self.assertExit(whole.train(), 0)
+        done = self.assertExit(self.stop_at(stopped, 3), 130)
+        self.assertEqual(done.json()["status"], "interrupted")
+        self.assertLess(int(stopped.checkpoint().metadata["next_step"]), 40)
+        self.assertGreaterEqual(int(stopped.checkpoint().metadata["next_step"]), 3)
+        self.assertExit(stopped.train("--resume"), 0)
+        self.assertSameRun(stopped, whole)
+        self.assertChargedOnce(stopped, 40)
+
+    def test_MicroBatchesChangeOnlyTheRounding(self):
+        # One pass of everybody instead of passes of 64, over the same draws and noise: float32 sums of at most 200 clipped
+        # gradients of norm 1, divided by 100, differ by well under 200 · 2^-24 / 100 a step; Σ of 6 steps at rate 0.1
+        # with momentum 0.9 stays below 1e-5 even if each step's change moved the next gradient by as much again.
+        whole = self.tied("whole", performance__microbatch=1000)
+        parts = self.tied("parts")
+        for place in (whole, parts):
+            # Equal noise: the sum's rounding, and so the noise, depends on the number of passes a little.
+            self.assertExit(place.train(), 0)
+        self.assertClose(self.values(whole), self.values(parts), 1e-3)
+
+    def test_ExportedFileIsTheTrainedModel(self):
+        place = self.tied()
+        self.assertExit(place.train(), 0)
+        exported = place.path / "exported.pt"
+        self.assertExit(place.call("export", "run", "--torchscript", exported), 0)
+        # A run starts from the file's values; at a learning rate of nothing it ends with them too.
+        again = self.tied("again", model__script=exported, train__steps=1, train__learning_rate=1e-30)
+        self.assertExit(again.train(), 0)
+        self.assertClose(self.values(again), self.values(place), 1e-20)
+
+    def test_TracedAndScriptedModelsTrain(self):
+        for name, parameters in {"traced_mlp": 4, "layer_norm_mlp": 6}.items():
+            with self.subTest(name):
+                place = self.script(name, name)
+                self.assertExit(place.train(), 0)
+                self.assertEqual(len(self.values(place)), parameters)
+                self.assertLedgerHolds(place)
+
+    def test_ModelsThatNoRuleMakesPrivateAreRefused(self):
+        for name, words in {
+            "batch_norm": ["norm.weight", "batch normalisation", "layer normalisation"],
+            "value_dependent": ["value_dependent.pt", "reads the values of a tensor", "torch.where"],
+            "uncovered": ["temperature", "outside linear, embedding and layer_norm", "requires_grad_(false)"],
+            "frozen": ["frozen.pt", "no trainable parameter", "torch.jit.script"],
+        }.items():
+            with self.subTest(name):
+                place = self.script(name, name)
+                self.assertExit(place.train(), 2, *words)
+                self.assertEqual(place.ledger_rows(), [], "a refused model was charged")
+                self.assertFalse(place.run.exists())
+
+    def test_ModelForOtherInputsIsRefusedInOneLine(self):
+        for name, encoding, words in (("tied_embedding", "numbers", ["data.encoding", "Float"]),
+                                      ("traced_mlp", "tokens", ["data.encoding", "Long"])):
+            with self.subTest(name):
+                done = self.assertExit(self.script(name, name, data__encoding=encoding).train(), 2, *words)
+                self.assertEqual(done.err.count("\n"), 1, done)
+
+
+if __name__ == "__main__":
+    harness.main()

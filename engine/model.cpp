@@ -7,6 +7,31 @@
 #include "engine/models/torchscript.h"
 
 namespace sotto {
+namespace {
+
+// The interpreter puts the whole way to the failing line before what went wrong.
+std::string last_words(const std::string& message) {
+  const std::string mark = "\nRuntimeError: ";
+  const size_t at = message.rfind(mark);
+  const std::string words = at == std::string::npos ? message : message.substr(at + mark.size());
+  return words.substr(0, words.find_last_not_of(" \n") + 1);
+}
+
+at::Tensor call(torch::jit::Module& script, const at::Tensor& x) {
+  c10::IValue output;
+  try {
+    output = script.forward({x});
+  } catch (const std::exception& error) {
+    throw Error(ErrorKind::configuration,
+                cat("the TorchScript model fails on a ", x.scalar_type(), " input of shape ", x.sizes(), ": ",
+                    last_words(error.what()), "; it must take [batch, columns], float32 with data.encoding = \"numbers\" "
+                    "and int64 with \"tokens\""));
+  }
+  if (!output.isTensor()) throw Error(ErrorKind::configuration, "the TorchScript model must return one tensor");
+  return output.toTensor();
+}
+
+}  // namespace
 
 Model Model::make(const ModelSpec& spec, const InputSpec& input, const RunKey& key) {
   uint64_t seed;
@@ -23,11 +48,7 @@ Model Model::make(const ModelSpec& spec, const InputSpec& input, const RunKey& k
   auto script = std::make_shared<torch::jit::Module>(load_torchscript(spec.script));
   Model model;
   model.script_ = script;
-  model.forward_ = [script](const at::Tensor& x) {
-    const c10::IValue output = script->forward({x});
-    if (!output.isTensor()) throw Error(ErrorKind::configuration, "the TorchScript model must return one tensor");
-    return output.toTensor();
-  };
+  model.forward_ = [script](const at::Tensor& x) { return call(*script, x); };
   model.train_ = [script](bool on) { script->train(on); };
   for (const auto& parameter : script->named_parameters()) model.parameters_.emplace_back(parameter.name, parameter.value);
   return model;

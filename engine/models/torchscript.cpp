@@ -60,6 +60,11 @@ torch::jit::Module load_torchscript(const std::filesystem::path& path) {
     throw Error(ErrorKind::data, cat(path.string(), " is not a TorchScript file that this LibTorch reads: ",
                                      error.what_without_backtrace()));
   }
+  bool trains = false;
+  for (const at::Tensor& parameter : module.parameters()) trains = trains || parameter.requires_grad();
+  if (!trains)
+    throw Error(ErrorKind::configuration, cat(path.string(), " has no trainable parameter, as a frozen TorchScript file has none; "
+                                              "save it with torch.jit.script or torch.jit.trace, without torch.jit.freeze"));
   auto graph = module.get_method("forward").graph()->copy();
   torch::jit::Inline(*graph);
   refuse_value_dependence(*graph->block(), path.string());

@@ -35,10 +35,9 @@ at::Tensor captured_embedding(const at::Tensor& table, const at::Tensor& ids, c1
   const int64_t index = recorder ? recorder->parameters->find(table) : -1;
   if (index < 0) return at::embedding_symint(table, ids, padding_index, scale_grad_by_freq, sparse);
   if (scale_grad_by_freq)
-    throw Error(ErrorKind::configuration,
-                cat("parameter ", recorder->parameters->name(index),
-                    ": scale_grad_by_freq divides by counts over the whole batch, so samples would influence each other; "
-                    "turn it off"));
+    recorder->refuse(cat("parameter ", recorder->parameters->name(index),
+                         ": scale_grad_by_freq divides by counts over the whole batch, so samples would influence each "
+                         "other; turn it off"));
   recorder->record_use(index, "embedding", ids);
   return EmbeddingFunction::apply(recorder->anchor, std::make_shared<EmbeddingUse>(EmbeddingUse{
                                                         recorder, table, ids, index, padding_index.expect_int()}));

@@ -1,7 +1,9 @@
 #pragma once
 #include <memory>
+#include <optional>
 #include <vector>
 
+#include "base/error.h"
 #include "engine/tape/tape.h"
 
 namespace sotto {
@@ -17,10 +19,13 @@ struct Tape::Recorder {
   std::vector<int64_t> uses;  // of each parameter, counted in the forward pass
   std::vector<RecordedUse> recorded;
   bool in_backward = false;
+  std::optional<Error> refusal = std::nullopt;
 
   // Counts a use and checks that dimension 0 of `input` is the batch. `operation` and the parameter's name go into the
   // message.
   void record_use(int64_t parameter, const char* operation, const at::Tensor& input);
+  // Throws configuration, and remembers it: TorchScript's interpreter replaces an error that passes through it.
+  [[noreturn]] void refuse(const std::string& message, std::source_location place = std::source_location::current());
   // Adds the per-sample gradients [batch, elements] of `parameter`.
   void store(int64_t parameter, at::Tensor rows);
   ParameterSamples& samples(int64_t parameter) { return grads.parameters[static_cast<size_t>(parameter)]; }

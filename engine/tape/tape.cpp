@@ -69,13 +69,17 @@ RecorderPointer current_recorder() { return g_recorder; }
 
 void Tape::Recorder::record_use(int64_t parameter, const char* operation, const at::Tensor& input) {
   if (input.dim() < 1 || input.size(0) != batch)
-    throw Error(ErrorKind::configuration,
-                cat("parameter ", parameters->name(parameter), ": the input of its ", operation, " has shape ",
-                    input.sizes(), ", but dimension 0 must be the batch of ", batch,
-                    "; keep the batch first and unmerged (no view(-1, d), no (T, B, E) layout; expand shared ids to the "
-                    "batch), so that each sample's gradient can be told apart"));
+    refuse(cat("parameter ", parameters->name(parameter), ": the input of its ", operation, " has shape ", input.sizes(),
+               ", but dimension 0 must be the batch of ", batch,
+               "; keep the batch first and unmerged (no view(-1, d), no (T, B, E) layout; expand shared ids to the batch), "
+               "so that each sample's gradient can be told apart"));
   ++uses[static_cast<size_t>(parameter)];
   recorded.push_back({parameter, operation, input.sizes().vec()});
+}
+
+void Tape::Recorder::refuse(const std::string& message, std::source_location place) {
+  refusal.emplace(ErrorKind::configuration, message, place);
+  throw *refusal;
 }
 
 void Tape::Recorder::store(int64_t parameter, at::Tensor rows) { samples(parameter).stored.push_back(std::move(rows)); }
@@ -98,7 +102,13 @@ GradSamples Tape::per_sample(int64_t batch, const std::function<at::Tensor()>& l
   recorder->uses.assign(count, 0);
 
   const CaptureScope scope(recorder);
-  at::Tensor loss = losses();
+  at::Tensor loss;
+  try {
+    loss = losses();
+  } catch (...) {
+    if (recorder->refusal) throw *recorder->refusal;
+    throw;
+  }
   if (loss.dim() != 1 || loss.size(0) != batch)
     throw Error(ErrorKind::configuration, cat("the loss must be a vector with one entry a sample; for ", batch,
                                               " samples it has shape ", loss.sizes()));

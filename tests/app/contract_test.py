@@ -1,0 +1,267 @@
+"""The part of the program that other programs read: JSON objects, the certificate, files, exit codes.
+
+Usage: contract_test.py SOTTO FOLDER
+"""
+import csv, itertools, math, os, pty, select, subprocess, zipfile
+
+import harness
+from harness import Place
+
+NUMBER, WHOLE, TEXT = (int, float), int, str
+COMMANDS = [["train"], ["account", "epsilon"], ["account", "noise"], ["ledger", "show"], ["ledger", "verify"],
+            ["ledger", "cap"], ["eval"], ["predict"], ["export"], ["report"], ["doctor"], ["bench", "step"]]
+
+
+class ContractTest(harness.Case):
+    @classmethod
+    def setUpClass(cls):
+        """One finished run that most tests look at: no seed, no step of it is repeatable."""
+        cls.trained = Place(harness.FOLDER / "trained", {"run.seed": None})
+        cls.train_done = cls.trained.train()
+
+    def setUp(self):
+        super().setUp()
+        self.assertExit(self.train_done, 0)
+
+    def answer(self, *words, place=None, code=0):
+        """The JSON object of a sub-command; json.loads refuses a second one, or any other text beside it."""
+        done = self.assertExit((place or self.trained).call(*words, "--json"), code)
+        self.assertIsInstance(done.json(), dict)
+        return done.json()
+
+    def assertFields(self, found, expected):
+        for name, kind in expected.items():
+            self.assertIn(name, found)
+            self.assertIsInstance(found[name], kind, name)
+            if kind in (NUMBER, WHOLE):
+                self.assertNotIsInstance(found[name], bool, name)
+                self.assertTrue(math.isfinite(found[name]), name)
+
+    def epsilon(self, noise, rate, steps, delta, *more):
+        return self.answer("account", "epsilon", "--noise-multiplier", repr(noise), "--sample-rate", rate, "--steps", steps,
+                           "--delta", delta, *more)["epsilon"]
+
+    def test_Train(self):
+        found = self.train_done.json()
+        self.assertFields(found, {"run": TEXT, "run_id": TEXT, "steps": WHOLE, "epsilon": NUMBER, "delta": NUMBER,
+                                  "private": bool, "certificate": TEXT, "report": TEXT, "status": TEXT, "test_auc": NUMBER})
+        self.assertEqual((found["status"], found["run"], found["steps"]), ("completed", "run", 5))
+        for name in ("certificate", "report"):
+            self.assertTrue((self.trained.path / found[name]).exists())
+        self.assertEqual(found["epsilon"], self.trained.certificate()["epsilon"])
+
+    def test_RunFolder(self):
+        for name in ("model.safetensors", "model.toml", "certificate.json", "report.html", "report.json", "config.toml",
+                     "metrics.jsonl", "ledger.json", "evaluation.json", "checkpoint.safetensors", "run.json"):
+            self.assertGreater((self.trained.run / name).stat().st_size, 0, name)
+        page = (self.trained.run / "report.html").read_text()
+        self.assertIn("<html", page)
+
+    def test_Certificate(self):
+        found = self.trained.certificate()
+        self.assertFields(found, {
+            "format_version": WHOLE, "epsilon": NUMBER, "epsilon_planned": NUMBER, "delta": NUMBER, "not_covered": list,
+            "noise_arithmetic": TEXT, "accountant": TEXT, "neighbouring_relation": TEXT, "unit_of_privacy": TEXT,
+            "sampling": TEXT, "noise_multiplier": NUMBER, "clip_norm": NUMBER, "sample_rate": NUMBER, "steps": WHOLE,
+            "private": bool, "unsafe": list, "metrics": dict, "dataset": dict, "ledger_row": dict})
+        self.assertFields(found["metrics"], {"test_auc": NUMBER})
+        self.assertFields(found["dataset"], {"name": TEXT, "identity": TEXT, "public": bool})
+        self.assertFields(found["ledger_row"], {"id": WHOLE, "head_hash": TEXT})
+        self.assertEqual({name: found[name] for name in ("format_version", "accountant", "neighbouring_relation",
+                                                         "unit_of_privacy", "sampling", "clip_norm", "sample_rate", "steps")},
+                         {"format_version": 1, "accountant": "rdp", "neighbouring_relation": "add_remove",
+                          "unit_of_privacy": "patient_nbr", "sampling": "poisson", "clip_norm": 1.0, "sample_rate": 0.05,
+                          "steps": 5})
+        self.assertLessEqual({"test_metrics", "hyperparameter_search", "floating_point_attacks"}, set(found["not_covered"]))
+        self.assertEqual((found["epsilon_planned"], found["delta"]), (3.0, 1e-5))
+        self.assertLessEqual(found["epsilon"], found["epsilon_planned"])
+        # A millionth of delta pays for the tails that the noise generator cannot reach.
+        again = self.epsilon(found["noise_multiplier"], 0.05, 5, repr(1e-5 * (1 - 1e-6)))
+        self.assertAlmostEqual(found["epsilon"], again, places=9)
+
+    def test_SeedIsUnsafeAndNoSeedIsNot(self):
+        self.assertEqual((self.trained.certificate()["private"], self.trained.certificate()["unsafe"]), (True, []))
+        place = self.place(run__seed=3)
+        self.assertFalse(self.assertExit(place.train(), 0, "run.seed").json()["private"])
+        self.assertEqual((place.certificate()["private"], place.certificate()["unsafe"]), (False, ["fixed_seed"]))
+
+    def test_SeedFixesEverythingAndNothingElseDoes(self):
+        model = {}
+        for name, seed in (("a", 3), ("b", 3), ("c", 4), ("d", None), ("e", None)):
+            model[name] = self.place(name, run__seed=seed, model__hidden=[8])
+            self.assertExit(model[name].train(), 0)
+        self.assertSameRun(model["a"], model["b"])
+        weights = {name: (place.run / "model.safetensors").read_bytes() for name, place in model.items()}
+        for one, other in itertools.combinations("acde", 2):
+            self.assertNotEqual(weights[one], weights[other], (one, other))
+        ids = {place.identity()["run_id"] for place in model.values()}
+        self.assertEqual(len(ids), len(model), "two runs have one name")
+
+    def test_OverridesOfTheCommandLine(self):
+        place = self.place()
+        self.assertExit(place.train("--set", "privacy.epsilon=1", "--set", "run.seed=3", "--set", "run.dir=deep/er/run"), 0)
+        self.assertIn("epsilon = 1", (place.path / "deep/er/run/config.toml").read_text())
+        self.assertTrue((place.path / "deep/er/run/certificate.json").exists())
+        self.assertFalse(place.run.exists())
+
+    def test_Baseline(self):
+        place = self.place()
+        found = self.assertExit(place.train("--baseline"), 0).json()
+        self.assertFields(found, {"baseline_test_auc": NUMBER})
+        self.assertIn("non_private_baseline", place.certificate()["not_covered"])
+        self.assertNotIn("non_private_baseline", self.trained.certificate()["not_covered"])
+
+    def test_EpsilonAndNoiseAgree(self):
+        for epsilon, rate, steps, delta in [(0.5, 0.01, 1000, 1e-5), (1, 0.0735, 400, 1e-5), (3, 0.02, 2000, 1e-6),
+                                            (8, 0.2, 100, 1e-5), (2, 1, 10, 1e-5)]:
+            with self.subTest(epsilon=epsilon, rate=rate):
+                found = self.answer("account", "noise", "--epsilon", epsilon, "--sample-rate", rate, "--steps", steps,
+                                    "--delta", delta)
+                self.assertFields(found, {"noise_multiplier": NUMBER, "epsilon": NUMBER, "accountant": TEXT})
+                noise = found["noise_multiplier"]
+                self.assertLessEqual(self.epsilon(noise, rate, steps, delta), epsilon)
+                # A hundredth less noise must be too little, or noise was given away.
+                self.assertGreater(self.epsilon(noise * 0.99, rate, steps, delta), epsilon)
+
+    def test_EpsilonMovesTheRightWay(self):
+        base = self.epsilon(1.1, 0.01, 1000, 1e-5)
+        self.assertEqual(base, self.epsilon(1.1, 0.01, 1000, 1e-5, "--accountant", "rdp"))
+        self.assertLess(self.epsilon(1.2, 0.01, 1000, 1e-5), base)
+        for worse in (self.epsilon(1.0, 0.01, 1000, 1e-5), self.epsilon(1.1, 0.02, 1000, 1e-5),
+                      self.epsilon(1.1, 0.01, 2000, 1e-5), self.epsilon(1.1, 0.01, 1000, 1e-6)):
+            self.assertGreater(worse, base)
+
+    def test_LedgerShowAndVerify(self):
+        found = self.answer("ledger", "show", "ledger.sqlite")
+        self.assertFields(found, {"runs": list, "data_sets": list, "head": dict})
+        (run,) = found["runs"]
+        self.assertFields(run, {"run_id": TEXT, "who": TEXT, "data_set": TEXT, "data_hash": TEXT, "unit_of_privacy": TEXT,
+                                "accountant": TEXT, "epsilon": NUMBER, "epsilon_cap": NUMBER, "delta": NUMBER,
+                                "charged_steps": WHOLE, "planned_steps": WHOLE, "closed": bool})
+        self.assertEqual((run["run_id"], run["charged_steps"], run["closed"]),
+                         (self.trained.identity()["run_id"], 5, True))
+        self.assertAlmostEqual(run["epsilon"], self.trained.certificate()["epsilon"], places=9)
+        head = {"id": found["head"]["id"], "head_hash": found["head"]["hash"]}
+        self.assertEqual(head, self.trained.certificate()["ledger_row"])
+        verified = self.answer("ledger", "verify", "ledger.sqlite", "--against", "run/certificate.json")
+        self.assertEqual((verified["ok"], verified["findings"], verified["head"]), (True, [], found["head"]))
+
+    def test_LedgerCap(self):
+        found = self.answer("ledger", "cap", "new.sqlite", "--data-set", "people", "--epsilon", 8, "--delta", 1e-5,
+                            place=self.place())
+        self.assertEqual(found, {"data_set": "people", "epsilon_cap": 8.0, "delta": 1e-5})
+
+    def test_EvalEqualsTheCertificate(self):
+        data = harness.small_data()
+        metrics = self.trained.certificate()["metrics"]
+        for model in ("run", "run/model.toml", "run/model.safetensors"):
+            found = self.answer("eval", model, data)
+            self.assertFields(found, {"auc": NUMBER, "auc_low": NUMBER, "auc_high": NUMBER, "average_precision": NUMBER,
+                                      "log_loss": NUMBER, "brier": NUMBER, "count": WHOLE, "positives": WHOLE, "split": TEXT})
+            for name, value in metrics.items():
+                self.assertEqual(found[name.removeprefix("test_")], value, name)
+        self.assertLess(found["auc_low"], found["auc"])
+        self.assertGreater(found["auc_high"], found["auc"])
+        counts = {split: self.answer("eval", "run", data, "--split", split)["count"] for split in ("train", "test", "all")}
+        self.assertEqual(counts["all"], counts["train"] + counts["test"])
+        self.assertEqual(counts["test"], self.trained.certificate()["dataset"]["counts"]["test_units"])
+
+    def test_PredictScoresEveryRow(self):
+        found = self.answer("predict", "run", harness.small_data(), "--out", "scores.csv")
+        self.assertEqual((found["out"], found["rows"], found["bad_rows"]), ("scores.csv", harness.ROWS, 0))
+        with open(self.trained.path / "scores.csv", newline="") as file:
+            scores = list(csv.DictReader(file))
+        with open(harness.small_data(), newline="") as file:
+            patients = [row["patient_nbr"] for row in csv.DictReader(file)]
+        self.assertEqual(list(scores[0]), ["line", "unit", "probability"])
+        self.assertEqual([row["unit"] for row in scores], patients)
+        self.assertEqual([int(row["line"]) for row in scores], list(range(2, harness.ROWS + 2)))
+        for row in scores:
+            self.assertTrue(0 <= float(row["probability"]) <= 1, row)
+        self.assertGreater(len({row["probability"] for row in scores}), 100)
+
+    def test_PredictNeedsNoLabel(self):
+        lines = harness.small_data().read_text().splitlines()
+        without = [line.rsplit(",", 1)[0] for line in lines]
+        (self.trained.path / "unlabelled.csv").write_text("\n".join(without) + "\n")
+        self.answer("predict", "run", harness.small_data(), "--out", "with.csv")
+        self.answer("predict", "run", "unlabelled.csv", "--out", "without.csv")
+        self.assertEqual((self.trained.path / "with.csv").read_bytes(), (self.trained.path / "without.csv").read_bytes())
+
+    def test_Export(self):
+        self.assertEqual(self.answer("export", "run", "--torchscript", "model.pt"), {"torchscript": "model.pt"})
+        names = zipfile.ZipFile(self.trained.path / "model.pt").namelist()
+        self.assertTrue(any(name.endswith("constants.pkl") for name in names), names)
+        self.assertTrue(any("/code/" in name for name in names), names)
+
+    def test_ReportIsWrittenAgainToTheSameBytes(self):
+        place = self.trained.copy(self.folder / "copy")
+        page = (place.run / "report.html").read_bytes()
+        (place.run / "report.html").unlink()
+        self.assertEqual(self.answer("report", "run", place=place), {"report": "run/report.html"})
+        self.assertEqual((place.run / "report.html").read_bytes(), page)
+        self.assertFalse((place.operator / "report.html").exists())
+        self.answer("report", "run", "--operator", place=place)
+        self.assertTrue((place.operator / "report.html").exists())
+        self.assertEqual((place.run / "report.html").read_bytes(), page)
+
+    def test_Doctor(self):
+        self.assertFields(self.answer("doctor"), {"sotto": TEXT, "libtorch": TEXT, "arrow": TEXT, "sqlite": TEXT,
+                                                  "libsodium": TEXT, "cuda_toolkit": TEXT, "cuda_driver": TEXT, "gpus": list,
+                                                  "cores": WHOLE, "instruction_set": TEXT, "missing": list})
+
+    def test_Bench(self):
+        found = self.answer("bench", "step", "--model", "mlp", "--rounds", 3)
+        self.assertFields(found, {"plain_ms": NUMBER, "private_ms": NUMBER, "ratio": NUMBER, "peak_bytes_ratio": NUMBER})
+        for name in ("plain_ms", "private_ms", "ratio", "peak_bytes_ratio"):
+            self.assertGreater(found[name], 0, name)
+
+    def test_FailureIsOneObjectToo(self):
+        done = self.trained.call("report", "nowhere", "--json")
+        self.assertEqual(done.code, 1)
+        self.assertFields(done.json()["error"], {"kind": TEXT, "message": TEXT})
+        self.assertNotEqual(done.err, "")
+
+    def test_HelpHasAnExample(self):
+        for words in [[], *COMMANDS]:
+            with self.subTest(" ".join(words)):
+                done = self.assertExit(self.trained.call(*words, "--help"), 0)
+                self.assertIn("Example", done.out)
+                self.assertIn("sotto " + " ".join(words), done.out)
+                if words:
+                    self.assertIn("--json", done.out)
+        self.assertRegex(self.assertExit(self.trained.call("--version"), 0).out, r"^\d+\.\d+\.\d+\n$")
+
+    def test_ProgressIsPlainLinesWithoutATerminal(self):
+        for text in ("\x1b", "\r", "█"):
+            self.assertNotIn(text, self.train_done.err)
+        last = [line for line in self.train_done.err.splitlines() if line.startswith("5/5")]
+        self.assertEqual(len(last), 1, self.train_done.err)
+        for word in ("loss", "ε", "of 3", "samples/s"):
+            self.assertIn(word, last[0])
+
+    def test_ProgressIsABarOnATerminal(self):
+        place = self.place()
+        controller, terminal = pty.openpty()
+        process = subprocess.Popen([harness.SOTTO, "train", "config.toml", "--json"], cwd=place.path,
+                                   env={**harness.environment(), "TERM": "xterm"}, stdout=subprocess.PIPE, stderr=terminal)
+        os.close(terminal)
+        shown = b""
+        while select.select([controller], [], [], harness.TIMEOUT)[0]:
+            try:
+                piece = os.read(controller, 65536)
+            except OSError:  # how Linux says that the other end is closed
+                break
+            if not piece:
+                break
+            shown += piece
+        self.assertEqual(process.wait(harness.TIMEOUT), 0)
+        process.stdout.close()
+        os.close(controller)
+        self.assertIn("█", shown.decode())
+        self.assertIn("100 %", shown.decode())
+        self.assertIn("samples/s", shown.decode())
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -100,6 +100,15 @@ class TiedTest(harness.Case):
         # number of passes: by less than 1e-3 of the scale here. A learning rate of 0.08 for 0.1 moves entries by 0.05.
         self.assertClose(self.values(whole), self.values(parts), 1e-3)
 
+    def test_UpdateIsDividedByTheDeclaredSizeNotTheCountedOne(self):
+        # Twice the declared size halves the update; twice the learning rate doubles it again. The noise is a little larger
+        # for the larger public cap on a batch: by less than 2e-3 of what the update is, and that is below 0.05 an entry.
+        one = self.script("traced_mlp", "one", train__steps=1, train__learning_rate=0.1, privacy__public_size=2000)
+        other = self.script("traced_mlp", "other", train__steps=1, train__learning_rate=0.2, privacy__public_size=4000)
+        for place in (one, other):
+            self.assertExit(place.train(), 0)
+        self.assertClose(self.values(one), self.values(other), 1e-4)
+
     def test_ExportedFileIsTheTrainedModel(self):
         place = self.tied()
         self.assertExit(place.train(), 0)

@@ -32,7 +32,11 @@ Optimizer::Optimizer(const Exec& exec, const Parameters& parameters, const Optim
   check(config.learning_rate > 0 && std::isfinite(config.learning_rate),
         cat("train.learning_rate must be positive, got ", config.learning_rate));
   check(config.momentum >= 0 && config.momentum < 1, cat("train.momentum must be in [0, 1), got ", config.momentum));
-  check(config.weight_decay >= 0, cat("train.weight_decay cannot be negative, got ", config.weight_decay));
+  for (const auto& [name, beta] : {std::pair("train.beta1", config.beta1), std::pair("train.beta2", config.beta2)})
+    check(beta >= 0 && beta < 1, cat(name, " must be in [0, 1), got ", beta));
+  check(config.epsilon > 0 && std::isfinite(config.epsilon), cat("train.adam_epsilon must be positive, got ", config.epsilon));
+  check(config.weight_decay >= 0 && std::isfinite(config.weight_decay),
+        cat("train.weight_decay cannot be negative or infinite, got ", config.weight_decay));
   check(divisor > 0, cat("the expected batch size must be positive, got ", divisor));
   const bool adam = config.kind != "sgd";
   for (int64_t k = 0; k < parameters.size(); ++k) {
@@ -46,6 +50,8 @@ double Optimizer::learning_rate(uint64_t step) const { return scheduled_learning
 
 void Optimizer::step(PrivateGradient&& gradient) {
   const PrivateGradient opened = std::move(gradient);
+  require(static_cast<int64_t>(opened.sum_.sums_.size()) == parameters_.size(),
+          "a private gradient can be used once, by the optimizer of its own parameters");
   const double rate = learning_rate(opened.step_);
   for (int64_t k = 0; k < parameters_.size(); ++k) {
     const auto i = static_cast<size_t>(k);

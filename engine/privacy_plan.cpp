@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "kernels/clipped_sum/clipped_sum.h"
 #include "kernels/noise/truncation.h"
+#include "kernels/rounding.h"
 
 namespace sotto {
 namespace {
@@ -32,6 +33,18 @@ double sum_rounding(int64_t cap, int64_t calls, const ModelStructure& structure)
 
 PrivacyPlan::PrivacyPlan(const PrivacyConfig& config, int64_t microbatch, const RunKey& key, const ModelStructure& structure)
     : config_(config), key_(key) {
+  require(microbatch > 0, cat("a micro-batch needs at least one unit, got ", microbatch));
+  const auto check = [](bool ok, const char* name, auto value, const char* limit) {
+    if (!ok) throw Error(ErrorKind::configuration, cat(name, " must be ", limit, ", got ", value));
+  };
+  check(config.clip_norm >= kernels::kSmallestClipNorm && config.clip_norm <= kernels::kLargestClipNorm,
+        "privacy.clip_norm", config.clip_norm, "between 1e-18 and 1e18");
+  check(config.sample_rate > 0 && config.sample_rate <= 1, "privacy.sample_rate", config.sample_rate, "in (0, 1]");
+  check(config.delta > 0 && config.delta < 1, "privacy.delta", config.delta, "between 0 and 1");
+  check(config.noise_multiplier >= 0 && std::isfinite(config.noise_multiplier), "privacy.noise_multiplier",
+        config.noise_multiplier, "positive (or absent: calibrated to privacy.epsilon)");
+  check(config.public_size > 0, "privacy.public_size", config.public_size, "at least 1");
+  check(config.steps > 0, "train.steps", config.steps, "at least 1");
   // A millionth of delta is more than the truncation takes in any sensible run; where it is not, the run is refused.
   accounting_delta_ = config.delta * (1 - 1e-6);
   if (config_.noise_multiplier == 0)

@@ -1,5 +1,6 @@
 #include "engine/safetensors.h"
 
+#include <algorithm>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
@@ -34,10 +35,13 @@ at::Tensor read_tensor(const std::string& name, const Json& entry, const char* d
   if (!type) refuse(place, cat("tensor ", name, " has dtype ", entry.at("dtype").dump(), "; F32, F64 and I64 are known"));
   const auto shape = entry.at("shape").get<std::vector<int64_t>>();
   const auto offsets = entry.at("data_offsets").get<std::vector<uint64_t>>();
-  uint64_t elements = 1;
+  constexpr uint64_t largest = uint64_t{1} << 56;
+  uint64_t elements = 1, extent = 1;
   for (int64_t length : shape) {
-    if (length < 0 || (length > 0 && elements > size / static_cast<uint64_t>(length)))
+    // Lengths beside a 0 count too: strides are made of them.
+    if (length < 0 || static_cast<uint64_t>(length) > largest / extent)
       refuse(place, cat("tensor ", name, " has an impossible shape"));
+    extent *= static_cast<uint64_t>(std::max<int64_t>(length, 1));
     elements *= static_cast<uint64_t>(length);
   }
   const uint64_t bytes = elements * c10::elementSize(type->type);
@@ -77,12 +81,15 @@ TensorFile from_safetensors(const std::string& bytes, const std::string& place) 
     const Json header = Json::parse(bytes.data() + sizeof length, bytes.data() + sizeof length + length);
     const char* data = bytes.data() + sizeof length + length;
     const size_t size = bytes.size() - sizeof length - length;
+    if (!header.is_object()) refuse(place, "its header is not a JSON object");
+    uint64_t covered = 0;
     for (const auto& [name, entry] : header.items()) {
       if (name == "__metadata__")
         file.metadata = entry.get<std::map<std::string, std::string>>();
       else
-        file.tensors[name] = read_tensor(name, entry, data, size, place);
+        covered += (file.tensors[name] = read_tensor(name, entry, data, size, place)).nbytes();
     }
+    if (covered != size) refuse(place, cat("its tensors take ", covered, " bytes, but ", size, " follow its header"));
   } catch (const Json::exception& error) {
     refuse(place, error.what());
   }

@@ -33,10 +33,11 @@ at::Tensor captured_add(const at::Tensor& x, const at::Tensor& bias, const at::S
 at::Tensor& captured_add_in_place(at::Tensor& x, const at::Tensor& bias, const at::Scalar& alpha) {
   const CaptureOff off(kCaptureKey);
   const RecorderPointer recorder = current_recorder();
-  const int64_t index = x.requires_grad() ? bias_index(recorder, x, bias, alpha) : -1;
+  const int64_t index = bias_index(recorder, x, bias, alpha);
   if (index < 0) return x.add_(bias, alpha);
   recorder->record_use(index, "bias", x);
   x.add_(bias.detach(), alpha);
+  if (!x.requires_grad()) x.requires_grad_();  // the layer's weight is frozen
   watch(recorder, index, x);
   return x;
 }

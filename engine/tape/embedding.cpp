@@ -22,7 +22,7 @@ struct EmbeddingFunction : torch::autograd::Function<EmbeddingFunction> {
     const CaptureOff off(kCaptureKey);
     const EmbeddingUse& use = carried<EmbeddingUse>(context);
     use.recorder->samples(use.table_index)
-        .indexed.push_back({use.ids.reshape({use.recorder->batch, -1}).contiguous(),
+        .indexed.push_back({use.ids.reshape({use.recorder->batch, -1}).to(at::kLong).contiguous(),
                             outputs[0].reshape({-1, outputs[0].size(-1)}).contiguous(), use.padding_index});
     return {at::Tensor(), at::Tensor()};
   }

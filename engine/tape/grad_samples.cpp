@@ -64,6 +64,9 @@ void add_squared_norms(const Exec& exec, GradSamples& grads, at::Tensor& squared
     join_factored(samples.factored, grads.batch);
     join_indexed(samples.indexed, grads.batch);
     join_stored(samples.stored);
+    // Norms of the two forms do not add up without a cross term, which no kernel has.
+    require(samples.stored.empty() || (samples.factored.empty() && samples.indexed.empty()),
+            "a matrix is the weight of a layer norm and of a linear layer or an embedding at once; give each its own");
     for (const at::Tensor& rows : samples.stored) kernels::accumulate_row_norms(exec, matrix(rows), out);
     for (const FactoredUse& use : samples.factored) {
       if (use.length == 1)

@@ -12,7 +12,8 @@ namespace sotto {
 // tied weight that two modules name is one parameter. The position in the order names its noise stream.
 class Parameters {
  public:
-  // Takes every tensor that requires a gradient, once. Refuses an empty list, and dtypes other than float32.
+  // Takes every tensor that requires a gradient, once. Refuses an empty list, dtypes other than float32, and
+  // parameters that are not contiguous.
   explicit Parameters(const std::vector<std::pair<std::string, at::Tensor>>& named);
 
   int64_t size() const { return static_cast<int64_t>(tensors_.size()); }

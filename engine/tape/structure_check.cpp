@@ -20,6 +20,8 @@ bool same_contribution(const ParameterSamples& a, const ParameterSamples& b, int
   const auto rows = [&](const at::Tensor& tensor) {
     return tensor.view({batch, -1}).select(0, sample);
   };
+  if (a.factored.size() != b.factored.size() || a.indexed.size() != b.indexed.size() || a.stored.size() != b.stored.size())
+    return false;
   for (size_t i = 0; i < a.factored.size(); ++i)
     if (!same_bits(rows(a.factored[i].activation), rows(b.factored[i].activation)) ||
         !same_bits(rows(a.factored[i].gradient), rows(b.factored[i].gradient)))
@@ -55,20 +57,25 @@ ModelStructure check_structure(const Exec& exec, const Parameters& parameters, c
     }
   }
 
-  constexpr int64_t batch = 3, perturbed = 1;
-  const at::Tensor input = probe.input(batch, 7);
-  at::Tensor changed = input.clone();
-  changed.select(0, perturbed).copy_(probe.input(batch, 8).select(0, perturbed));
-  const GradSamples before = run(tape, probe, input), after = run(tape, probe, changed);
+  constexpr int64_t batch = 3;
+  const at::Tensor input = probe.input(batch, 7), other = probe.input(batch, 8);
+  const GradSamples before = run(tape, probe, input);
   for (const ParameterSamples& samples : before.parameters)
     structure.tied = structure.tied || (!samples.factored.empty() && !samples.indexed.empty());
-  for (int64_t k = 0; k < parameters.size(); ++k)
-    for (const int64_t sample : {0, 2})
-      if (!same_contribution(before.parameters[static_cast<size_t>(k)], after.parameters[static_cast<size_t>(k)], batch, sample))
-        throw Error(ErrorKind::configuration,
-                    cat("parameter ", parameters.name(k), ": changing one sample changes the gradient of another, so no "
-                        "sample's influence can be bounded; remove what mixes samples (batch normalisation, batch "
-                        "means, in-batch negatives)"));
+  // Each sample in turn: a batch that is turned round leaves its middle where it was.
+  for (int64_t changed = 0; changed < batch; ++changed) {
+    at::Tensor perturbed = input.clone();
+    perturbed.select(0, changed).copy_(other.select(0, changed));
+    const GradSamples after = run(tape, probe, perturbed);
+    for (int64_t k = 0; k < parameters.size(); ++k)
+      for (int64_t sample = 0; sample < batch; ++sample)
+        if (sample != changed && !same_contribution(before.parameters[static_cast<size_t>(k)],
+                                                    after.parameters[static_cast<size_t>(k)], batch, sample))
+          throw Error(ErrorKind::configuration,
+                      cat("parameter ", parameters.name(k), ": changing one sample changes the gradient of another, so no "
+                          "sample's influence can be bounded; remove what mixes samples (batch normalisation, batch "
+                          "means, in-batch negatives)"));
+  }
   return structure;
 }
 

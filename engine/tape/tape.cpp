@@ -101,6 +101,9 @@ GradSamples Tape::per_sample(int64_t batch, const std::function<at::Tensor()>& l
   recorder->grads.parameters.resize(count);
   recorder->uses.assign(count, 0);
 
+  std::vector<uint32_t> versions;
+  for (int64_t k = 0; k < parameters_.size(); ++k) versions.push_back(parameters_.tensor(k)._version());
+
   const CaptureScope scope(recorder);
   at::Tensor loss;
   try {
@@ -109,6 +112,11 @@ GradSamples Tape::per_sample(int64_t batch, const std::function<at::Tensor()>& l
     if (recorder->refusal) throw *recorder->refusal;
     throw;
   }
+  for (int64_t k = 0; k < parameters_.size(); ++k)
+    if (parameters_.tensor(k)._version() != versions[static_cast<size_t>(k)])
+      throw Error(ErrorKind::configuration,
+                  cat("parameter ", parameters_.name(k), " is written to by the forward pass (an embedding's max_norm, a clamp), "
+                      "so that the batch would show in it without noise; turn that off"));
   if (loss.dim() != 1 || loss.size(0) != batch)
     throw Error(ErrorKind::configuration, cat("the loss must be a vector with one entry a sample; for ", batch,
                                               " samples it has shape ", loss.sizes()));

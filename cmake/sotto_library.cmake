@@ -97,6 +97,7 @@ function(sotto_tests)
     sotto_target(${folder}_tests)
     get_target_property(precompiled ${folder}_tests LINK_LIBRARIES)
     if(folder STREQUAL "engine")
+      target_compile_options(engine_tests PRIVATE -fPIC)  # as the library, or g++ refuses its precompiled header
       target_precompile_headers(engine_tests REUSE_FROM sotto_engine)
     endif()
     gtest_discover_tests(${folder}_tests TEST_PREFIX ${folder}. DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 300)

@@ -1,0 +1,143 @@
+#include "engine/privacy_plan.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+#include <set>
+
+#include "accountants/accountant.h"
+#include "base/error.h"
+#include "tests/engine/private_fixture.h"
+
+namespace sotto {
+namespace {
+
+const RunKey kKey = RunKey::from_seed(5);
+const ModelStructure kStructure = {.parameter_elements = 1000};
+
+// What the trainer makes of both configs. Of the second, only the micro-batch reaches the plan at all.
+PrivacyPlan plan_of(const PrivacyConfig& privacy, const PerformanceConfig& performance) {
+  return PrivacyPlan(privacy, performance.microbatch, kKey, kStructure);
+}
+
+TEST(PrivacyPlan, PerformanceChangesNeitherLedgerNorGuarantee) {
+  const PerformanceConfig usual = {1, 64, "cpu", 1 << 20};
+  // A field that is added must be added here.
+  const auto& [threads, microbatch, device, storage_limit] = usual;
+  std::vector<PerformanceConfig> others(4, usual);
+  others[0].threads = threads + 3;
+  others[1].microbatch = microbatch / 64;
+  others[2].device = device + "x";
+  others[3].storage_limit = storage_limit * 0;
+  for (const double noise_multiplier : {0.0, 1.5}) {
+    PrivacyConfig config = private_config();
+    config.noise_multiplier = noise_multiplier;
+    const PrivacyPlan plan = plan_of(config, usual);
+    for (const PerformanceConfig& performance : others) {
+      const PrivacyPlan other = plan_of(config, performance);
+      EXPECT_EQ(other.hash(), plan.hash());
+      EXPECT_EQ(other.event(), plan.event());
+      EXPECT_EQ(other.noise().noise_multiplier, plan.noise().noise_multiplier);
+      EXPECT_EQ(other.accounting_delta(), plan.accounting_delta());
+      EXPECT_EQ(other.clipping().clip_norm, plan.clipping().clip_norm);
+      EXPECT_EQ(other.clipping().batch_cap, plan.clipping().batch_cap);
+      EXPECT_EQ(other.sampler(500).draw(3).units, plan.sampler(500).draw(3).units);
+      EXPECT_EQ(other.expected_batch(), plan.expected_batch());
+    }
+  }
+}
+
+TEST(PrivacyPlan, HashHoldsEveryFieldOfThePrivacyConfig) {
+  const std::function<void(PrivacyConfig&)> changes[] = {
+      [](PrivacyConfig& c) { c.unit_of_privacy = "visit"; },
+      [](PrivacyConfig& c) { c.relation = accountants::NeighbouringRelation::zero_out; },
+      [](PrivacyConfig& c) { c.accountant = "rdp2"; },
+      [](PrivacyConfig& c) { c.epsilon = std::nextafter(c.epsilon, 9); },
+      [](PrivacyConfig& c) { c.delta = std::nextafter(c.delta, 1); },
+      [](PrivacyConfig& c) { c.noise_multiplier = std::nextafter(c.noise_multiplier, 9); },
+      [](PrivacyConfig& c) { c.clip_norm = std::nextafter(c.clip_norm, 9); },
+      [](PrivacyConfig& c) { c.sample_rate = std::nextafter(c.sample_rate, 1); },
+      [](PrivacyConfig& c) { c.public_size += 1; },
+      [](PrivacyConfig& c) { c.steps += 1; }};
+  // Ten fields: an eleventh does not compile until it has its line above.
+  const auto& [unit, relation, accountant, epsilon, delta, noise, clip_norm, rate, size, steps] = private_config();
+  (void)unit, (void)relation, (void)accountant, (void)epsilon, (void)delta, (void)noise, (void)clip_norm, (void)rate,
+      (void)size, (void)steps;
+  std::set<std::string> hashes = {plan_of(private_config(), {1, 8}).hash()};
+  for (const auto& change : changes) {
+    PrivacyConfig config = private_config();
+    change(config);
+    EXPECT_TRUE(hashes.insert(plan_of(config, {1, 8}).hash()).second);
+  }
+  EXPECT_EQ(hashes.begin()->size(), 64u);
+}
+
+TEST(PrivacyPlan, SamplerNoiseAndEventSayTheSame) {
+  const PrivacyPlan plan = plan_of(private_config(), {1, 8});
+  const auto event = std::get<accountants::PoissonSampledGaussian>(plan.event().mechanism);
+  EXPECT_EQ(event.noise_multiplier, plan.noise().noise_multiplier);
+  EXPECT_EQ(event.sample_rate, plan.config().sample_rate);
+  EXPECT_EQ(plan.sampler(400).draw(0).units, PoissonSampler(kKey, event.sample_rate, 400).draw(0).units);
+  EXPECT_EQ(plan.clipping().l2_sensitivity(), kClipNorm * (1 + 2 * plan.clipping().rounding));
+}
+
+TEST(PrivacyPlan, CalibratedNoiseSpendsAtMostTheAllotment) {
+  for (const double epsilon : {0.5, 1.0, 8.0}) {
+    PrivacyConfig config = private_config();
+    config.noise_multiplier = 0;
+    config.epsilon = epsilon;
+    const PrivacyPlan plan = plan_of(config, {1, 8});
+    const auto accountant = accountants::make_accountant("rdp", config.relation);
+    accountant->compose(plan.event(), config.steps);
+    EXPECT_LT(plan.accounting_delta(), config.delta) << "the truncated tails are paid for";
+    EXPECT_LE(accountant->epsilon(plan.accounting_delta()), epsilon);
+    EXPECT_GE(accountant->epsilon(plan.accounting_delta()), epsilon * 0.99);
+  }
+}
+
+TEST(PrivacyPlan, BatchCapIsBernsteinsAtOneIn10To18) {
+  for (const auto& [rate, size] : {std::pair(0.001, int64_t{10}), std::pair(0.04, int64_t{55743}), std::pair(1.0, int64_t{400})}) {
+    PrivacyConfig config = private_config();
+    config.sample_rate = rate;
+    config.public_size = size;
+    config.noise_multiplier = 40;
+    const auto cap = static_cast<double>(plan_of(config, {1, 1024}).clipping().batch_cap);
+    const double mean = 1.25 * rate * static_cast<double>(size);  // a quarter more units than declared
+    const auto log_tail = [&](double t) { return -t * t / (2 * mean + 2 * t / 3); };
+    EXPECT_LE(log_tail(cap - mean), -std::log(1e18));
+    EXPECT_GE(log_tail(cap - 2 - mean), -std::log(1e18) * 1.2) << "far above what is needed";
+  }
+}
+
+TEST(PrivacyPlan, RefusesWhatCannotHoldWithValueAndWayOut) {
+  const auto message = [](const std::function<void(PrivacyConfig&)>& change) -> std::string {
+    PrivacyConfig config = private_config();
+    change(config);
+    try {
+      plan_of(config, {1, 1});
+      return "accepted";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::configuration) << error.what();
+      return error.what();
+    }
+  };
+  using C = PrivacyConfig&;
+  const double inf = INFINITY;
+  for (const double value : {0.0, -1.0, double(NAN), inf, 1e-30})
+    EXPECT_NE(message([&](C c) { c.clip_norm = value; }).find("privacy.clip_norm"), std::string::npos) << value;
+  for (const double value : {0.0, -1.0, double(NAN), 1.5})
+    EXPECT_NE(message([&](C c) { c.sample_rate = value; }).find("privacy.sample_rate"), std::string::npos) << value;
+  for (const double value : {0.0, -1.0, double(NAN), 1.0})
+    EXPECT_NE(message([&](C c) { c.delta = value; }).find("privacy.delta"), std::string::npos) << value;
+  for (const double value : {-1.0, double(NAN), inf})
+    EXPECT_NE(message([&](C c) { c.noise_multiplier = value; }).find("privacy.noise_multiplier"), std::string::npos) << value;
+  EXPECT_NE(message([](C c) { c.public_size = 0; }).find("privacy.public_size"), std::string::npos);
+  EXPECT_NE(message([](C c) { c.steps = 0; }).find("train.steps"), std::string::npos);
+  EXPECT_NE(message([](C c) { c.delta = 1e-15, c.steps = 1000000; }).find("tails"), std::string::npos);
+  EXPECT_NE(message([](C c) { c.public_size = 100000000; }).find("sample_rate"), std::string::npos);
+  EXPECT_THROW(plan_of(private_config(), {1, 0}), Error);
+}
+
+}  // namespace
+}  // namespace sotto

@@ -1,6 +1,7 @@
 #include "engine/model.h"
 
 #include <ATen/CPUGeneratorImpl.h>
+#include <torch/csrc/jit/runtime/graph_executor.h>
 
 #include "base/error.h"
 #include "engine/models/mlp.h"
@@ -18,6 +19,8 @@ std::string last_words(const std::string& message) {
 }
 
 at::Tensor call(torch::jit::Module& script, const at::Tensor& x) {
+  // An optimised plan, once made, is used for every later call, and its fused operators pass by the tape.
+  const torch::jit::GraphOptimizerEnabledGuard plain_interpreter(false);
   c10::IValue output;
   try {
     output = script.forward({x});
@@ -41,7 +44,9 @@ Model Model::make(const ModelSpec& spec, const InputSpec& input, const RunKey& k
     if (input.tokens())
       throw Error(ErrorKind::configuration, "model.kind = \"mlp\" reads features; set data.encoding = \"numbers\"");
     auto module = std::make_shared<Mlp>(input.columns, spec.hidden, spec.outputs);
-    return wrap(module, [module](const at::Tensor& x) { return module->forward(x); });
+    Model model = wrap(module, [module](const at::Tensor& x) { return module->forward(x); });
+    model.mlp_ = true;
+    return model;
   }
   if (spec.kind != "torchscript")
     throw Error(ErrorKind::configuration, cat("model.kind must be mlp or torchscript, got ", spec.kind));
@@ -74,6 +79,9 @@ void Model::load_parameters(const std::map<std::string, at::Tensor>& values) {
 }
 
 void Model::export_torchscript(const std::filesystem::path& path) const {
+  if (!script_ && !mlp_)
+    throw Error(ErrorKind::configuration, "only an mlp or a TorchScript model can be exported to TorchScript; this one is a "
+                                          "wrapped C++ module, whose code is not known");
   const std::filesystem::path beside = path.string() + ".part";
   train(false);
   if (script_)

@@ -50,6 +50,7 @@ class Model {
   std::function<void(bool)> train_;
   std::vector<std::pair<std::string, at::Tensor>> parameters_;
   std::shared_ptr<torch::jit::Module> script_;  // set for TorchScript
+  bool mlp_ = false;
 };
 
 // A synthetic input of a given batch size for checks: never training data.

@@ -42,6 +42,8 @@ ClippedSum clip(const Exec& exec, const Parameters& parameters, const Clipping& 
     const size_t last = std::min(batch.units.size(), first + static_cast<size_t>(clipping.microbatch));
     GradSamples grads = gradients({batch.units.begin() + static_cast<std::ptrdiff_t>(first),
                                    batch.units.begin() + static_cast<std::ptrdiff_t>(last)});
+    require(grads.batch == static_cast<int64_t>(last - first) && static_cast<int64_t>(grads.parameters.size()) == parameters.size(),
+            cat("need a gradient a unit: ", grads.batch, " for ", last - first, " units"));
     at::Tensor squared = at::zeros({grads.batch}, parameters.tensor(0).options().dtype(at::kDouble).requires_grad(false));
     at::Tensor factors = at::empty({grads.batch}, squared.options().dtype(at::kFloat));
     add_squared_norms(exec, grads, squared);

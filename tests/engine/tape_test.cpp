@@ -20,6 +20,7 @@ struct Group {
   const char* name;
   std::vector<Case> (*cases)();
 };
+void PrintTo(const Group& group, std::ostream* out) { *out << group.name; }
 
 class TapeTest : public ::testing::TestWithParam<Group> {
  protected:

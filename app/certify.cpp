@@ -23,7 +23,7 @@ report::Certificate certify(const Trainer& trainer, const TrainResult& result,
   const data::Schema& schema = trainer.schema();
   report::Certificate c;
   c.sotto_version = SOTTO_VERSION;
-  if (config.run.seed) c.unsafe.push_back(report::kFixedSeed);
+  if (trainer.fixed_seed()) c.unsafe.push_back(report::kFixedSeed);
   c.epsilon = result.epsilon;
   c.epsilon_planned = config.privacy.epsilon;
   c.delta = config.privacy.delta;

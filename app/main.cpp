@@ -1,15 +1,19 @@
+#include <c10/util/Exception.h>
 #include <sodium.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 
 #include "app/command.h"
 #include "base/error.h"
+#include "base/nearest.h"
 
 namespace sotto::app {
 
 void print(bool json, const Json& object, const std::string& text) {
-  std::puts(json ? object.dump(2).c_str() : text.c_str());
+  if (std::puts(json ? object.dump(2).c_str() : text.c_str()) < 0 || std::fflush(stdout) != 0)
+    throw Error(ErrorKind::io, "cannot write to standard output; is the disk full?");
 }
 
 namespace {
@@ -47,6 +51,16 @@ int fail(bool json, const char* kind, const std::string& message, int code) {
   return code;
 }
 
+// CLI11 only says that a sub-command is required.
+void refuse_misspelt_command(const CLI::App& program, int count, char** words) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : program.get_subcommands([](const CLI::App*) { return true; })) names.push_back(command->get_name());
+  if (count < 2 || words[1][0] == '-' || std::find(names.begin(), names.end(), words[1]) != names.end()) return;
+  const std::string near = nearest(words[1], names);
+  throw Error(ErrorKind::configuration, cat("there is no sub-command ", words[1], near.empty() ? "" : cat("; did you mean ", near, "?"),
+                                            " Run sotto --help for the list."));
+}
+
 int run(int count, char** words) {
   CLI::App program("sotto: train models on personal data with a proof of what they can leak");
   program.set_version_flag("--version", SOTTO_VERSION);
@@ -64,6 +78,7 @@ int run(int count, char** words) {
     add(program, chosen);
   const bool json = wants_json(count, words);
   try {
+    refuse_misspelt_command(program, count, words);
     program.parse(count, words);
     return chosen();
   } catch (const CLI::ParseError& error) {
@@ -74,6 +89,8 @@ int run(int count, char** words) {
     return fail(json, kind_name(error.kind()),
                 ours ? cat(error.what(), " [", error.place().file_name(), ":", error.place().line(), "]") : error.what(),
                 exit_code(error.kind()));
+  } catch (const c10::Error& error) {
+    return fail(json, "internal", error.what_without_backtrace(), 1);
   } catch (const std::exception& error) {
     return fail(json, "internal", error.what(), 1);
   }

@@ -3,6 +3,7 @@
 #include "app/allocator.h"
 #include "app/certify.h"
 #include "app/command.h"
+#include "app/fingerprint.h"
 #include "base/error.h"
 #include "base/progress.h"
 #include "engine/baseline.h"
@@ -16,7 +17,7 @@ namespace {
 struct Options {
   std::string config;
   std::vector<std::string> overrides;
-  bool resume = false, baseline = false, json = false;
+  bool resume = false, baseline = false, fingerprint = false, json = false;
 };
 
 volatile std::sig_atomic_t g_interrupted = 0;
@@ -133,8 +134,14 @@ void add_train(CLI::App& program, Action& chosen) {
   command->add_option("--set", options->overrides, "override a key of the file, such as privacy.epsilon=1")->type_name("KEY=VALUE")->allow_extra_args(false);
   command->add_flag("--resume", options->resume, "continue the run in run.dir, to the same bytes as without the stop");
   command->add_flag("--baseline", options->baseline, "also train without privacy, to compare; the certificate lists it");
+  command->add_flag("--fingerprint", options->fingerprint,
+                    "train 20 steps with a fixed key and print a hash of the result; keeps nothing");
   add_json_flag(*command, options->json);
-  command->callback([options, &chosen] { chosen = [options] { return train(*options); }; });
+  command->callback([options, &chosen] {
+    chosen = [options] {
+      return options->fingerprint ? print_fingerprint(options->config, options->json) : train(*options);
+    };
+  });
 }
 
 }  // namespace sotto::app

@@ -231,8 +231,18 @@ struct Settings::Reader {
     refuse(cat(path, place(got), " must be ", wanted, ", got ", describe(got)));
   }
   const toml::node& present(const std::string& wanted) const {
-    if (!node) refuse(cat(path, " is missing in ", settings.document_->source, "; it must be ", wanted));
+    if (!node) refuse(cat(path, " is missing in ", settings.document_->source, "; it must be ", wanted, misspelt()));
     return *node;
+  }
+  // A key beside the missing one that nobody asked for may be it.
+  std::string misspelt() const {
+    const size_t dot = path.rfind('.');
+    const std::string parent = dot == std::string::npos ? "" : path.substr(0, dot);
+    std::vector<std::string> strangers;
+    for (const std::string& key : Settings(settings.document_, parent).keys())
+      if (!settings.document_->asked.count(parent.empty() ? key : cat(parent, ".", key))) strangers.push_back(key);
+    const std::string near = nearest(path.substr(dot + 1), strangers);
+    return near.empty() ? "" : cat(" (it has ", parent, parent.empty() ? "" : ".", near, ": is that it?)");
   }
 
   double as(const toml::node& value, double) const {

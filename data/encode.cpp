@@ -99,6 +99,15 @@ int64_t token(ColumnReader& reader, int64_t row, LoadReport& report) {
   return std::min(static_cast<int64_t>(place), column.bins - 1);
 }
 
+// Scales a row to the norm; a row of zeros stays one. With equal norms, clipping weighs all rows of a class alike.
+void scale_row(float* row, int64_t columns, double norm) {
+  double square = 0;
+  for (int64_t j = 0; j < columns; ++j) square += double(row[j]) * row[j];
+  if (square == 0) return;
+  const auto scale = static_cast<float>(norm / std::sqrt(square));
+  for (int64_t j = 0; j < columns; ++j) row[j] *= scale;
+}
+
 }  // namespace
 
 EncodedTable encode(const Schema& schema, const Table& table, Split split, Encoding encoding) {
@@ -130,8 +139,11 @@ EncodedTable encode(const Schema& schema, const Table& table, Split split, Encod
   }
   out.features.assign(static_cast<size_t>(out.rows * out.columns), 0.0f);
   float* next = out.features.data();
-  for (const int64_t row : selection.rows)
+  for (const int64_t row : selection.rows) {
+    float* const begin = next;
     for (ColumnReader& reader : readers) next = write_features(reader, row, next, out.report);
+    if (schema.row_norm > 0) scale_row(begin, out.columns, schema.row_norm);
+  }
   return out;
 }
 

@@ -68,6 +68,7 @@ struct BadRowLimit {
 
 struct Schema {
   std::string name, description, licence, citation;
+  double row_norm = 0;       // numbers: each row is scaled to this L2 norm; 0 leaves it as it is
   bool public_file = false;  // whether the data set's own hash may appear in a certificate
   TableFormat format;
   std::vector<std::string> missing;  // cells that mean "missing"

@@ -5,8 +5,8 @@
 namespace sotto {
 
 struct BaselineConfig {
-  int64_t epochs = 10, batch = 256;
-  double learning_rate = 1e-3;
+  int64_t epochs = 20, batch = 1024;
+  double learning_rate = 5e-3;
 };
 
 // Trains the same architecture WITHOUT privacy (shuffled batches, Adam, LibTorch's own gradients) for comparison, and

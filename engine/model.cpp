@@ -44,6 +44,7 @@ Model Model::make(const ModelSpec& spec, const InputSpec& input, const RunKey& k
     if (input.tokens())
       throw Error(ErrorKind::configuration, "model.kind = \"mlp\" reads features; set data.encoding = \"numbers\"");
     auto module = std::make_shared<Mlp>(input.columns, spec.hidden, spec.outputs);
+    module->start_at(spec.output_bias);
     Model model = wrap(module, [module](const at::Tensor& x) { return module->forward(x); });
     model.mlp_ = true;
     return model;
@@ -84,10 +85,11 @@ void Model::export_torchscript(const std::filesystem::path& path) const {
                                           "wrapped C++ module, whose code is not known");
   const std::filesystem::path beside = path.string() + ".part";
   train(false);
-  if (script_)
-    script_->save(beside.string());
-  else
-    mlp_script(parameters_).save(beside.string());
+  try {
+    (script_ ? *script_ : mlp_script(parameters_)).save(beside.string());
+  } catch (const c10::Error&) {
+    throw Error(ErrorKind::io, cat("cannot write ", path.string(), "; check that its folder exists and is writable"));
+  }
   std::filesystem::rename(beside, path);
 }
 

@@ -25,13 +25,15 @@ struct ModelSpec {
   std::string kind = "mlp";      // mlp (hidden = [] is logistic regression), torchscript
   std::vector<int64_t> hidden;   // mlp
   int64_t outputs = 1;           // logits
+  double output_bias = 0;        // mlp: where the last bias starts; a guess of the log-odds that no record was asked for
   std::filesystem::path script;  // torchscript
 };
 
 // A model as the engine sees it: something to call and its named parameters. The module inside is unmodified.
 class Model {
  public:
-  // Initialises a built-in kind from the stream (initialisation, 0) alone; a TorchScript file keeps its values. Throws
+  // Initialises a built-in kind from the stream (initialisation, 0) alone, the last layer at 0 weights and output_bias,
+  // so that training starts from the guess and not from noise; a TorchScript file keeps its values. Throws
   // configuration for an unknown kind and io or data for an unreadable or value-dependent script.
   static Model make(const ModelSpec& spec, const InputSpec& input, const RunKey& key);
   // Any module of LibTorch's.

@@ -45,14 +45,15 @@ PrivacyPlan::PrivacyPlan(const PrivacyConfig& config, int64_t microbatch, const 
         config.noise_multiplier, "positive (or absent: calibrated to privacy.epsilon)");
   check(config.public_size > 0, "privacy.public_size", config.public_size, "at least 1");
   check(config.steps > 0, "train.steps", config.steps, "at least 1");
-  // A millionth of delta is more than the truncation takes in any sensible run; where it is not, the run is refused.
-  accounting_delta_ = config.delta * (1 - 1e-6);
+  // More than the truncation takes in any sensible run; where it is not enough, the run is refused.
+  constexpr double kTruncationShare = 1e-4;
+  accounting_delta_ = config.delta * (1 - kTruncationShare);
   if (config_.noise_multiplier == 0)
     config_.noise_multiplier = accountants::noise_multiplier_for(config.epsilon, accounting_delta_, config.sample_rate,
                                                                  config.steps, config.accountant);
   const double truncation =
       kernels::gaussian_truncation_delta(structure.parameter_elements, config.steps, config_.noise_multiplier);
-  if (truncation > config.delta * 1e-6)
+  if (truncation > config.delta * kTruncationShare)
     throw Error(ErrorKind::configuration,
                 cat("the noise generator's tails end where normals still have probability ", truncation, " over ",
                     config.steps, " steps, which is too much for privacy.delta = ", config.delta,

@@ -33,7 +33,10 @@ ClippedSum clip(const Exec& exec, const Parameters& parameters, const Clipping& 
     require(batch.units[i - 1] < batch.units[i], cat("unit ", batch.units[i], " is in the batch twice or out of order"));
 
   std::vector<at::Tensor> sums;
-  for (int64_t k = 0; k < parameters.size(); ++k) sums.push_back(at::zeros_like(parameters.tensor(k)).detach());
+  const auto make_sums = [&] {  // as late as possible: the backward pass is when memory is scarce
+    for (int64_t k = static_cast<int64_t>(sums.size()); k < parameters.size(); ++k)
+      sums.push_back(at::zeros_like(parameters.tensor(k)).detach());
+  };
   diagnostics = {.batch_size = batch.size()};
   const at::NoGradGuard no_grad;
   double loss = 0;
@@ -49,6 +52,7 @@ ClippedSum clip(const Exec& exec, const Parameters& parameters, const Clipping& 
     add_squared_norms(exec, grads, squared);
     kernels::clip_factors(exec, {squared.const_data_ptr<double>(), grads.batch}, clipping.clip_norm,
                           {factors.mutable_data_ptr<float>(), grads.batch});
+    make_sums();
     add_clipped(exec, grads, factors, sums);
 
     const at::Tensor on_host = factors.cpu();
@@ -57,6 +61,7 @@ ClippedSum clip(const Exec& exec, const Parameters& parameters, const Clipping& 
     for (double value : grads.losses)
       if (std::isfinite(value)) loss += value, ++finite;
   }
+  make_sums();
   diagnostics.mean_loss = finite > 0 ? loss / static_cast<double>(finite) : 0.0;
   return ClippedSum(std::move(sums), clipping.l2_sensitivity());
 }

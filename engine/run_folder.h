@@ -20,6 +20,9 @@ class RunFolder {
   std::filesystem::path run_json() const { return dir_ / "run.json"; }
   std::filesystem::path metrics() const { return dir_ / "metrics.jsonl"; }
   std::filesystem::path operator_metrics() const { return operator_dir() / "metrics.jsonl"; }
+  // Removes what a killed process left half-written beside its target.
+  void remove_pieces() const;
+  std::filesystem::path lock() const { return operator_dir() / "lock"; }
   std::filesystem::path key() const { return operator_dir() / "run_key"; }
 
   // Makes both folders. Throws configuration when the run folder already holds a run: overwriting one would lose what
@@ -34,7 +37,21 @@ class RunFolder {
 // What identifies a run across processes; written once, at its start.
 struct RunIdentity {
   std::string run_id;  // 128 random bits
-  std::string ledger;  // the ledger's path as configured
+  std::string ledger;         // the ledger's path as configured
+  std::string data_identity;  // of the data file, as the certificate names it
+  bool fixed_seed = false;    // whether any part of the run drew from a fixed seed
+};
+
+// Holds a run folder for one process. Throws configuration while another one holds it.
+class RunLock {
+ public:
+  explicit RunLock(const RunFolder& folder);
+  ~RunLock();
+  RunLock(const RunLock&) = delete;
+  RunLock& operator=(const RunLock&) = delete;
+
+ private:
+  int file_;
 };
 void write_identity(const RunFolder& folder, const RunIdentity& identity);
 RunIdentity read_identity(const RunFolder& folder);

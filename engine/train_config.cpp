@@ -7,6 +7,8 @@
 namespace sotto {
 namespace {
 
+constexpr int64_t kMostThreads = 1024;
+
 class Reader {
  public:
   explicit Reader(const Settings& settings) : settings_(settings) {}
@@ -100,12 +102,15 @@ TrainConfig TrainConfig::read(const std::filesystem::path& path, const std::vect
   config.model.hidden = s.integers("model.hidden", {});
   for (int64_t width : config.model.hidden) reader.checked("model.hidden", width, width > 0, "a list of positive widths");
   config.model.outputs = reader.at_least("model.outputs", 1, 1);
+  config.model.output_bias = s.number("model.output_bias", 0.0);
   if (config.model.kind == "torchscript") config.model.script = beside(s.text("model.script"));
 
   config.privacy = read_privacy(s, reader);
   config.optimizer = read_optimizer(s, reader);
 
-  config.performance.threads = static_cast<int>(reader.at_least("performance.threads", 0, 0));
+  const int64_t threads = reader.at_least("performance.threads", 0, 0);
+  config.performance.threads = static_cast<int>(
+      reader.checked("performance.threads", threads, threads <= kMostThreads, cat("at most ", kMostThreads, " (0: all cores)")));
   config.performance.microbatch = reader.at_least("performance.microbatch", 0, 0);
   config.performance.device = reader.one_of("performance.device", "cpu", {"cpu", "cuda"});
   config.performance.storage_limit = reader.at_least("performance.storage_limit", 0, int64_t{1} << 30);

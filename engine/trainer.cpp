@@ -1,6 +1,7 @@
 #include "engine/trainer.h"
 
 #include <ATen/Parallel.h>
+#include <ATen/Version.h>
 
 #include <unistd.h>
 
@@ -39,6 +40,18 @@ data::Split split_of(const std::string& name) {
   return name == "test" ? data::Split::test : data::Split::all;
 }
 
+// Figures of the test split are released exactly, so nobody who is trained on may be in it.
+void refuse_overlap(const DataConfig& data) {
+  const bool disjoint = (data.test_split == "test" && data.train_split != "test" && data.train_split != "all") ||
+                        (data.train_split == "train_without_validation" && data.test_split == "validation") ||
+                        (data.train_split == "validation" && data.test_split == "train_without_validation");
+  if (!disjoint)
+    throw Error(ErrorKind::configuration,
+                cat("data.train_split = \"", data.train_split, "\" and data.test_split = \"", data.test_split,
+                    "\" overlap or leave no test: exact figures of the test split are released, so nobody in it may be "
+                    "trained on. Use train and test, or train_without_validation and validation"));
+}
+
 RunKey first_key(const TrainConfig& config) {
   return config.run.seed ? RunKey::from_seed(*config.run.seed) : RunKey::from_os();
 }
@@ -71,16 +84,18 @@ Trainer::Trainer(TrainConfig config, bool resume, TrainHooks hooks)
   if (config_.ledger.path.has_parent_path()) make_folder(config_.ledger.path.parent_path());
   ledger_ = std::make_unique<accountants::Ledger>(accountants::Ledger::open(config_.ledger.path));
   optimizer_ = std::make_unique<Optimizer>(exec_, *parameters_, config_.optimizer, plan_->expected_batch(), config_.privacy.steps);
-  if (resume_)
+  if (resume_) {
+    lock_ = std::make_unique<RunLock>(folder_);
     restore();
-  else
+  } else {
     start();
-  data_identity_ = schema_.public_file ? "sha256:" + data_hash_ : "commitment:" + key_.commit(data_hash_);
+  }
   metrics_ = std::make_unique<MetricsLog>(folder_.metrics(), step_);
   operator_metrics_ = std::make_unique<MetricsLog>(folder_.operator_metrics(), step_);
 }
 
 void Trainer::load_data() {
+  refuse_overlap(config_.data);
   schema_ = data::Schema::read(config_.data.schema);
   encoding_ = config_.data.encoding == "tokens" ? data::Encoding::tokens : data::Encoding::numbers;
   const data::Table table = data::read_table(config_.data.path, schema_.format,
@@ -104,6 +119,10 @@ void Trainer::make_model() {
                          return per_sample_loss(model_.forward(input), labels);
                        }};
   structure_ = check_structure(exec_, *parameters_, probe);
+  {  // what the run is evaluated by at its end must be there before its first charge
+    const at::NoGradGuard no_grad;
+    positive_probability(model_.forward(probe.input(2, 7)));
+  }
   config_.performance.microbatch = chosen_microbatch(config_.performance.microbatch, structure_);
   plan_ = std::make_unique<PrivacyPlan>(config_.privacy, config_.performance.microbatch, key_, structure_);
   config_.privacy = plan_->config();
@@ -113,14 +132,23 @@ void Trainer::make_model() {
 
 void Trainer::start() {
   folder_.create();
+  lock_ = std::make_unique<RunLock>(folder_);
   std::array<uint64_t, 2> id;
   fill_words(RunKey::from_os().stream(Purpose::initialisation, 1), id.data(), 2);
-  identity_ = {to_hex(reinterpret_cast<const uint8_t*>(id.data()), sizeof id), config_.ledger.path.string()};
+  identity_ = {to_hex(reinterpret_cast<const uint8_t*>(id.data()), sizeof id), config_.ledger.path.string(),
+               schema_.public_file ? "sha256:" + data_hash_ : "commitment:" + key_.commit(data_hash_),
+               config_.run.seed.has_value()};
   key_.write(folder_.key());
   write_file(folder_.file("config.toml"), config_.toml);
   write_identity(folder_, identity_);
   fault_point("run.identified");
-  reserve();
+  try {
+    reserve();
+  } catch (const Error&) {  // refused: nothing was drawn, and the folder is free again
+    destroy_file(folder_.key());
+    for (const char* name : {"config.toml", "run.json"}) std::filesystem::remove(folder_.file(name));
+    throw;
+  }
 }
 
 void Trainer::reserve() {
@@ -142,18 +170,39 @@ void Trainer::reserve() {
 // Everything that decides the bytes of a replayed step.
 std::string Trainer::replay_hash() const {
   std::string text = cat(plan_->hash(), " ", data_hash_, " ", schema_.hash, " ", config_.data.encoding, " ",
-                         config_.data.train_split, " ", config_.model.kind, " ", config_.optimizer.kind, " ", std::hexfloat,
+                         config_.data.train_split, " ", config_.model.kind, " ", config_.model.output_bias, " ", config_.optimizer.kind, " ", std::hexfloat,
                          config_.optimizer.learning_rate, " ", config_.optimizer.momentum, " ", config_.optimizer.beta1, " ",
                          config_.optimizer.beta2, " ", config_.optimizer.epsilon, " ", config_.optimizer.weight_decay, " ",
                          config_.optimizer.schedule, " ", config_.performance.device, " ", exec_.threads(), " ",
                          config_.performance.microbatch, " ", config_.performance.storage_limit, " ",
-                         to_hex(sha256_file("/proc/self/exe")));
+                         to_hex(sha256_file("/proc/self/exe")), " ", at::get_cpu_capability());
+  // What chooses the code paths of the libraries, and so the last bits.
+  for (const char* name : {"ATEN_CPU_CAPABILITY", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA", "MKL_NUM_THREADS"})
+    if (const char* value = std::getenv(name)) text += cat(" ", name, "=", value);
+  if (config_.model.kind == "torchscript") text += cat(" ", to_hex(sha256_file(config_.model.script)));
   for (const auto& [name, tensor] : model_.named_parameters()) text += cat(" ", name, " ", tensor.sizes());
   return to_hex(sha256(text));
 }
 
+// What a charge was made for must be what the resumed run does.
+void Trainer::refuse_another_run(const accountants::RunEntry& entry) const {
+  if (entry.privacy_hash != plan_->hash())
+    throw Error(ErrorKind::configuration, "the [privacy] settings or train.steps differ from those the run was charged with; "
+                                          "resume with the same ones, or start a new run");
+  if (entry.data_hash != data_hash_ || entry.data_set != schema_.name || entry.unit_of_privacy != schema_.unit.column)
+    throw Error(ErrorKind::configuration, cat("the data differ from those the run was charged for (data set ", entry.data_set,
+                                              ", unit ", entry.unit_of_privacy, ", another file content or name); resume "
+                                              "with the same file and schema, or start a new run"));
+}
+
 void Trainer::restore() {
+  folder_.remove_pieces();
   const auto state = ledger_->run(identity_.run_id);
+  if (state) refuse_another_run(state->entry);
+  if (config_.run.seed && !identity_.fixed_seed) {
+    identity_.fixed_seed = true;
+    write_identity(folder_, identity_);
+  }
   if (!std::filesystem::exists(folder_.checkpoint())) {
     if (state && state->charged_steps > 0)
       throw Error(ErrorKind::data, cat(folder_.checkpoint().string(), " is gone, but ", state->charged_steps,
@@ -171,9 +220,6 @@ void Trainer::restore() {
     throw Error(ErrorKind::data, cat("the checkpoint has ", saved.next_step, " steps but the ledger only ", charged_,
                                      "; the ledger was replaced or rolled back, and a run that was not paid for cannot go on"));
   closed_ = state->closed;
-  if (state->entry.privacy_hash != plan_->hash())
-    throw Error(ErrorKind::configuration, "the [privacy] settings or train.steps differ from those the run was charged with; "
-                                          "resume with the same ones, or start a new run");
   model_.load_parameters(saved.parameters);
   optimizer_->load_state(saved.optimizer);
   step_ = saved.next_step;

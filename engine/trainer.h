@@ -61,7 +61,8 @@ class Trainer {
   const accountants::Ledger& ledger() const { return *ledger_; }
   const data::LoadReport& load_report() const { return load_report_; }
   // The data file's SHA-256 where the schema declares it public, else a commitment under the run key.
-  const std::string& data_identity() const { return data_identity_; }
+  const std::string& data_identity() const { return identity_.data_identity; }
+  bool fixed_seed() const { return identity_.fixed_seed; }
   const RunFolder& folder() const { return folder_; }
   int threads() const { return exec_.threads(); }
 
@@ -71,6 +72,7 @@ class Trainer {
   void start();
   void reserve();
   void restore();
+  void refuse_another_run(const accountants::RunEntry& entry) const;
   void charge(uint64_t step);
   void save_checkpoint();
   void log(const StepDiagnostics& diagnostics, double seconds);
@@ -83,12 +85,13 @@ class Trainer {
   TrainHooks hooks_;
   RunFolder folder_;
   RunIdentity identity_;
+  std::unique_ptr<RunLock> lock_;
   bool resume_;
   Exec exec_;
   data::Schema schema_;
   data::Encoding encoding_ = data::Encoding::numbers;
   data::LoadReport load_report_;
-  std::string data_hash_, data_identity_;
+  std::string data_hash_;
   Dataset train_, test_;
   RunKey key_;
   Model model_;

@@ -18,6 +18,12 @@ at::Tensor Mlp::forward(const at::Tensor& input) {
   return x;
 }
 
+void Mlp::start_at(double bias) {
+  const at::NoGradGuard no_grad;
+  layers_.back()->weight.zero_();
+  layers_.back()->bias.fill_(bias);
+}
+
 torch::jit::Module mlp_script(const std::vector<std::pair<std::string, at::Tensor>>& parameters) {
   torch::jit::Module script("Mlp");
   std::string code = "def forward(self, x):\n";

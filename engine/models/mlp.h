@@ -13,6 +13,8 @@ class Mlp : public torch::nn::Module {
  public:
   Mlp(int64_t inputs, const std::vector<int64_t>& hidden, int64_t outputs);
   at::Tensor forward(const at::Tensor& input);
+  // Makes the outputs `bias` whatever the input is.
+  void start_at(double bias);
 
  private:
   std::vector<torch::nn::Linear> layers_;

@@ -48,10 +48,13 @@ double final_roundings(int64_t calls) {
 
 }  // namespace
 
+// Of a row in a chain: f·g, its product, and on average (kChain + 1) / 2 partial sums that hold it; one to spare.
+constexpr double kMeanChainRoundings = (kChain + 1) / 2.0 + 3;
+
 double clipped_outer_slack(int64_t samples, int64_t rows_per_sample, int64_t calls) {
   if (rows_per_sample == 1) {
     const double additions = double(samples) / kChain + double(calls);
-    return kSpare * (gamma_of(kChain + 2, kFloatUnit) + additions * kDoubleUnit + final_roundings(calls));
+    return kSpare * (gamma_of(kMeanChainRoundings, kFloatUnit) + additions * kDoubleUnit + final_roundings(calls));
   }
   const int64_t chains = (rows_per_sample + kChain - 1) / kChain;
   const double additions = double(samples) * double(chains) + double(calls);

@@ -31,7 +31,9 @@ void accumulate_clipped_embedding(const Exec& exec, MatrixView<const int64_t> id
 // Proof. (1) The bounds are entrywise, |error| ≤ r Σ|c_i|, so ‖error‖ ≤ r Σ‖c_i‖ holds over all tensors at once.
 // (2) Rounding into the float accumulator costs u a call, u = 2^-24, relative to a partial sum ≤ Σ|c_i|: calls·u.
 // (3) Partial sums are doubles: an addition costs 2^-53 each, `additions`·2^-53 in all.
-// (4) outer, one row a sample: float chains cross samples; rounding f·g once and ≤ kChain + 1 times in a chain: γ.
+// (4) outer, one row a sample: float chains cross samples. The j-th addition of a chain of k ≤ kChain rows rounds a partial
+//     sum of norm ≤ j·C, so a chain's additions cost ≤ u·C·k(k + 1)/2, which is (kChain + 1)/2 roundings a row; f·g and
+//     its product are two more.
 // (5) outer, several rows: a chain never crosses samples, so what it rounds to is part of c_i, paid for by the norm
 //     (ghost_norms adds kSampleRounding·m_i, m_i = Σ_t ‖g_t‖‖a_t‖). Then f·m_i ≤ C/kSampleRounding, and the doubles
 //     cost additions·2^-53/kSampleRounding. (6) rows and embedding: f·x is exact in double; a sample's equal ids are

@@ -81,6 +81,18 @@ TEST(Encode, AWeightStandsForOneInEveryFeatureOfItsColumn) {
   EXPECT_EQ(light[10], 0.25f);
 }
 
+TEST(Encode, RowNormScalesEachRowByItself) {
+  const std::string schema = "row_norm = 2.5\n" + std::string(kPatients);
+  const EncodedTable scaled = one("1,[70-80),4,Male,250,None,yes", schema), plain = one("1,[70-80),4,Male,250,None,yes");
+  double square = 0, length = 0;
+  for (const float x : scaled.features) square += double(x) * x;
+  for (const float x : plain.features) length += double(x) * x;
+  EXPECT_NEAR(std::sqrt(square), 2.5, 1e-6);  // a few float roundings
+  for (size_t j = 0; j < plain.features.size(); ++j)
+    EXPECT_NEAR(scaled.features[j], plain.features[j] * 2.5 / std::sqrt(length), 1e-6) << j;
+  EXPECT_THROW(Schema::parse("row_norm = -1\n" + std::string(kPatients), "a.toml"), Error);
+}
+
 TEST(Encode, MissingMayBeOtherRefusedOrAnIndicator) {
   std::string schema = kPatients;
   replace_all(schema, "name = \"sex\"\n", "name = \"sex\"\nmissing = \"other\"\n");

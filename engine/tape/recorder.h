@@ -18,7 +18,6 @@ struct Tape::Recorder {
   GradSamples grads;
   std::vector<int64_t> uses;  // of each parameter, counted in the forward pass
   std::vector<RecordedUse> recorded;
-  bool in_backward = false;
   std::optional<Error> refusal = std::nullopt;
 
   // Counts a use and checks that dimension 0 of `input` is the batch. `operation` and the parameter's name go into the

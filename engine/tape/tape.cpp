@@ -96,7 +96,7 @@ GradSamples Tape::per_sample(int64_t batch, const std::function<at::Tensor()>& l
   const torch::jit::GraphOptimizerEnabledGuard plain_interpreter(false);
   const at::AutoGradMode with_gradients(true);
   auto recorder = std::make_shared<Recorder>(
-      Recorder{&parameters_, exec_, batch, storage_limit_, at::zeros({}).set_requires_grad(true), {}, {}, {}, false});
+      Recorder{&parameters_, exec_, batch, storage_limit_, at::zeros({}).set_requires_grad(true), {}, {}, {}});
   recorder->grads.batch = batch;
   recorder->grads.parameters.resize(count);
   recorder->uses.assign(count, 0);
@@ -123,7 +123,6 @@ GradSamples Tape::per_sample(int64_t batch, const std::function<at::Tensor()>& l
   uses_ = recorder->recorded;
   if (!loss.requires_grad()) throw Error(ErrorKind::configuration, "the loss does not depend on any trainable parameter");
   refuse_uncovered(loss, parameters_);
-  recorder->in_backward = true;
   const at::Tensor values = loss.detach().to(at::kCPU, at::kDouble).contiguous();
   recorder->grads.losses.assign(values.data_ptr<double>(), values.data_ptr<double>() + batch);
   torch::autograd::backward({loss}, {at::ones_like(loss)});

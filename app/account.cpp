@@ -15,7 +15,8 @@ struct Plan {
 };
 
 void add_common(CLI::App& command, Plan& plan) {
-  command.add_option("--sample-rate", plan.sample_rate, "probability that a unit is in a step's batch, in (0, 1]")->required();
+  command.add_option("--sample-rate", plan.sample_rate, "probability that a unit is in a step's batch, in (0, 1]")
+      ->required();
   command.add_option("--steps", plan.steps, "number of steps")->required();
   command.add_option("--delta", plan.delta, "delta, in (0, 1); below 1 ÷ number of units")->required();
   command.add_option("--accountant", plan.accountant, "accountant (rdp)")->capture_default_str();
@@ -32,9 +33,14 @@ void check(const Plan& plan) {
 }
 
 Json describe(const Plan& plan) {
-  return {{"accountant", plan.accountant}, {"delta", plan.delta},   {"epsilon", plan.epsilon},
-          {"neighbouring_relation", "add_remove"}, {"noise_multiplier", plan.noise_multiplier},
-          {"sample_rate", plan.sample_rate}, {"sampling", "poisson"}, {"steps", plan.steps}};
+  return {{"accountant", plan.accountant},
+          {"delta", plan.delta},
+          {"epsilon", plan.epsilon},
+          {"neighbouring_relation", "add_remove"},
+          {"noise_multiplier", plan.noise_multiplier},
+          {"sample_rate", plan.sample_rate},
+          {"sampling", "poisson"},
+          {"steps", plan.steps}};
 }
 
 int epsilon(Plan& plan) {
@@ -59,8 +65,9 @@ int noise(Plan& plan) {
   plan.noise_multiplier =
       accountants::noise_multiplier_for(plan.epsilon, plan.delta, plan.sample_rate, plan.steps, plan.accountant);
   print(plan.json, describe(plan),
-        cat("noise multiplier ", report::round_up(plan.noise_multiplier, 5), " keeps ", plan.steps, " steps at sample rate ",
-            plan.sample_rate, " within ε = ", plan.epsilon, " at δ = ", plan.delta, " (", plan.accountant, ")"));
+        cat("noise multiplier ", report::round_up(plan.noise_multiplier, 5), " keeps ", plan.steps,
+            " steps at sample rate ", plan.sample_rate, " within ε = ", plan.epsilon, " at δ = ", plan.delta, " (",
+            plan.accountant, ")"));
   return 0;
 }
 

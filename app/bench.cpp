@@ -31,28 +31,42 @@ void add_bench(CLI::App& program, Action& chosen) {
     bool json = false;
   };
   auto options = std::make_shared<Options>();
-  step->add_option("--model", options->model, "mlp or transformer")->check(CLI::IsMember({"mlp", "transformer"}))->capture_default_str();
-  step->add_option("--rounds", options->rounds, "alternating rounds; medians are reported")->check(CLI::PositiveNumber)->capture_default_str();
-  step->add_option("--threads", options->threads, "threads (0: all cores)")->check(CLI::NonNegativeNumber)->capture_default_str();
+  step->add_option("--model", options->model, "mlp or transformer")
+      ->check(CLI::IsMember({"mlp", "transformer"}))
+      ->capture_default_str();
+  step->add_option("--rounds", options->rounds, "alternating rounds; medians are reported")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  step->add_option("--threads", options->threads, "threads (0: all cores)")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   add_json_flag(*step, options->json);
   step->callback([options, &chosen] {
     chosen = [options] {
-      const int threads = options->threads > 0 ? options->threads : static_cast<int>(std::thread::hardware_concurrency());
+      const int threads =
+          options->threads > 0 ? options->threads : static_cast<int>(std::thread::hardware_concurrency());
       const StepBench untuned = bench_step(options->model, options->rounds, threads);
       keep_freed_memory();
       const StepBench b = bench_step(options->model, options->rounds, threads);
       Json object = describe(b);
-      object.update({{"model", b.model}, {"batch", b.batch}, {"parameters", b.parameters}, {"rounds", b.rounds},
-                     {"threads", b.threads}, {"peak_bytes_ratio", peak_ratio(b)}, {"plain_peak_bytes", b.plain_peak_bytes},
-                     {"private_peak_bytes", b.private_peak_bytes}, {"charge_ms", b.charge_ms}, {"draw_ms", b.draw_ms},
+      object.update({{"model", b.model},
+                     {"batch", b.batch},
+                     {"parameters", b.parameters},
+                     {"rounds", b.rounds},
+                     {"threads", b.threads},
+                     {"peak_bytes_ratio", peak_ratio(b)},
+                     {"plain_peak_bytes", b.plain_peak_bytes},
+                     {"private_peak_bytes", b.private_peak_bytes},
+                     {"charge_ms", b.charge_ms},
+                     {"draw_ms", b.draw_ms},
                      {"default_allocator", describe(untuned)}});
       print(options->json, object,
             cat(b.model, ", batch ", b.batch, ", ", b.parameters, " parameters, ", b.threads, " threads, ", b.rounds,
-                " rounds\nplain step    ", report::rounded(b.plain_ms, 3), " ms\nprivate step  ", report::rounded(b.private_ms, 3),
-                " ms\nratio         ", report::rounded(b.ratio, 3), " (", report::rounded(untuned.ratio, 3),
-                " with the default allocator settings)\npeak memory   ", report::rounded(peak_ratio(b), 3),
-                " of the plain step's\nbeside it     charge ", report::rounded(b.charge_ms, 3), " ms, draw ",
-                report::rounded(b.draw_ms, 3), " ms of 100,000 units"));
+                " rounds\nplain step    ", report::rounded(b.plain_ms, 3), " ms\nprivate step  ",
+                report::rounded(b.private_ms, 3), " ms\nratio         ", report::rounded(b.ratio, 3), " (",
+                report::rounded(untuned.ratio, 3), " with the default allocator settings)\npeak memory   ",
+                report::rounded(peak_ratio(b), 3), " of the plain step's\nbeside it     charge ",
+                report::rounded(b.charge_ms, 3), " ms, draw ", report::rounded(b.draw_ms, 3), " ms of 100,000 units"));
       return 0;
     };
   });

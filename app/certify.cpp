@@ -11,7 +11,8 @@ std::optional<report::Evaluations> evaluate_run(const Trainer& trainer, const Mo
   const int64_t positives = test.labels.sum().item<int64_t>();
   if (positives == 0 || positives == test.size()) return std::nullopt;
   std::vector<uint8_t> labels(static_cast<size_t>(test.size()));
-  for (int64_t i = 0; i < test.size(); ++i) labels[static_cast<size_t>(i)] = static_cast<uint8_t>(test.labels.const_data_ptr<int64_t>()[i]);
+  for (int64_t i = 0; i < test.size(); ++i)
+    labels[static_cast<size_t>(i)] = static_cast<uint8_t>(test.labels.const_data_ptr<int64_t>()[i]);
   report::Evaluations evaluations = {report::evaluate(predict(trainer.model(), test.inputs), labels), std::nullopt};
   if (baseline) evaluations.baseline = report::evaluate(predict(*baseline, test.inputs), labels);
   return evaluations;
@@ -52,7 +53,8 @@ report::Certificate certify(const Trainer& trainer, const TrainResult& result,
     }
   }
   c.dataset = {schema.name, trainer.data_identity(), schema.public_file, schema.hash, schema.licence, {}};
-  if (schema.public_file) c.dataset.counts = {{"train_units", trainer.train_set().size()}, {"test_units", trainer.test_set().size()}};
+  if (schema.public_file)
+    c.dataset.counts = {{"train_units", trainer.train_set().size()}, {"test_units", trainer.test_set().size()}};
   c.model = {config.model.kind, trainer.parameters().elements()};
   c.ledger = config.ledger.path.string();
   c.ledger_row = {result.ledger_head.id, result.ledger_head.hash};

@@ -6,7 +6,8 @@ namespace sotto::app {
 
 void add_export(CLI::App& program, Action& chosen) {
   auto* command = program.add_subcommand("export", "save a trained model for other programs");
-  command->footer("Example:\n  sotto export runs/readmission --torchscript readmission.pt   # torch.jit.load in Python");
+  command->footer(
+      "Example:\n  sotto export runs/readmission --torchscript readmission.pt   # torch.jit.load in Python");
   struct Options {
     std::string model, torchscript;
     bool json = false;

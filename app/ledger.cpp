@@ -20,10 +20,18 @@ int show(const Options& options) {
   for (const std::string& id : ledger.run_ids()) {
     const auto state = ledger.run(id);
     const accountants::RunEntry& entry = state->entry;
-    runs.push_back({{"run_id", id}, {"who", entry.who}, {"data_set", entry.data_set}, {"data_hash", entry.data_hash},
-                    {"unit_of_privacy", entry.unit_of_privacy}, {"accountant", entry.accountant}, {"epsilon", state->epsilon},
-                    {"epsilon_cap", entry.epsilon_cap}, {"delta", entry.delta}, {"charged_steps", state->charged_steps},
-                    {"planned_steps", entry.planned_steps}, {"closed", state->closed}});
+    runs.push_back({{"run_id", id},
+                    {"who", entry.who},
+                    {"data_set", entry.data_set},
+                    {"data_hash", entry.data_hash},
+                    {"unit_of_privacy", entry.unit_of_privacy},
+                    {"accountant", entry.accountant},
+                    {"epsilon", state->epsilon},
+                    {"epsilon_cap", entry.epsilon_cap},
+                    {"delta", entry.delta},
+                    {"charged_steps", state->charged_steps},
+                    {"planned_steps", entry.planned_steps},
+                    {"closed", state->closed}});
     text += cat(id, "  ", entry.data_set, "  ", entry.who, "  ε ", report::round_up(state->epsilon, 4), " of ",
                 report::exact(entry.epsilon_cap), "  steps ", state->charged_steps, " of ", entry.planned_steps, "  ",
                 state->closed ? "closed" : "open", "\n");
@@ -35,8 +43,8 @@ int show(const Options& options) {
     if (cap) {
       const double spent = ledger.spent(name, cap->delta);
       entry.update({{"epsilon_cap", cap->epsilon}, {"delta", cap->delta}, {"epsilon", spent}});
-      text += cat("data set ", name, ": ε ", report::round_up(spent, 4), " of ", report::exact(cap->epsilon), " at δ = ",
-                  report::exact(cap->delta), "\n");
+      text += cat("data set ", name, ": ε ", report::round_up(spent, 4), " of ", report::exact(cap->epsilon),
+                  " at δ = ", report::exact(cap->delta), "\n");
     }
     sets.push_back(entry);
   }
@@ -57,14 +65,17 @@ int verify(const Options& options) {
                                     expected ? cat("\nand row ", expected->id, " is the certificate's") : "")
                               : "the ledger does not hold:";
   for (const std::string& finding : found.findings) text += "\n  " + finding;
-  print(options.json, {{"ok", found.ok}, {"findings", found.findings}, {"head", {{"id", found.head.id}, {"hash", found.head.hash}}}}, text);
+  print(options.json,
+        {{"ok", found.ok}, {"findings", found.findings}, {"head", {{"id", found.head.id}, {"hash", found.head.hash}}}},
+        text);
   return found.ok ? 0 : 1;
 }
 
 int cap(const Options& options, const std::string& data_set, double epsilon, double delta) {
   accountants::Ledger::open(options.path).set_cap(data_set, epsilon, delta);
   print(options.json, {{"data_set", data_set}, {"epsilon_cap", epsilon}, {"delta", delta}},
-        cat("all runs on ", data_set, " together stay within ε = ", report::exact(epsilon), " at δ = ", report::exact(delta)));
+        cat("all runs on ", data_set, " together stay within ε = ", report::exact(epsilon),
+            " at δ = ", report::exact(delta)));
   return 0;
 }
 
@@ -85,7 +96,9 @@ void add_ledger(CLI::App& program, Action& chosen) {
     add_json_flag(*command, options->json);
     return command;
   };
-  add("show", "runs, what they may spend and what they spent")->callback([options, &chosen] { chosen = [options] { return show(*options); }; });
+  add("show", "runs, what they may spend and what they spent")->callback([options, &chosen] {
+    chosen = [options] { return show(*options); };
+  });
   auto* verify_command = add("verify", "check the hash chain; exit code 1 when it does not hold");
   verify_command->add_option("--against", options->certificate, "certificate whose row must still be there");
   verify_command->callback([options, &chosen] { chosen = [options] { return verify(*options); }; });

@@ -54,11 +54,13 @@ int fail(bool json, const char* kind, const std::string& message, int code) {
 // CLI11 only says that a sub-command is required.
 void refuse_misspelt_command(const CLI::App& program, int count, char** words) {
   std::vector<std::string> names;
-  for (const CLI::App* command : program.get_subcommands([](const CLI::App*) { return true; })) names.push_back(command->get_name());
+  for (const CLI::App* command : program.get_subcommands([](const CLI::App*) { return true; }))
+    names.push_back(command->get_name());
   if (count < 2 || words[1][0] == '-' || std::find(names.begin(), names.end(), words[1]) != names.end()) return;
   const std::string near = nearest(words[1], names);
-  throw Error(ErrorKind::configuration, cat("there is no sub-command ", words[1], near.empty() ? "" : cat("; did you mean ", near, "?"),
-                                            " Run sotto --help for the list."));
+  throw Error(ErrorKind::configuration,
+              cat("there is no sub-command ", words[1], near.empty() ? "" : cat("; did you mean ", near, "?"),
+                  " Run sotto --help for the list."));
 }
 
 int run(int count, char** words) {
@@ -71,10 +73,12 @@ int run(int count, char** words) {
       "  sotto train examples/medai/readmission.toml --set privacy.epsilon=1 --set run.dir=runs/strict\n"
       "  sotto account noise --epsilon 3 --sample-rate 0.02 --steps 1000 --delta 1e-5\n"
       "  sotto report runs/strict\n"
-      "Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 budget exhausted (state saved), 130 interrupted (state "
+      "Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 budget exhausted (state saved), 130 interrupted "
+      "(state "
       "saved).");
   Action chosen;
-  for (const auto add : {add_train, add_account, add_ledger, add_eval, add_predict, add_export, add_report, add_doctor, add_bench})
+  for (const auto add :
+       {add_train, add_account, add_ledger, add_eval, add_predict, add_export, add_report, add_doctor, add_bench})
     add(program, chosen);
   const bool json = wants_json(count, words);
   try {
@@ -86,9 +90,10 @@ int run(int count, char** words) {
     return fail(json, "usage", cat(error.what(), "\nRun with --help for usage and examples."), 2);
   } catch (const Error& error) {
     const bool ours = error.kind() == ErrorKind::internal;
-    return fail(json, kind_name(error.kind()),
-                ours ? cat(error.what(), " [", error.place().file_name(), ":", error.place().line(), "]") : error.what(),
-                exit_code(error.kind()));
+    return fail(
+        json, kind_name(error.kind()),
+        ours ? cat(error.what(), " [", error.place().file_name(), ":", error.place().line(), "]") : error.what(),
+        exit_code(error.kind()));
   } catch (const c10::Error& error) {
     return fail(json, "internal", error.what_without_backtrace(), 1);
   } catch (const std::exception& error) {

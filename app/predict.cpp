@@ -20,7 +20,8 @@ std::string cell(const std::string& text) {
 
 void add_predict(CLI::App& program, Action& chosen) {
   auto* command = program.add_subcommand("predict", "score every row of a data file with a trained model");
-  command->footer("Example:\n  sotto predict runs/readmission datasets/diabetes130/diabetic_data.csv.gz --out scores.csv");
+  command->footer(
+      "Example:\n  sotto predict runs/readmission datasets/diabetes130/diabetic_data.csv.gz --out scores.csv");
   struct Options {
     std::string model, data, out;
     bool json = false;

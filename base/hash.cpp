@@ -17,7 +17,8 @@ Digest sha256(std::string_view bytes) {
 
 Digest sha256_file(const std::filesystem::path& path) {
   std::ifstream in(path, std::ios::binary);
-  if (!in) throw Error(ErrorKind::io, cat("cannot read ", path.string(), "; check that the file exists and is readable"));
+  if (!in)
+    throw Error(ErrorKind::io, cat("cannot read ", path.string(), "; check that the file exists and is readable"));
   crypto_hash_sha256_state state;
   crypto_hash_sha256_init(&state);
   std::vector<char> block(1 << 16);

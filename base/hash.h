@@ -17,6 +17,8 @@ Digest sha256_file(const std::filesystem::path& path);
 Digest keyed_hash(const std::array<uint8_t, 32>& key, std::string_view bytes);
 
 std::string to_hex(const uint8_t* bytes, size_t size);
-inline std::string to_hex(const Digest& digest) { return to_hex(digest.data(), digest.size()); }
+inline std::string to_hex(const Digest& digest) {
+  return to_hex(digest.data(), digest.size());
+}
 
 }  // namespace sotto

@@ -20,14 +20,17 @@ RunKey RunKey::from_os() {
   return RunKey(bytes);
 }
 
-RunKey RunKey::from_seed(uint64_t seed) { return RunKey(sha256(cat("sotto fixed seed ", seed))); }
+RunKey RunKey::from_seed(uint64_t seed) {
+  return RunKey(sha256(cat("sotto fixed seed ", seed)));
+}
 
 RunKey RunKey::read(const std::filesystem::path& path) {
   std::ifstream in(path);
   std::string text;
   std::array<uint8_t, 32> bytes;
   size_t size = 0;
-  if (!(in >> text) || sodium_hex2bin(bytes.data(), bytes.size(), text.data(), text.size(), nullptr, &size, nullptr) != 0 ||
+  if (!(in >> text) ||
+      sodium_hex2bin(bytes.data(), bytes.size(), text.data(), text.size(), nullptr, &size, nullptr) != 0 ||
       size != bytes.size())
     throw Error(ErrorKind::io, cat("no run key in ", path.string(), " (64 hexadecimal digits)"));
   return RunKey(bytes);
@@ -37,7 +40,9 @@ void RunKey::write(const std::filesystem::path& path) const {
   write_file(path, to_hex(bytes_.data(), bytes_.size()) + "\n", 0600);
 }
 
-std::string RunKey::id() const { return to_hex(keyed_hash(bytes_, "sotto run key id")).substr(0, 16); }
+std::string RunKey::id() const {
+  return to_hex(keyed_hash(bytes_, "sotto run key id")).substr(0, 16);
+}
 
 StreamKey RunKey::stream(Purpose purpose, uint64_t step, uint32_t tensor) const {
   require(tensor < (1u << 24), cat("a run has at most 2^24 tensors, got tensor ", tensor));
@@ -49,12 +54,15 @@ StreamKey RunKey::stream(Purpose purpose, uint64_t step, uint32_t tensor) const 
   return stream;
 }
 
-std::string RunKey::commit(const std::string& bytes) const { return to_hex(keyed_hash(bytes_, bytes)); }
+std::string RunKey::commit(const std::string& bytes) const {
+  return to_hex(keyed_hash(bytes_, bytes));
+}
 
 void fill_words(const StreamKey& stream, uint64_t* words, int64_t count) {
   const auto* nonce = reinterpret_cast<const uint8_t*>(stream.nonce);
   const auto* key = reinterpret_cast<const uint8_t*>(stream.key);
-  crypto_stream_chacha20_ietf(reinterpret_cast<uint8_t*>(words), static_cast<size_t>(count) * sizeof(uint64_t), nonce, key);
+  crypto_stream_chacha20_ietf(reinterpret_cast<uint8_t*>(words), static_cast<size_t>(count) * sizeof(uint64_t), nonce,
+                              key);
 }
 
 void destroy_file(const std::filesystem::path& path) {
@@ -65,7 +73,8 @@ void destroy_file(const std::filesystem::path& path) {
   const bool synced = ::fsync(file) == 0;
   ::close(file);
   std::filesystem::remove(path);
-  if (!written || !synced) throw Error(ErrorKind::io, cat("could not overwrite ", path.string(), " before removing it"));
+  if (!written || !synced)
+    throw Error(ErrorKind::io, cat("could not overwrite ", path.string(), " before removing it"));
 }
 
 }  // namespace sotto

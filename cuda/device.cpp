@@ -8,7 +8,9 @@
 namespace sotto {
 namespace {
 
-std::string version_text(int version) { return cat(version / 1000, ".", version % 1000 / 10); }
+std::string version_text(int version) {
+  return cat(version / 1000, ".", version % 1000 / 10);
+}
 
 }  // namespace
 
@@ -33,7 +35,9 @@ std::vector<CudaDevice> cuda_devices() {
   return devices;
 }
 
-std::string cuda_toolkit_version() { return version_text(CUDART_VERSION); }
+std::string cuda_toolkit_version() {
+  return version_text(CUDART_VERSION);
+}
 
 std::string cuda_driver_version() {
   int version = 0;
@@ -46,7 +50,9 @@ void* device_allocate(size_t bytes) {
   return data;
 }
 
-void device_free(void* data) noexcept { cudaFree(data); }
+void device_free(void* data) noexcept {
+  cudaFree(data);
+}
 
 void copy_to_device(void* device, const void* host, size_t bytes) {
   cuda_check(cudaMemcpy(device, host, bytes, cudaMemcpyHostToDevice));

@@ -11,14 +11,28 @@ namespace {
 
 }  // namespace
 
-bool cuda_present() { return false; }
-std::vector<CudaDevice> cuda_devices() { return {}; }
-std::string cuda_toolkit_version() { return "none"; }
-std::string cuda_driver_version() { return "none"; }
-void* device_allocate(size_t) { refuse(); }
+bool cuda_present() {
+  return false;
+}
+std::vector<CudaDevice> cuda_devices() {
+  return {};
+}
+std::string cuda_toolkit_version() {
+  return "none";
+}
+std::string cuda_driver_version() {
+  return "none";
+}
+void* device_allocate(size_t) {
+  refuse();
+}
 void device_free(void*) noexcept {}
-void copy_to_device(void*, const void*, size_t) { refuse(); }
-void copy_to_host(void*, const void*, size_t) { refuse(); }
+void copy_to_device(void*, const void*, size_t) {
+  refuse();
+}
+void copy_to_host(void*, const void*, size_t) {
+  refuse();
+}
 void synchronise(const Exec& exec) {
   if (exec.on_cuda()) refuse();
 }

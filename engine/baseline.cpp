@@ -24,7 +24,8 @@ Model train_baseline(const ModelSpec& spec, const Dataset& train, const Baseline
     const at::Tensor order = at::randperm(train.size(), at::kLong);
     for (int64_t at_row = 0; at_row < train.size(); at_row += config.batch) {
       const at::Tensor rows = order.slice(0, at_row, std::min(at_row + config.batch, train.size()));
-      const at::Tensor loss = per_sample_loss(model.forward(train.inputs.index_select(0, rows)), train.labels.index_select(0, rows)).mean();
+      const at::Tensor loss =
+          per_sample_loss(model.forward(train.inputs.index_select(0, rows)), train.labels.index_select(0, rows)).mean();
       const auto gradients = torch::autograd::grad({loss}, {parameters.begin(), parameters.end()});
       const at::NoGradGuard no_grad;
       ++step;
@@ -32,7 +33,8 @@ Model train_baseline(const ModelSpec& spec, const Dataset& train, const Baseline
       for (size_t k = 0; k < parameters.size(); ++k) {
         first[k].mul_(0.9).add_(gradients[k], 0.1);
         second[k].mul_(0.999).addcmul_(gradients[k], gradients[k], 0.001);
-        parameters[k].addcdiv_(first[k] / correction1, (second[k] / correction2).sqrt_().add_(1e-8), -config.learning_rate);
+        parameters[k].addcdiv_(first[k] / correction1, (second[k] / correction2).sqrt_().add_(1e-8),
+                               -config.learning_rate);
       }
     }
   }

@@ -29,7 +29,8 @@ Checkpoint read_checkpoint(const std::filesystem::path& path) {
   TensorFile file = read_safetensors(path);
   const auto field = [&](const char* name) {
     const auto hit = file.metadata.find(name);
-    if (hit == file.metadata.end()) throw Error(ErrorKind::data, cat(path.string(), " has no field ", name, " in its header"));
+    if (hit == file.metadata.end())
+      throw Error(ErrorKind::data, cat(path.string(), " has no field ", name, " in its header"));
     return hit->second;
   };
   const auto number = [&](const char* name) {

@@ -9,7 +9,7 @@ namespace sotto {
 
 // Everything a run needs to continue: noised values and public numbers only. docs/formats/checkpoint.md has the layout.
 struct Checkpoint {
-  uint64_t next_step = 0;   // steps below it are in the weights
+  uint64_t next_step = 0;  // steps below it are in the weights
   std::string run_id;
   std::string key_id;       // names the run key without revealing it
   std::string replay_hash;  // of all that must match for lost steps to be replayed: see replay_hash()

@@ -21,8 +21,7 @@ Dataset to_dataset(data::EncodedTable table) {
   Dataset dataset;
   dataset.spec = {table.columns, table.vocabulary};
   dataset.inputs = to_inputs(table);
-  if (!table.labels.empty())
-    dataset.labels = at::from_blob(table.labels.data(), {table.rows}, at::kLong).clone();
+  if (!table.labels.empty()) dataset.labels = at::from_blob(table.labels.data(), {table.rows}, at::kLong).clone();
   dataset.units = std::move(table.units);
   return dataset;
 }

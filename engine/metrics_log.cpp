@@ -17,6 +17,8 @@ MetricsLog::MetricsLog(const std::filesystem::path& path, uint64_t steps) : path
   write_file(path, kept);
 }
 
-void MetricsLog::append(const nlohmann::json& line) const { append_line(path_, line.dump()); }
+void MetricsLog::append(const nlohmann::json& line) const {
+  append_line(path_, line.dump());
+}
 
 }  // namespace sotto

@@ -27,7 +27,8 @@ at::Tensor call(torch::jit::Module& script, const at::Tensor& x) {
   } catch (const std::exception& error) {
     throw Error(ErrorKind::configuration,
                 cat("the TorchScript model fails on a ", x.scalar_type(), " input of shape ", x.sizes(), ": ",
-                    last_words(error.what()), "; it must take [batch, columns], float32 with data.encoding = \"numbers\" "
+                    last_words(error.what()),
+                    "; it must take [batch, columns], float32 with data.encoding = \"numbers\" "
                     "and int64 with \"tokens\""));
   }
   if (!output.isTensor()) throw Error(ErrorKind::configuration, "the TorchScript model must return one tensor");
@@ -56,7 +57,8 @@ Model Model::make(const ModelSpec& spec, const InputSpec& input, const RunKey& k
   model.script_ = script;
   model.forward_ = [script](const at::Tensor& x) { return call(*script, x); };
   model.train_ = [script](bool on) { script->train(on); };
-  for (const auto& parameter : script->named_parameters()) model.parameters_.emplace_back(parameter.name, parameter.value);
+  for (const auto& parameter : script->named_parameters())
+    model.parameters_.emplace_back(parameter.name, parameter.value);
   return model;
 }
 
@@ -64,7 +66,8 @@ Model Model::wrap(std::shared_ptr<torch::nn::Module> module, std::function<at::T
   Model model;
   model.forward_ = std::move(forward);
   model.train_ = [module](bool on) { module->train(on); };
-  for (const auto& parameter : module->named_parameters()) model.parameters_.emplace_back(parameter.key(), parameter.value());
+  for (const auto& parameter : module->named_parameters())
+    model.parameters_.emplace_back(parameter.key(), parameter.value());
   return model;
 }
 
@@ -81,8 +84,9 @@ void Model::load_parameters(const std::map<std::string, at::Tensor>& values) {
 
 void Model::export_torchscript(const std::filesystem::path& path) const {
   if (!script_ && !mlp_)
-    throw Error(ErrorKind::configuration, "only an mlp or a TorchScript model can be exported to TorchScript; this one is a "
-                                          "wrapped C++ module, whose code is not known");
+    throw Error(ErrorKind::configuration,
+                "only an mlp or a TorchScript model can be exported to TorchScript; this one is a "
+                "wrapped C++ module, whose code is not known");
   const std::filesystem::path beside = path.string() + ".part";
   train(false);
   try {

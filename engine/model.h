@@ -22,10 +22,10 @@ struct InputSpec {
 
 // How a model is made: from `kind` and its sizes, or from a TorchScript file.
 struct ModelSpec {
-  std::string kind = "mlp";      // mlp (hidden = [] is logistic regression), torchscript
-  std::vector<int64_t> hidden;   // mlp
-  int64_t outputs = 1;           // logits
-  double output_bias = 0;        // mlp: where the last bias starts; a guess of the log-odds that no record was asked for
+  std::string kind = "mlp";     // mlp (hidden = [] is logistic regression), torchscript
+  std::vector<int64_t> hidden;  // mlp
+  int64_t outputs = 1;          // logits
+  double output_bias = 0;       // mlp: where the last bias starts; a guess of the log-odds that no record was asked for
   std::filesystem::path script;  // torchscript
 };
 

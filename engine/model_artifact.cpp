@@ -43,13 +43,14 @@ void write_model(const std::filesystem::path& folder, const ModelArtifact& artif
   if (script) model.export_torchscript(folder / "model.pt");
   write_safetensors(folder / "model.safetensors", values);
   const auto number = [](int64_t n) { return std::to_string(n); };
-  write_file(folder / "model.toml",
-             cat("format = ", quoted(kFormat), "\n\n[model]\nkind = ", quoted(artifact.spec.kind),
-                 "\nhidden = ", list(artifact.spec.hidden, number), "\noutputs = ", artifact.spec.outputs,
-                 "\n\n[input]\nencoding = ", quoted(artifact.input.tokens() ? "tokens" : "numbers"),
-                 "\ncolumns = ", artifact.input.columns, "\nvocabulary = ", artifact.input.vocabulary,
-                 "\nfeatures = ", list(data::feature_names(artifact.schema, artifact.encoding), quoted),
-                 "\n\n[schema]\nhash = ", quoted(artifact.schema.hash), "\ntoml = ", quoted(artifact.schema.toml), "\n"));
+  write_file(
+      folder / "model.toml",
+      cat("format = ", quoted(kFormat), "\n\n[model]\nkind = ", quoted(artifact.spec.kind),
+          "\nhidden = ", list(artifact.spec.hidden, number), "\noutputs = ", artifact.spec.outputs,
+          "\n\n[input]\nencoding = ", quoted(artifact.input.tokens() ? "tokens" : "numbers"),
+          "\ncolumns = ", artifact.input.columns, "\nvocabulary = ", artifact.input.vocabulary,
+          "\nfeatures = ", list(data::feature_names(artifact.schema, artifact.encoding), quoted),
+          "\n\n[schema]\nhash = ", quoted(artifact.schema.hash), "\ntoml = ", quoted(artifact.schema.toml), "\n"));
 }
 
 LoadedModel read_model(const std::filesystem::path& path) {

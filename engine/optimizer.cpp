@@ -9,7 +9,9 @@
 namespace sotto {
 namespace {
 
-VectorView<float> flat(const at::Tensor& tensor) { return {tensor.mutable_data_ptr<float>(), tensor.numel()}; }
+VectorView<float> flat(const at::Tensor& tensor) {
+  return {tensor.mutable_data_ptr<float>(), tensor.numel()};
+}
 
 }  // namespace
 
@@ -34,7 +36,8 @@ Optimizer::Optimizer(const Exec& exec, const Parameters& parameters, const Optim
   check(config.momentum >= 0 && config.momentum < 1, cat("train.momentum must be in [0, 1), got ", config.momentum));
   for (const auto& [name, beta] : {std::pair("train.beta1", config.beta1), std::pair("train.beta2", config.beta2)})
     check(beta >= 0 && beta < 1, cat(name, " must be in [0, 1), got ", beta));
-  check(config.epsilon > 0 && std::isfinite(config.epsilon), cat("train.adam_epsilon must be positive, got ", config.epsilon));
+  check(config.epsilon > 0 && std::isfinite(config.epsilon),
+        cat("train.adam_epsilon must be positive, got ", config.epsilon));
   check(config.weight_decay >= 0 && std::isfinite(config.weight_decay),
         cat("train.weight_decay cannot be negative or infinite, got ", config.weight_decay));
   check(divisor > 0, cat("the expected batch size must be positive, got ", divisor));
@@ -46,7 +49,9 @@ Optimizer::Optimizer(const Exec& exec, const Parameters& parameters, const Optim
   }
 }
 
-double Optimizer::learning_rate(uint64_t step) const { return scheduled_learning_rate(config_, step, steps_); }
+double Optimizer::learning_rate(uint64_t step) const {
+  return scheduled_learning_rate(config_, step, steps_);
+}
 
 void Optimizer::step(PrivateGradient&& gradient) {
   const PrivateGradient opened = std::move(gradient);
@@ -63,8 +68,13 @@ void Optimizer::step(PrivateGradient&& gradient) {
       kernels::noisy_sgd(exec_, stream, opened.noise_stddev_, divisor_, {rate, config_.momentum, config_.weight_decay},
                          clipped, first_.empty() ? VectorView<float>{nullptr, 0} : flat(first_[i]), parameter);
     } else {
-      const kernels::AdamSettings settings = {rate, config_.beta1, config_.beta2, config_.epsilon, config_.weight_decay,
-                                              config_.kind == "adamw", static_cast<int64_t>(opened.step_) + 1};
+      const kernels::AdamSettings settings = {rate,
+                                              config_.beta1,
+                                              config_.beta2,
+                                              config_.epsilon,
+                                              config_.weight_decay,
+                                              config_.kind == "adamw",
+                                              static_cast<int64_t>(opened.step_) + 1};
       kernels::noisy_adam(exec_, stream, opened.noise_stddev_, divisor_, settings, clipped, flat(first_[i]),
                           flat(second_[i]), parameter);
     }

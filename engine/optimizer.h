@@ -21,7 +21,8 @@ struct OptimizerConfig {
 class Optimizer {
  public:
   // `divisor` is the public expected batch size, `steps` the planned number of steps (for the schedule).
-  Optimizer(const Exec& exec, const Parameters& parameters, const OptimizerConfig& config, double divisor, int64_t steps);
+  Optimizer(const Exec& exec, const Parameters& parameters, const OptimizerConfig& config, double divisor,
+            int64_t steps);
 
   // Noises and applies one gradient. `gradient` is consumed.
   void step(PrivateGradient&& gradient);

@@ -12,12 +12,12 @@ struct PrivacyConfig {
   std::string unit_of_privacy;  // the schema's unit column
   accountants::NeighbouringRelation relation = accountants::NeighbouringRelation::add_remove;
   std::string accountant = "rdp";
-  double epsilon = 0;           // the run's allotment
+  double epsilon = 0;  // the run's allotment
   double delta = 0;
   double noise_multiplier = 0;  // 0: calibrated so that `steps` steps spend at most `epsilon`
   double clip_norm = 0;
-  double sample_rate = 0;       // of each unit, each step
-  int64_t public_size = 0;      // declared number of units: the update divides by sample_rate · public_size
+  double sample_rate = 0;   // of each unit, each step
+  int64_t public_size = 0;  // declared number of units: the update divides by sample_rate · public_size
   int64_t steps = 0;
 };
 
@@ -32,9 +32,9 @@ struct PerformanceConfig {
 // How each unit's gradient is bounded.
 struct Clipping {
   double clip_norm;
-  int64_t microbatch;   // units a forward pass
-  int64_t batch_cap;    // more units than this are drawn with probability below 1e-18 a step
-  double rounding;      // rounding moves a sum of clipped gradients by at most rounding · clip_norm in L2
+  int64_t microbatch;  // units a forward pass
+  int64_t batch_cap;   // more units than this are drawn with probability below 1e-18 a step
+  double rounding;     // rounding moves a sum of clipped gradients by at most rounding · clip_norm in L2
 
   // clip_norm, plus the rounding of the sum with the unit and of the sum without it.
   double l2_sensitivity() const { return clip_norm * (1 + 2 * rounding); }
@@ -52,11 +52,12 @@ struct ModelStructure {
   bool tied = false;               // some table is an embedding and a linear weight at once
 };
 
-// The one source of sampler, clipper, noise and the event that the ledger is charged with, so that they cannot disagree.
+// The one source of sampler, clipper, noise and the event that the ledger is charged with, so that they cannot
+// disagree.
 class PrivacyPlan {
  public:
-  // Calibrates the noise when asked to and fixes the public caps. The tails that the generator cannot reach are taken off
-  // delta. Throws configuration with value, limit and way out.
+  // Calibrates the noise when asked to and fixes the public caps. The tails that the generator cannot reach are taken
+  // off delta. Throws configuration with value, limit and way out.
   PrivacyPlan(const PrivacyConfig& config, int64_t microbatch, const RunKey& key, const ModelStructure& structure);
 
   const PrivacyConfig& config() const { return config_; }  // with the calibrated noise multiplier

@@ -18,8 +18,8 @@ PrivateStep::PrivateStep(const Exec& exec, const Parameters& parameters, const P
       gradients_(std::move(gradients)) {}
 
 PrivateGradient PrivateStep::next(uint64_t step) {
-  charge_(step);                                  // durable before anything private is read
-  const Batch batch = sampler_.draw(step);        // exactly the sampling that the charged event claims
+  charge_(step);                            // durable before anything private is read
+  const Batch batch = sampler_.draw(step);  // exactly the sampling that the charged event claims
   ClippedSum sum = clip(exec_, parameters_, clipping_, batch, gradients_, diagnostics_);
   return add_noise(std::move(sum), noise_, step);
 }
@@ -30,7 +30,8 @@ ClippedSum clip(const Exec& exec, const Parameters& parameters, const Clipping& 
     throw Error(ErrorKind::internal, cat("a Poisson batch of ", batch.size(), " units exceeds the public cap of ",
                                          clipping.batch_cap, ", which happens with probability below 1e-18"));
   for (size_t i = 1; i < batch.units.size(); ++i)
-    require(batch.units[i - 1] < batch.units[i], cat("unit ", batch.units[i], " is in the batch twice or out of order"));
+    require(batch.units[i - 1] < batch.units[i],
+            cat("unit ", batch.units[i], " is in the batch twice or out of order"));
 
   std::vector<at::Tensor> sums;
   const auto make_sums = [&] {  // as late as possible: the backward pass is when memory is scarce
@@ -45,9 +46,11 @@ ClippedSum clip(const Exec& exec, const Parameters& parameters, const Clipping& 
     const size_t last = std::min(batch.units.size(), first + static_cast<size_t>(clipping.microbatch));
     GradSamples grads = gradients({batch.units.begin() + static_cast<std::ptrdiff_t>(first),
                                    batch.units.begin() + static_cast<std::ptrdiff_t>(last)});
-    require(grads.batch == static_cast<int64_t>(last - first) && static_cast<int64_t>(grads.parameters.size()) == parameters.size(),
+    require(grads.batch == static_cast<int64_t>(last - first) &&
+                static_cast<int64_t>(grads.parameters.size()) == parameters.size(),
             cat("need a gradient a unit: ", grads.batch, " for ", last - first, " units"));
-    at::Tensor squared = at::zeros({grads.batch}, parameters.tensor(0).options().dtype(at::kDouble).requires_grad(false));
+    at::Tensor squared =
+        at::zeros({grads.batch}, parameters.tensor(0).options().dtype(at::kDouble).requires_grad(false));
     at::Tensor factors = at::empty({grads.batch}, squared.options().dtype(at::kFloat));
     add_squared_norms(exec, grads, squared);
     kernels::clip_factors(exec, {squared.const_data_ptr<double>(), grads.batch}, clipping.clip_norm,

@@ -58,8 +58,8 @@ class PrivateGradient {
 };
 
 // Σ_i min(1, clip_norm / ‖g_i‖) g_i over the units of `batch`, micro-batch by micro-batch into one accumulator.
-// Adding or removing one unit moves it by at most l2_sensitivity() in L2: norms are upper bounds and the rounding of the
-// sum is in the sensitivity. A unit with a NaN or an infinity contributes exactly 0 and is counted. Throws
+// Adding or removing one unit moves it by at most l2_sensitivity() in L2: norms are upper bounds and the rounding of
+// the sum is in the sensitivity. A unit with a NaN or an infinity contributes exactly 0 and is counted. Throws
 // invalid_argument when a unit is in the batch twice, internal when the batch exceeds the public cap.
 ClippedSum clip(const Exec& exec, const Parameters& parameters, const Clipping& clipping, const Batch& batch,
                 const GradientSource& gradients, StepDiagnostics& diagnostics);

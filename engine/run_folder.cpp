@@ -14,7 +14,8 @@ namespace sotto {
 
 void RunFolder::create() const {
   if (holds_run())
-    throw Error(ErrorKind::configuration, cat(dir_.string(), " already holds a run; continue it with --resume, or choose "
+    throw Error(ErrorKind::configuration, cat(dir_.string(),
+                                              " already holds a run; continue it with --resume, or choose "
                                               "another folder with --set run.dir=DIR"));
   make_folder(dir_);
   make_folder(operator_dir(), 0700);
@@ -31,20 +32,27 @@ RunLock::RunLock(const RunFolder& folder) : file_(::open(folder.lock().c_str(), 
   if (file_ < 0) throw Error(ErrorKind::io, cat("cannot open ", folder.lock().string(), "; is the folder yours?"));
   if (::flock(file_, LOCK_EX | LOCK_NB) == 0) return;
   ::close(file_);
-  throw Error(ErrorKind::configuration, cat("another process is at work on ", folder.dir().string(), "; wait for it or stop it"));
+  throw Error(ErrorKind::configuration,
+              cat("another process is at work on ", folder.dir().string(), "; wait for it or stop it"));
 }
 
-RunLock::~RunLock() { ::close(file_); }
+RunLock::~RunLock() {
+  ::close(file_);
+}
 
 void write_identity(const RunFolder& folder, const RunIdentity& identity) {
-  const nlohmann::json object = {{"format_version", 1}, {"run_id", identity.run_id}, {"ledger", identity.ledger},
-                                 {"data_identity", identity.data_identity}, {"fixed_seed", identity.fixed_seed}};
+  const nlohmann::json object = {{"format_version", 1},
+                                 {"run_id", identity.run_id},
+                                 {"ledger", identity.ledger},
+                                 {"data_identity", identity.data_identity},
+                                 {"fixed_seed", identity.fixed_seed}};
   write_file(folder.run_json(), object.dump(2) + "\n");
 }
 
 RunIdentity read_identity(const RunFolder& folder) {
   if (!folder.holds_run())
-    throw Error(ErrorKind::configuration, cat("there is no run in ", folder.dir().string(), " to resume; start one without --resume"));
+    throw Error(ErrorKind::configuration,
+                cat("there is no run in ", folder.dir().string(), " to resume; start one without --resume"));
   try {
     const auto object = nlohmann::json::parse(read_file(folder.run_json()));
     return {object.at("run_id"), object.at("ledger"), object.at("data_identity"), object.at("fixed_seed")};

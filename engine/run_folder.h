@@ -6,8 +6,8 @@
 
 namespace sotto {
 
-// Where a run keeps its files. RUN/ may be released: model, certificate, report, noised state. RUN.operator/ (mode 0700)
-// may not: the run key while the run lives, exact losses and batch sizes. docs/formats/run_folder.md lists both.
+// Where a run keeps its files. RUN/ may be released: model, certificate, report, noised state. RUN.operator/ (mode
+// 0700) may not: the run key while the run lives, exact losses and batch sizes. docs/formats/run_folder.md lists both.
 class RunFolder {
  public:
   explicit RunFolder(const std::filesystem::path& dir) : dir_(dir.lexically_normal()) {
@@ -36,7 +36,7 @@ class RunFolder {
 
 // What identifies a run across processes; written once, at its start.
 struct RunIdentity {
-  std::string run_id;  // 128 random bits
+  std::string run_id;         // 128 random bits
   std::string ledger;         // the ledger's path as configured
   std::string data_identity;  // of the data file, as the certificate names it
   bool fixed_seed = false;    // whether any part of the run drew from a fixed seed

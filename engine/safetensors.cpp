@@ -28,11 +28,13 @@ const char* type_name(const at::Tensor& tensor) {
   throw Error(ErrorKind::data, cat(place, " is not a valid safetensors file: ", what));
 }
 
-at::Tensor read_tensor(const std::string& name, const Json& entry, const char* data, size_t size, const std::string& place) {
+at::Tensor read_tensor(const std::string& name, const Json& entry, const char* data, size_t size,
+                       const std::string& place) {
   const DataType* type = nullptr;
   for (const DataType& candidate : kTypes)
     if (entry.at("dtype") == candidate.name) type = &candidate;
-  if (!type) refuse(place, cat("tensor ", name, " has dtype ", entry.at("dtype").dump(), "; F32, F64 and I64 are known"));
+  if (!type)
+    refuse(place, cat("tensor ", name, " has dtype ", entry.at("dtype").dump(), "; F32, F64 and I64 are known"));
   const auto shape = entry.at("shape").get<std::vector<int64_t>>();
   const auto offsets = entry.at("data_offsets").get<std::vector<uint64_t>>();
   constexpr uint64_t largest = uint64_t{1} << 56;
@@ -62,7 +64,8 @@ std::string to_safetensors(const TensorFile& file) {
     const at::Tensor plain = tensor.detach().cpu().contiguous();
     const size_t begin = data.size();
     data.append(static_cast<const char*>(plain.const_data_ptr()), plain.nbytes());
-    header[name] = {{"dtype", type_name(plain)}, {"shape", plain.sizes().vec()}, {"data_offsets", {begin, data.size()}}};
+    header[name] = {
+        {"dtype", type_name(plain)}, {"shape", plain.sizes().vec()}, {"data_offsets", {begin, data.size()}}};
   }
   std::string text = header.dump();
   text.append((8 - text.size() % 8) % 8, ' ');  // the format aligns the data to 8 bytes
@@ -96,8 +99,12 @@ TensorFile from_safetensors(const std::string& bytes, const std::string& place) 
   return file;
 }
 
-void write_safetensors(const std::filesystem::path& path, const TensorFile& file) { write_file(path, to_safetensors(file)); }
+void write_safetensors(const std::filesystem::path& path, const TensorFile& file) {
+  write_file(path, to_safetensors(file));
+}
 
-TensorFile read_safetensors(const std::filesystem::path& path) { return from_safetensors(read_file(path), path.string()); }
+TensorFile read_safetensors(const std::filesystem::path& path) {
+  return from_safetensors(read_file(path), path.string());
+}
 
 }  // namespace sotto

@@ -13,8 +13,8 @@ struct Batch {
 };
 
 // Poisson sampling: each of `units` is in the batch of a step with probability sample_rate, independently of all others
-// and of all other steps. Decided by the unit's own 64-bit word of the stream (sampling, step), so it depends on nothing
-// but the key: not on batch size, threads or ranks. An empty batch is a valid draw.
+// and of all other steps. Decided by the unit's own 64-bit word of the stream (sampling, step), so it depends on
+// nothing but the key: not on batch size, threads or ranks. An empty batch is a valid draw.
 class PoissonSampler {
  public:
   PoissonSampler(const RunKey& key, double sample_rate, int64_t units);

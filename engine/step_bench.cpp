@@ -68,7 +68,10 @@ class PlainStep {
 class PrivateRound {
  public:
   PrivateRound(const std::string& name, const Exec& exec)
-      : task_(make_task(name)), exec_(exec), parameters_(task_.model.named_parameters()), tape_(exec, parameters_),
+      : task_(make_task(name)),
+        exec_(exec),
+        parameters_(task_.model.named_parameters()),
+        tape_(exec, parameters_),
         optimizer_(exec, parameters_, {.kind = "sgd", .learning_rate = kRate, .momentum = kMomentum},
                    static_cast<double>(task_.inputs.size(0)), 1000) {
     batch_.units.resize(static_cast<size_t>(task_.inputs.size(0)));
@@ -77,9 +80,13 @@ class PrivateRound {
   void operator()() {
     const Clipping clipping = {.clip_norm = 1, .microbatch = batch_.size(), .batch_cap = batch_.size(), .rounding = 0};
     StepDiagnostics diagnostics;
-    ClippedSum sum = clip(exec_, parameters_, clipping, batch_, [&](const std::vector<int64_t>&) {
-      return tape_.per_sample(batch_.size(), [&] { return per_sample_loss(task_.model.forward(task_.inputs), task_.labels); });
-    }, diagnostics);
+    ClippedSum sum = clip(
+        exec_, parameters_, clipping, batch_,
+        [&](const std::vector<int64_t>&) {
+          return tape_.per_sample(batch_.size(),
+                                  [&] { return per_sample_loss(task_.model.forward(task_.inputs), task_.labels); });
+        },
+        diagnostics);
     optimizer_.step(add_noise(std::move(sum), {1.0, key_}, step_++));
   }
   int64_t batch() const { return batch_.size(); }
@@ -114,8 +121,18 @@ double charge_milliseconds(int64_t rounds) {
   std::vector<double> times;
   {
     auto ledger = accountants::Ledger::open(path);
-    ledger.reserve({"bench", "bench", "bench", "bench", "unit", accountants::NeighbouringRelation::add_remove, "rdp", "bench",
-                    {accountants::PoissonSampledGaussian{1.0, 0.01}}, 100, 1e-5, rounds});
+    ledger.reserve({"bench",
+                    "bench",
+                    "bench",
+                    "bench",
+                    "unit",
+                    accountants::NeighbouringRelation::add_remove,
+                    "rdp",
+                    "bench",
+                    {accountants::PoissonSampledGaussian{1.0, 0.01}},
+                    100,
+                    1e-5,
+                    rounds});
     for (int64_t step = 1; step <= rounds; ++step) {
       auto charge = [&] { ledger.charge("bench", step, step); };
       times.push_back(milliseconds(charge));

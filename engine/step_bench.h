@@ -4,8 +4,8 @@
 
 namespace sotto {
 
-// Milliseconds are medians over the rounds; plain and private steps alternate. Peaks are those of a step with its model,
-// optimizer and batch.
+// Milliseconds are medians over the rounds; plain and private steps alternate. Peaks are those of a step with its
+// model, optimizer and batch.
 struct StepBench {
   std::string model;
   int64_t batch = 0, parameters = 0, rounds = 0;
@@ -16,8 +16,8 @@ struct StepBench {
 };
 
 // A full step of DP-SGD (forward, backward, norms, clip, ChaCha20 noise, SGD with momentum) against LibTorch's own step
-// (forward, backward, torch::optim::SGD) on the same model and batch: "mlp" is 120-256-128-2 at batch 1024, "transformer"
-// 2 blocks of width 128 on 128 tokens at batch 32. Throws configuration for another name.
+// (forward, backward, torch::optim::SGD) on the same model and batch: "mlp" is 120-256-128-2 at batch 1024,
+// "transformer" 2 blocks of width 128 on 128 tokens at batch 32. Throws configuration for another name.
 StepBench bench_step(const std::string& model, int64_t rounds, int threads);
 
 }  // namespace sotto

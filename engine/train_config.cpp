@@ -31,7 +31,8 @@ class Reader {
     const int64_t value = settings_.integer(key);
     return checked(key, value, value >= low, cat("at least ", low));
   }
-  std::string one_of(const std::string& key, const std::string& otherwise, const std::vector<std::string>& names) const {
+  std::string one_of(const std::string& key, const std::string& otherwise,
+                     const std::vector<std::string>& names) const {
     const std::string value = settings_.text(key, otherwise);
     std::string list;
     for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
@@ -100,7 +101,8 @@ TrainConfig TrainConfig::read(const std::filesystem::path& path, const std::vect
 
   config.model.kind = reader.one_of("model.kind", "mlp", {"mlp", "torchscript"});
   config.model.hidden = s.integers("model.hidden", {});
-  for (int64_t width : config.model.hidden) reader.checked("model.hidden", width, width > 0, "a list of positive widths");
+  for (int64_t width : config.model.hidden)
+    reader.checked("model.hidden", width, width > 0, "a list of positive widths");
   config.model.outputs = reader.at_least("model.outputs", 1, 1);
   config.model.output_bias = s.number("model.output_bias", 0.0);
   if (config.model.kind == "torchscript") config.model.script = beside(s.text("model.script"));
@@ -109,8 +111,8 @@ TrainConfig TrainConfig::read(const std::filesystem::path& path, const std::vect
   config.optimizer = read_optimizer(s, reader);
 
   const int64_t threads = reader.at_least("performance.threads", 0, 0);
-  config.performance.threads = static_cast<int>(
-      reader.checked("performance.threads", threads, threads <= kMostThreads, cat("at most ", kMostThreads, " (0: all cores)")));
+  config.performance.threads = static_cast<int>(reader.checked("performance.threads", threads, threads <= kMostThreads,
+                                                               cat("at most ", kMostThreads, " (0: all cores)")));
   config.performance.microbatch = reader.at_least("performance.microbatch", 0, 0);
   config.performance.device = reader.one_of("performance.device", "cpu", {"cpu", "cuda"});
   config.performance.storage_limit = reader.at_least("performance.storage_limit", 0, int64_t{1} << 30);

@@ -20,7 +20,7 @@ struct RunConfig {
   std::filesystem::path dir;
   std::optional<uint64_t> seed;  // fixes every key: reproducible, and unsafe
   int64_t checkpoint_every = 100;
-  int64_t evaluate_every = 0;    // 0: only at the end
+  int64_t evaluate_every = 0;  // 0: only at the end
 };
 
 struct LedgerConfig {

@@ -73,8 +73,9 @@ Trainer::Trainer(TrainConfig config, bool resume, TrainHooks hooks)
       exec_(Exec::cpu(chosen_threads(config_.performance.threads))),
       key_(first_key(config_)) {
   if (config_.performance.device != "cpu")
-    throw Error(ErrorKind::configuration, "performance.device = \"cuda\": training on a GPU is not supported by this version; "
-                                          "set performance.device = \"cpu\"");
+    throw Error(ErrorKind::configuration,
+                "performance.device = \"cuda\": training on a GPU is not supported by this version; "
+                "set performance.device = \"cpu\"");
   if (resume_)
     identity_ = read_identity(folder_);
   else if (folder_.holds_run())
@@ -83,7 +84,8 @@ Trainer::Trainer(TrainConfig config, bool resume, TrainHooks hooks)
   make_model();
   if (config_.ledger.path.has_parent_path()) make_folder(config_.ledger.path.parent_path());
   ledger_ = std::make_unique<accountants::Ledger>(accountants::Ledger::open(config_.ledger.path));
-  optimizer_ = std::make_unique<Optimizer>(exec_, *parameters_, config_.optimizer, plan_->expected_batch(), config_.privacy.steps);
+  optimizer_ = std::make_unique<Optimizer>(exec_, *parameters_, config_.optimizer, plan_->expected_batch(),
+                                           config_.privacy.steps);
   if (resume_) {
     lock_ = std::make_unique<RunLock>(folder_);
     restore();
@@ -98,9 +100,9 @@ void Trainer::load_data() {
   refuse_overlap(config_.data);
   schema_ = data::Schema::read(config_.data.schema);
   encoding_ = config_.data.encoding == "tokens" ? data::Encoding::tokens : data::Encoding::numbers;
-  const data::Table table = data::read_table(config_.data.path, schema_.format,
-                                             data::required_columns(schema_, data::Split::train),
-                                             data::optional_columns(schema_, data::Split::train));
+  const data::Table table =
+      data::read_table(config_.data.path, schema_.format, data::required_columns(schema_, data::Split::train),
+                       data::optional_columns(schema_, data::Split::train));
   data::EncodedTable train = data::encode(schema_, table, split_of(config_.data.train_split), encoding_);
   load_report_ = train.report;
   train_ = to_dataset(std::move(train));
@@ -169,15 +171,17 @@ void Trainer::reserve() {
 
 // Everything that decides the bytes of a replayed step.
 std::string Trainer::replay_hash() const {
-  std::string text = cat(plan_->hash(), " ", data_hash_, " ", schema_.hash, " ", config_.data.encoding, " ",
-                         config_.data.train_split, " ", config_.model.kind, " ", config_.model.output_bias, " ", config_.optimizer.kind, " ", std::hexfloat,
-                         config_.optimizer.learning_rate, " ", config_.optimizer.momentum, " ", config_.optimizer.beta1, " ",
-                         config_.optimizer.beta2, " ", config_.optimizer.epsilon, " ", config_.optimizer.weight_decay, " ",
-                         config_.optimizer.schedule, " ", config_.performance.device, " ", exec_.threads(), " ",
-                         config_.performance.microbatch, " ", config_.performance.storage_limit, " ",
-                         to_hex(sha256_file("/proc/self/exe")), " ", at::get_cpu_capability());
+  std::string text =
+      cat(plan_->hash(), " ", data_hash_, " ", schema_.hash, " ", config_.data.encoding, " ", config_.data.train_split,
+          " ", config_.model.kind, " ", config_.model.output_bias, " ", config_.optimizer.kind, " ", std::hexfloat,
+          config_.optimizer.learning_rate, " ", config_.optimizer.momentum, " ", config_.optimizer.beta1, " ",
+          config_.optimizer.beta2, " ", config_.optimizer.epsilon, " ", config_.optimizer.weight_decay, " ",
+          config_.optimizer.schedule, " ", config_.performance.device, " ", exec_.threads(), " ",
+          config_.performance.microbatch, " ", config_.performance.storage_limit, " ",
+          to_hex(sha256_file("/proc/self/exe")), " ", at::get_cpu_capability());
   // What chooses the code paths of the libraries, and so the last bits.
-  for (const char* name : {"ATEN_CPU_CAPABILITY", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA", "MKL_NUM_THREADS"})
+  for (const char* name :
+       {"ATEN_CPU_CAPABILITY", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA", "MKL_NUM_THREADS"})
     if (const char* value = std::getenv(name)) text += cat(" ", name, "=", value);
   if (config_.model.kind == "torchscript") text += cat(" ", to_hex(sha256_file(config_.model.script)));
   for (const auto& [name, tensor] : model_.named_parameters()) text += cat(" ", name, " ", tensor.sizes());
@@ -187,11 +191,13 @@ std::string Trainer::replay_hash() const {
 // What a charge was made for must be what the resumed run does.
 void Trainer::refuse_another_run(const accountants::RunEntry& entry) const {
   if (entry.privacy_hash != plan_->hash())
-    throw Error(ErrorKind::configuration, "the [privacy] settings or train.steps differ from those the run was charged with; "
-                                          "resume with the same ones, or start a new run");
+    throw Error(ErrorKind::configuration,
+                "the [privacy] settings or train.steps differ from those the run was charged with; "
+                "resume with the same ones, or start a new run");
   if (entry.data_hash != data_hash_ || entry.data_set != schema_.name || entry.unit_of_privacy != schema_.unit.column)
-    throw Error(ErrorKind::configuration, cat("the data differ from those the run was charged for (data set ", entry.data_set,
-                                              ", unit ", entry.unit_of_privacy, ", another file content or name); resume "
+    throw Error(ErrorKind::configuration, cat("the data differ from those the run was charged for (data set ",
+                                              entry.data_set, ", unit ", entry.unit_of_privacy,
+                                              ", another file content or name); resume "
                                               "with the same file and schema, or start a new run"));
 }
 
@@ -211,14 +217,16 @@ void Trainer::restore() {
     return state ? save_checkpoint() : reserve();
   }
   if (!state)
-    throw Error(ErrorKind::data, cat("the ledger ", config_.ledger.path.string(), " knows nothing of run ", identity_.run_id,
-                                     "; set ledger.path to the ledger that the run was started with (", identity_.ledger, ")"));
+    throw Error(ErrorKind::data,
+                cat("the ledger ", config_.ledger.path.string(), " knows nothing of run ", identity_.run_id,
+                    "; set ledger.path to the ledger that the run was started with (", identity_.ledger, ")"));
   const Checkpoint saved = read_checkpoint(folder_.checkpoint());
   charged_ = static_cast<uint64_t>(state->charged_steps);
   epsilon_ = state->epsilon;
   if (saved.next_step > charged_)
-    throw Error(ErrorKind::data, cat("the checkpoint has ", saved.next_step, " steps but the ledger only ", charged_,
-                                     "; the ledger was replaced or rolled back, and a run that was not paid for cannot go on"));
+    throw Error(ErrorKind::data,
+                cat("the checkpoint has ", saved.next_step, " steps but the ledger only ", charged_,
+                    "; the ledger was replaced or rolled back, and a run that was not paid for cannot go on"));
   closed_ = state->closed;
   model_.load_parameters(saved.parameters);
   optimizer_->load_state(saved.optimizer);
@@ -230,8 +238,10 @@ void Trainer::restore() {
   const bool replays = same_key && saved.replay_hash == replay_hash();
   if (!replays && !closed_) {
     if (charged_ > step_)
-      hooks_.say(cat("steps ", step_ + 1, " to ", charged_, " were charged but are not in the checkpoint and cannot be "
-                     "repeated exactly (", same_key ? "something changed since" : "the run key is gone",
+      hooks_.say(cat("steps ", step_ + 1, " to ", charged_,
+                     " were charged but are not in the checkpoint and cannot be "
+                     "repeated exactly (",
+                     same_key ? "something changed since" : "the run key is gone",
                      "): they stay charged, and the run goes on behind them with a fresh key"));
     key_ = RunKey::from_os();
     key_.write(folder_.key());
@@ -241,7 +251,8 @@ void Trainer::restore() {
 }
 
 GradSamples Trainer::gradients(const std::vector<int64_t>& units) {
-  const at::Tensor rows = at::from_blob(const_cast<int64_t*>(units.data()), {static_cast<int64_t>(units.size())}, at::kLong);
+  const at::Tensor rows =
+      at::from_blob(const_cast<int64_t*>(units.data()), {static_cast<int64_t>(units.size())}, at::kLong);
   const at::Tensor inputs = train_.inputs.index_select(0, rows), labels = train_.labels.index_select(0, rows);
   return tape_->per_sample(inputs.size(0), [&] { return per_sample_loss(model_.forward(inputs), labels); });
 }
@@ -249,7 +260,8 @@ GradSamples Trainer::gradients(const std::vector<int64_t>& units) {
 void Trainer::charge(uint64_t step) {
   if (step < charged_) return;  // a replay of a step that was paid for
   const auto block = [&](int64_t length) {
-    const auto last = std::min<uint64_t>(step + static_cast<uint64_t>(length), static_cast<uint64_t>(config_.privacy.steps));
+    const auto last =
+        std::min<uint64_t>(step + static_cast<uint64_t>(length), static_cast<uint64_t>(config_.privacy.steps));
     epsilon_ = ledger_->charge(identity_.run_id, static_cast<int64_t>(step) + 1, static_cast<int64_t>(last)).epsilon;
     charged_ = last;
   };
@@ -271,21 +283,24 @@ void Trainer::log(const StepDiagnostics& diagnostics, double seconds) {
   operator_metrics_->append({{"step", step_},
                              {"loss", diagnostics.mean_loss},
                              {"batch_size", diagnostics.batch_size},
-                             {"clipped_fraction", static_cast<double>(diagnostics.clipped) / std::max<double>(1, static_cast<double>(diagnostics.batch_size))},
+                             {"clipped_fraction", static_cast<double>(diagnostics.clipped) /
+                                                      std::max<double>(1, static_cast<double>(diagnostics.batch_size))},
                              {"non_finite", diagnostics.non_finite},
                              {"samples_per_second", static_cast<double>(diagnostics.batch_size) / seconds}});
   const auto steps = static_cast<uint64_t>(config_.privacy.steps);
-  const auto every = static_cast<uint64_t>(config_.run.evaluate_every > 0 ? config_.run.evaluate_every
-                                                                        : std::max<int64_t>(1, config_.privacy.steps / 50));
+  const auto every = static_cast<uint64_t>(
+      config_.run.evaluate_every > 0 ? config_.run.evaluate_every : std::max<int64_t>(1, config_.privacy.steps / 50));
   if (step_ % every != 0 && step_ != 1 && step_ != steps) return;
-  nlohmann::json line = {{"step", step_}, {"epsilon", spent(step_)}, {"learning_rate", optimizer_->learning_rate(step_ - 1)}};
+  nlohmann::json line = {
+      {"step", step_}, {"epsilon", spent(step_)}, {"learning_rate", optimizer_->learning_rate(step_ - 1)}};
   if (test_.labels.defined() && test_.size() > 0) line["test_loss"] = mean_loss(model_, test_);
   metrics_->append(line);
 }
 
 TrainResult Trainer::run() {
-  PrivateStep private_step(exec_, *parameters_, *plan_, train_.size(), [this](uint64_t step) { charge(step); },
-                           [this](const std::vector<int64_t>& units) { return gradients(units); });
+  PrivateStep private_step(
+      exec_, *parameters_, *plan_, train_.size(), [this](uint64_t step) { charge(step); },
+      [this](const std::vector<int64_t>& units) { return gradients(units); });
   const auto steps = static_cast<uint64_t>(config_.privacy.steps);
   // A run that ended before its certificate was written ends again, without another step.
   if (closed_) return finish(step_ == steps ? RunStatus::completed : RunStatus::budget_exhausted);

@@ -38,7 +38,7 @@ struct TrainResult {
   RunStatus status;
   uint64_t steps = 0;          // in the model
   uint64_t charged_steps = 0;  // in the ledger
-  double epsilon = 0;  // certified: what was spent, or the allotment when a person chose when to stop
+  double epsilon = 0;          // certified: what was spent, or the allotment when a person chose when to stop
   std::string run_id;
   accountants::Head ledger_head;
 };
@@ -102,10 +102,10 @@ class Trainer {
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<accountants::Ledger> ledger_;
   std::unique_ptr<MetricsLog> metrics_, operator_metrics_;
-  bool closed_ = false;    // the ledger has released the run: it is over
-  uint64_t step_ = 0;      // completed steps
-  uint64_t charged_ = 0;   // steps that the ledger holds a charge for
-  double epsilon_ = 0;     // after charged_
+  bool closed_ = false;   // the ledger has released the run: it is over
+  uint64_t step_ = 0;     // completed steps
+  uint64_t charged_ = 0;  // steps that the ledger holds a charge for
+  double epsilon_ = 0;    // after charged_
 };
 
 }  // namespace sotto

@@ -16,9 +16,12 @@ using torch::jit::Value;
 // Operators that turn a tensor into a number or a size that depends on the tensor's values.
 bool reads_values(const Node& node) {
   static const std::unordered_set<std::string> readers = {
-      "aten::Bool", "aten::Int", "aten::Float", "aten::item", "aten::IntImplicit", "aten::FloatImplicit",
-      "aten::ScalarImplicit", "aten::is_nonzero", "aten::nonzero", "aten::masked_select", "aten::unique",
-      "aten::equal", "aten::allclose", "aten::tolist", "aten::_local_scalar_dense", "aten::argwhere"};
+      "aten::Bool",           "aten::Int",         "aten::Float",
+      "aten::item",           "aten::IntImplicit", "aten::FloatImplicit",
+      "aten::ScalarImplicit", "aten::is_nonzero",  "aten::nonzero",
+      "aten::masked_select",  "aten::unique",      "aten::equal",
+      "aten::allclose",       "aten::tolist",      "aten::_local_scalar_dense",
+      "aten::argwhere"};
   return readers.count(node.kind().toQualString()) > 0;
 }
 
@@ -52,19 +55,23 @@ void refuse_value_dependence(const Block& block, const std::string& path) {
 
 torch::jit::Module load_torchscript(const std::filesystem::path& path) {
   if (!std::filesystem::exists(path))
-    throw Error(ErrorKind::io, cat("no model file ", path.string(), "; save one in Python with torch.jit.script(m).save(path)"));
+    throw Error(ErrorKind::io,
+                cat("no model file ", path.string(), "; save one in Python with torch.jit.script(m).save(path)"));
   torch::jit::Module module;
   try {
     module = torch::jit::load(path.string(), at::kCPU);
   } catch (const c10::Error& error) {
-    throw Error(ErrorKind::data, cat(path.string(), " is not a TorchScript file that this LibTorch reads: ",
-                                     error.what_without_backtrace()));
+    throw Error(
+        ErrorKind::data,
+        cat(path.string(), " is not a TorchScript file that this LibTorch reads: ", error.what_without_backtrace()));
   }
   bool trains = false;
   for (const at::Tensor& parameter : module.parameters()) trains = trains || parameter.requires_grad();
   if (!trains)
-    throw Error(ErrorKind::configuration, cat(path.string(), " has no trainable parameter, as a frozen TorchScript file has none; "
-                                              "save it with torch.jit.script or torch.jit.trace, without torch.jit.freeze"));
+    throw Error(ErrorKind::configuration,
+                cat(path.string(),
+                    " has no trainable parameter, as a frozen TorchScript file has none; "
+                    "save it with torch.jit.script or torch.jit.trace, without torch.jit.freeze"));
   auto graph = module.get_method("forward").graph()->copy();
   torch::jit::Inline(*graph);
   refuse_value_dependence(*graph->block(), path.string());

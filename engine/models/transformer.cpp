@@ -25,7 +25,8 @@ Transformer::Transformer(const TransformerSizes& sizes) : sizes_(sizes) {
 
 at::Tensor Transformer::attend(const Block& block, const at::Tensor& x) const {
   const int64_t batch = x.size(0), length = x.size(1);
-  const auto parts = block.query_key_value.ptr()->forward(x)
+  const auto parts = block.query_key_value.ptr()
+                         ->forward(x)
                          .view({batch, length, 3, sizes_.heads, sizes_.width / sizes_.heads})
                          .permute({2, 0, 3, 1, 4})
                          .unbind(0);

@@ -4,7 +4,8 @@ namespace sotto {
 namespace {
 
 // The index of `bias` where x + bias is a layer's bias: a vector over x's last dimension; else -1.
-int64_t bias_index(const RecorderPointer& recorder, const at::Tensor& x, const at::Tensor& bias, const at::Scalar& alpha) {
+int64_t bias_index(const RecorderPointer& recorder, const at::Tensor& x, const at::Tensor& bias,
+                   const at::Scalar& alpha) {
   if (!recorder || bias.dim() != 1 || x.dim() < 2 || x.size(-1) != bias.size(0) || !alpha.equal(1)) return -1;
   return recorder->parameters->find(bias);
 }

@@ -45,6 +45,8 @@ at::Tensor captured_embedding(const at::Tensor& table, const at::Tensor& ids, c1
 
 }  // namespace
 
-void register_embedding_rule(torch::Library& library) { library.impl("embedding", &captured_embedding); }
+void register_embedding_rule(torch::Library& library) {
+  library.impl("embedding", &captured_embedding);
+}
 
 }  // namespace sotto

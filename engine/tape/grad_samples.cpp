@@ -18,9 +18,13 @@ MatrixView<const int64_t> id_matrix(const at::Tensor& tensor) {
   return {tensor.const_data_ptr<int64_t>(), tensor.size(0), tensor.size(1)};
 }
 
-VectorView<float> vector(at::Tensor& tensor) { return {tensor.mutable_data_ptr<float>(), tensor.numel()}; }
+VectorView<float> vector(at::Tensor& tensor) {
+  return {tensor.mutable_data_ptr<float>(), tensor.numel()};
+}
 
-at::Tensor by_sample(const at::Tensor& rows, int64_t batch) { return rows.view({batch, -1, rows.size(1)}); }
+at::Tensor by_sample(const at::Tensor& rows, int64_t batch) {
+  return rows.view({batch, -1, rows.size(1)});
+}
 
 // Uses along one sequence: Σ_t over the joined rows is the sum over the uses, so cross terms are exact.
 void join_factored(std::vector<FactoredUse>& uses, int64_t batch) {
@@ -42,8 +46,7 @@ void join_indexed(std::vector<IndexedUse>& uses, int64_t batch) {
     ids.push_back(use.ids);
     at::Tensor gradient = by_sample(use.gradient, batch);
     // Each use has its own padding row, which gets no gradient from that use.
-    if (use.padding_index >= 0)
-      gradient = gradient.masked_fill(use.ids.eq(use.padding_index).unsqueeze(-1), 0.0);
+    if (use.padding_index >= 0) gradient = gradient.masked_fill(use.ids.eq(use.padding_index).unsqueeze(-1), 0.0);
     gradients.push_back(gradient);
   }
   uses = {{at::cat(ids, 1).contiguous(), at::cat(gradients, 1).flatten(0, 1), -1}};
@@ -87,7 +90,8 @@ void add_clipped(const Exec& exec, const GradSamples& grads, const at::Tensor& f
   const VectorView<const float> f = {factors.const_data_ptr<float>(), factors.numel()};
   for (size_t k = 0; k < grads.parameters.size(); ++k) {
     const ParameterSamples& samples = grads.parameters[k];
-    for (const at::Tensor& rows : samples.stored) kernels::accumulate_clipped_rows(exec, matrix(rows), f, vector(sums[k]));
+    for (const at::Tensor& rows : samples.stored)
+      kernels::accumulate_clipped_rows(exec, matrix(rows), f, vector(sums[k]));
     for (const FactoredUse& use : samples.factored)
       kernels::accumulate_clipped_outer(
           exec, matrix(use.gradient), matrix(use.activation), f, use.length,

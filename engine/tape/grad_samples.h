@@ -22,7 +22,8 @@ struct IndexedUse {
 };
 
 // Everything one parameter needs for its per-sample gradients. Several uses add up to one gradient, so their norm has
-// cross terms: uses of one kind are joined along the sequence, and a table that is also a head gets the exact cross term.
+// cross terms: uses of one kind are joined along the sequence, and a table that is also a head gets the exact cross
+// term.
 struct ParameterSamples {
   std::vector<FactoredUse> factored;
   std::vector<IndexedUse> indexed;
@@ -37,11 +38,12 @@ struct GradSamples {
   std::vector<double> losses;  // operator's eyes only
 };
 
-// squared[i] += an upper bound of ‖gradient of sample i over all parameters‖², rounding included (DESIGN §9.1). Joins the
-// uses of each parameter first. A sample with a NaN or an infinity anywhere gets a non-finite entry.
+// squared[i] += an upper bound of ‖gradient of sample i over all parameters‖², rounding included (DESIGN §9.1). Joins
+// the uses of each parameter first. A sample with a NaN or an infinity anywhere gets a non-finite entry.
 void add_squared_norms(const Exec& exec, GradSamples& grads, at::Tensor& squared);
 
-// sums[k] += Σ_i factors[i] · (gradient of sample i for parameter k). A sample whose factor is 0 is never read as a number.
+// sums[k] += Σ_i factors[i] · (gradient of sample i for parameter k). A sample whose factor is 0 is never read as a
+// number.
 
 void add_clipped(const Exec& exec, const GradSamples& grads, const at::Tensor& factors, std::vector<at::Tensor>& sums);
 

@@ -39,8 +39,9 @@ struct LayerNormFunction : torch::autograd::Function<LayerNormFunction> {
   }
 };
 
-at::Tensor captured_layer_norm(const at::Tensor& input, c10::SymIntArrayRef shape, const std::optional<at::Tensor>& weight,
-                               const std::optional<at::Tensor>& bias, double epsilon, bool cudnn) {
+at::Tensor captured_layer_norm(const at::Tensor& input, c10::SymIntArrayRef shape,
+                               const std::optional<at::Tensor>& weight, const std::optional<at::Tensor>& bias,
+                               double epsilon, bool cudnn) {
   const CaptureOff off(kCaptureKey);
   const RecorderPointer recorder = current_recorder();
   const at::Tensor weight_tensor = weight.value_or(at::Tensor()), bias_tensor = bias.value_or(at::Tensor());
@@ -60,6 +61,8 @@ at::Tensor captured_layer_norm(const at::Tensor& input, c10::SymIntArrayRef shap
 
 }  // namespace
 
-void register_layer_norm_rule(torch::Library& library) { library.impl("layer_norm", &captured_layer_norm); }
+void register_layer_norm_rule(torch::Library& library) {
+  library.impl("layer_norm", &captured_layer_norm);
+}
 
 }  // namespace sotto

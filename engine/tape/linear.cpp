@@ -6,11 +6,13 @@ namespace {
 
 struct LinearUse {
   RecorderPointer recorder;
-  at::Tensor weight, bias;            // as passed; either may be frozen
-  int64_t weight_index, bias_index;   // -1: not owned
+  at::Tensor weight, bias;           // as passed; either may be frozen
+  int64_t weight_index, bias_index;  // -1: not owned
 };
 
-at::Tensor rows(const at::Tensor& tensor) { return tensor.reshape({-1, tensor.size(-1)}); }
+at::Tensor rows(const at::Tensor& tensor) {
+  return tensor.reshape({-1, tensor.size(-1)});
+}
 
 // Per-sample gradients instead of factors where they take no more memory than the factors would: they cost no extra
 // FLOPs (they replace the weight gradient), and both factors are free at once. research: CPU trial, "stored".
@@ -29,11 +31,11 @@ void take_weight(const LinearUse& use, const at::Tensor& activation, const at::T
     recorder.storage_left -= per_sample.nbytes();
     return recorder.store(use.weight_index, per_sample.view({recorder.batch, p * d}));
   }
-  const bool carries_bias = only_use && use.bias_index >= 0 && length == 1 &&
-                            recorder.uses[static_cast<size_t>(use.bias_index)] == 1;
+  const bool carries_bias =
+      only_use && use.bias_index >= 0 && length == 1 && recorder.uses[static_cast<size_t>(use.bias_index)] == 1;
   if (carries_bias) recorder.samples(use.bias_index).carried = true;
-  recorder.samples(use.weight_index).factored.push_back(
-      {activation, gradient, length, carries_bias ? use.bias_index : -1});
+  recorder.samples(use.weight_index)
+      .factored.push_back({activation, gradient, length, carries_bias ? use.bias_index : -1});
 }
 
 struct LinearFunction : torch::autograd::Function<LinearFunction> {
@@ -93,8 +95,8 @@ at::Tensor transposed_of(const at::Tensor& tensor) {
   return plain ? base : at::Tensor();
 }
 
-at::Tensor captured_addmm(const at::Tensor& bias, const at::Tensor& input, const at::Tensor& matrix, const at::Scalar& beta,
-                          const at::Scalar& alpha) {
+at::Tensor captured_addmm(const at::Tensor& bias, const at::Tensor& input, const at::Tensor& matrix,
+                          const at::Scalar& beta, const at::Scalar& alpha) {
   const CaptureOff off(kCaptureKey);
   const at::Tensor weight = transposed_of(matrix);
   if (weight.defined() && bias.dim() == 1 && beta.equal(1) && alpha.equal(1))

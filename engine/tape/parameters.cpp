@@ -12,8 +12,9 @@ Parameters::Parameters(const std::vector<std::pair<std::string, at::Tensor>>& na
       throw Error(ErrorKind::configuration, cat("parameter ", name, " is ", tensor.scalar_type(),
                                                 "; private training needs float32 parameters (call model.float())"));
     if (!tensor.is_contiguous())
-      throw Error(ErrorKind::configuration, cat("parameter ", name, " of shape ", tensor.sizes(), " has strides ", tensor.strides(),
-                                                "; private training needs contiguous parameters (register its .contiguous())"));
+      throw Error(ErrorKind::configuration,
+                  cat("parameter ", name, " of shape ", tensor.sizes(), " has strides ", tensor.strides(),
+                      "; private training needs contiguous parameters (register its .contiguous())"));
     names_.push_back(name);
     tensors_.push_back(tensor);
   }

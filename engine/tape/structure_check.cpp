@@ -17,10 +17,9 @@ bool same_bits(const at::Tensor& a, const at::Tensor& b) {
 
 // Whether sample `sample` contributes exactly the same in both passes.
 bool same_contribution(const ParameterSamples& a, const ParameterSamples& b, int64_t batch, int64_t sample) {
-  const auto rows = [&](const at::Tensor& tensor) {
-    return tensor.view({batch, -1}).select(0, sample);
-  };
-  if (a.factored.size() != b.factored.size() || a.indexed.size() != b.indexed.size() || a.stored.size() != b.stored.size())
+  const auto rows = [&](const at::Tensor& tensor) { return tensor.view({batch, -1}).select(0, sample); };
+  if (a.factored.size() != b.factored.size() || a.indexed.size() != b.indexed.size() ||
+      a.stored.size() != b.stored.size())
     return false;
   for (size_t i = 0; i < a.factored.size(); ++i)
     if (!same_bits(rows(a.factored[i].activation), rows(b.factored[i].activation)) ||
@@ -50,9 +49,9 @@ ModelStructure check_structure(const Exec& exec, const Parameters& parameters, c
     }
     for (int64_t k = 0; k < parameters.size(); ++k) {
       if (rows[static_cast<size_t>(k)] == 0)
-        throw Error(ErrorKind::configuration,
-                    cat("parameter ", parameters.name(k), " is not used by the forward pass, so it would train on noise "
-                        "alone; freeze it with requires_grad_(false) or remove it"));
+        throw Error(ErrorKind::configuration, cat("parameter ", parameters.name(k),
+                                                  " is not used by the forward pass, so it would train on noise "
+                                                  "alone; freeze it with requires_grad_(false) or remove it"));
       structure.rows_per_unit = std::max(structure.rows_per_unit, rows[static_cast<size_t>(k)]);
     }
   }
@@ -72,7 +71,8 @@ ModelStructure check_structure(const Exec& exec, const Parameters& parameters, c
         if (sample != changed && !same_contribution(before.parameters[static_cast<size_t>(k)],
                                                     after.parameters[static_cast<size_t>(k)], batch, sample))
           throw Error(ErrorKind::configuration,
-                      cat("parameter ", parameters.name(k), ": changing one sample changes the gradient of another, so no "
+                      cat("parameter ", parameters.name(k),
+                          ": changing one sample changes the gradient of another, so no "
                           "sample's influence can be bounded; remove what mixes samples (batch normalisation, batch "
                           "means, in-batch negatives)"));
   }

@@ -8,8 +8,8 @@ namespace sotto {
 
 // What a model is asked to do with synthetic samples.
 struct Probe {
-  std::function<at::Tensor(int64_t batch, uint64_t seed)> input;                             // never training data
-  std::function<at::Tensor(const at::Tensor& input)> losses;                                 // [batch]
+  std::function<at::Tensor(int64_t batch, uint64_t seed)> input;  // never training data
+  std::function<at::Tensor(const at::Tensor& input)> losses;      // [batch]
 };
 
 // Refuses, before the first step and with the parameter's name, a model whose samples cannot be told apart:

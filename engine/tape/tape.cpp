@@ -65,14 +65,17 @@ void refuse_uncovered(const at::Tensor& losses, const Parameters& parameters) {
 
 }  // namespace
 
-RecorderPointer current_recorder() { return g_recorder; }
+RecorderPointer current_recorder() {
+  return g_recorder;
+}
 
 void Tape::Recorder::record_use(int64_t parameter, const char* operation, const at::Tensor& input) {
   if (input.dim() < 1 || input.size(0) != batch)
-    refuse(cat("parameter ", parameters->name(parameter), ": the input of its ", operation, " has shape ", input.sizes(),
-               ", but dimension 0 must be the batch of ", batch,
-               "; keep the batch first and unmerged (no view(-1, d), no (T, B, E) layout; expand shared ids to the batch), "
-               "so that each sample's gradient can be told apart"));
+    refuse(cat(
+        "parameter ", parameters->name(parameter), ": the input of its ", operation, " has shape ", input.sizes(),
+        ", but dimension 0 must be the batch of ", batch,
+        "; keep the batch first and unmerged (no view(-1, d), no (T, B, E) layout; expand shared ids to the batch), "
+        "so that each sample's gradient can be told apart"));
   ++uses[static_cast<size_t>(parameter)];
   recorded.push_back({parameter, operation, input.sizes().vec()});
 }
@@ -82,9 +85,13 @@ void Tape::Recorder::refuse(const std::string& message, std::source_location pla
   throw *refusal;
 }
 
-void Tape::Recorder::store(int64_t parameter, at::Tensor rows) { samples(parameter).stored.push_back(std::move(rows)); }
+void Tape::Recorder::store(int64_t parameter, at::Tensor rows) {
+  samples(parameter).stored.push_back(std::move(rows));
+}
 
-Tape::Tape(const Exec& exec, const Parameters& parameters) : exec_(exec), parameters_(parameters) { register_rules_once(); }
+Tape::Tape(const Exec& exec, const Parameters& parameters) : exec_(exec), parameters_(parameters) {
+  register_rules_once();
+}
 
 Tape::~Tape() = default;
 
@@ -92,7 +99,8 @@ GradSamples Tape::per_sample(int64_t batch, const std::function<at::Tensor()>& l
   require(batch > 0, cat("a tape pass needs at least one sample, got ", batch));
   require(!g_recorder, "a tape pass is already running on this thread");
   const auto count = static_cast<size_t>(parameters_.size());
-  // What the graph executor fuses or differentiates by itself would not pass through the dispatcher one operator a time.
+  // What the graph executor fuses or differentiates by itself would not pass through the dispatcher one operator a
+  // time.
   const torch::jit::GraphOptimizerEnabledGuard plain_interpreter(false);
   const at::AutoGradMode with_gradients(true);
   auto recorder = std::make_shared<Recorder>(
@@ -115,13 +123,15 @@ GradSamples Tape::per_sample(int64_t batch, const std::function<at::Tensor()>& l
   for (int64_t k = 0; k < parameters_.size(); ++k)
     if (parameters_.tensor(k)._version() != versions[static_cast<size_t>(k)])
       throw Error(ErrorKind::configuration,
-                  cat("parameter ", parameters_.name(k), " is written to by the forward pass (an embedding's max_norm, a clamp), "
+                  cat("parameter ", parameters_.name(k),
+                      " is written to by the forward pass (an embedding's max_norm, a clamp), "
                       "so that the batch would show in it without noise; turn that off"));
   if (loss.dim() != 1 || loss.size(0) != batch)
     throw Error(ErrorKind::configuration, cat("the loss must be a vector with one entry a sample; for ", batch,
                                               " samples it has shape ", loss.sizes()));
   uses_ = recorder->recorded;
-  if (!loss.requires_grad()) throw Error(ErrorKind::configuration, "the loss does not depend on any trainable parameter");
+  if (!loss.requires_grad())
+    throw Error(ErrorKind::configuration, "the loss does not depend on any trainable parameter");
   refuse_uncovered(loss, parameters_);
   const at::Tensor values = loss.detach().to(at::kCPU, at::kDouble).contiguous();
   recorder->grads.losses.assign(values.data_ptr<double>(), values.data_ptr<double>() + batch);

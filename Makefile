@@ -5,7 +5,7 @@ SETUP := scripts/setup $(if $(filter cpu,$(PRESET)),--no-cuda)
 TEST_JOBS ?= $(shell nproc)
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help demo test bench build setup clean
+.PHONY: help demo test bench build configure setup clean
 
 help:
 	@echo "make demo   set up what is missing, build, train the readmission model, say where its report is"
@@ -17,12 +17,15 @@ help:
 setup:
 	@$(SETUP)
 
-build: setup
+configure: setup
 	@mkdir -p build
 	@cmake --preset $(PRESET) > $(BUILD).configure.log 2>&1 || { cat $(BUILD).configure.log; exit 1; }
+
+build: configure
 	@cmake --build $(BUILD)
 
-demo: build
+demo: configure
+	@cmake --build $(BUILD) --target sotto
 	@scripts/demo $(BUILD)/bin/sotto
 
 test:

@@ -59,6 +59,7 @@ std::string RunKey::commit(const std::string& bytes) const {
 }
 
 void fill_words(const StreamKey& stream, uint64_t* words, int64_t count) {
+  if (count == 0) return;
   const auto* nonce = reinterpret_cast<const uint8_t*>(stream.nonce);
   const auto* key = reinterpret_cast<const uint8_t*>(stream.key);
   crypto_stream_chacha20_ietf(reinterpret_cast<uint8_t*>(words), static_cast<size_t>(count) * sizeof(uint64_t), nonce,

@@ -50,7 +50,7 @@ at::Tensor read_tensor(const std::string& name, const Json& entry, const char* d
   if (offsets.size() != 2 || offsets[0] > offsets[1] || offsets[1] > size || offsets[1] - offsets[0] != bytes)
     refuse(place, cat("tensor ", name, " does not lie where its header says"));
   at::Tensor tensor = at::empty(shape, at::TensorOptions(type->type));
-  std::memcpy(tensor.mutable_data_ptr(), data + offsets[0], bytes);
+  if (bytes > 0) std::memcpy(tensor.mutable_data_ptr(), data + offsets[0], bytes);
   return tensor;
 }
 

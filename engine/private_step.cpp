@@ -59,8 +59,9 @@ ClippedSum clip(const Exec& exec, const Parameters& parameters, const Clipping& 
     add_clipped(exec, grads, factors, sums);
 
     const at::Tensor on_host = factors.cpu();
-    diagnostics.non_finite += on_host.eq(0).sum().item<int64_t>();
-    diagnostics.clipped += on_host.lt(1).sum().item<int64_t>();
+    const kernels::ClipCount count = kernels::count_clipped({on_host.const_data_ptr<float>(), on_host.numel()});
+    diagnostics.non_finite += count.non_finite;
+    diagnostics.clipped += count.clipped + count.non_finite;  // a dropped sample counts as clipped, too
     for (double value : grads.losses)
       if (std::isfinite(value)) loss += value, ++finite;
   }

@@ -5,8 +5,7 @@
 #include "accountants/ledger/database.h"
 #include "accountants/ledger/payload.h"
 #include "accountants/ledger/schema.h"
-#include "accountants/rdp/conversion.h"
-#include "accountants/rdp/curve.h"
+#include "accountants/ledger/shared_rules.h"
 #include "base/error.h"
 #include "base/fault_point.h"
 
@@ -127,7 +126,7 @@ void Ledger::reserve(const RunEntry& entry) {
   Transaction transaction(*database_);
   require(!find(entry.run_id),
           cat("the run ", entry.run_id, " is already in ", path_.string(), "; resume it or choose another run_id"));
-  check_same_people(entry);
+  for (const Reservation* other : runs_on("")) check_same_people(other->entry, entry);
   const int64_t steps = affordable_steps(entry);
   if (steps == 0)
     throw Error(ErrorKind::budget_exhausted,
@@ -140,40 +139,14 @@ void Ledger::reserve(const RunEntry& entry) {
   commit(transaction);
 }
 
-void Ledger::check_same_people(const RunEntry& entry) const {
-  for (const Reservation* other : runs_on("")) {
-    const RunEntry& known = other->entry;
-    require(known.data_set == entry.data_set || known.data_hash != entry.data_hash,
-            cat("the content ", entry.data_hash, " is in the ledger as data set ", known.data_set, ", not ",
-                entry.data_set, "; the same people must keep their name"));
-    if (known.data_set != entry.data_set) continue;
-    require(known.unit_of_privacy == entry.unit_of_privacy && known.relation == entry.relation,
-            cat("the data set ", entry.data_set, " is accounted per ", known.unit_of_privacy, " under ",
-                to_string(known.relation), "; a run per ", entry.unit_of_privacy, " under ", to_string(entry.relation),
-                " cannot be added to it"));
-  }
-}
-
-// A privacy filter (Feldman and Zrnic 2021): runs may be planned after looking at earlier ones, and the total still
-// holds (cap.epsilon, cap.delta). At one order fixed in advance the running sum may approach that order's budget;
-// several orders each get an equal share of delta, since which of them still fits at the end depends on the data.
 void Ledger::check_cap(const RunEntry& entry, int64_t steps) const {
   const auto limit = cap(entry.data_set);
   if (!limit) return;
-  RdpCurve total(filter_orders_.size(), 0.0);
-  double roundings = 2;
-  const auto add = [&](const RunEntry& run, int64_t count) {
-    const RdpCurve curve = rdp_curve(run.event, run.relation, filter_orders_);
-    for (size_t i = 0; i < total.size(); ++i)
-      if (count > 0) total[i] += static_cast<double>(count) * curve[i];
-    ++roundings;
-  };
+  CapFilter filter(filter_orders_);
   for (const Reservation* run : runs_on(entry.data_set))
-    add(run->entry, closed(run->entry.run_id) ? charged_steps(run->entry.run_id) : run->steps);
-  add(entry, steps);
-  for (double& each : total) each *= 1 + roundings * 2.3e-16;
-  const double would_spend =
-      epsilon_from_rdp(filter_orders_, total, limit->delta / static_cast<double>(filter_orders_.size()));
+    filter.add(filter.curve(run->entry), closed(run->entry.run_id) ? charged_steps(run->entry.run_id) : run->steps);
+  filter.add(filter.curve(entry), steps);
+  const double would_spend = filter.epsilon(limit->delta);
   if (would_spend <= limit->epsilon) return;
   throw Error(ErrorKind::budget_exhausted,
               cat("the runs on data set ", entry.data_set, " with ", steps, " steps of ", entry.run_id,

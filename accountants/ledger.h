@@ -130,7 +130,6 @@ class Ledger {
   std::vector<const Reservation*> runs_on(const std::string& data_set) const;
   int64_t charged_steps(const std::string& run_id) const;
   bool closed(const std::string& run_id) const;
-  void check_same_people(const RunEntry& entry) const;
   void check_cap(const RunEntry& entry, int64_t steps) const;
 
   std::filesystem::path path_;

@@ -33,7 +33,7 @@ double sum_rounding(int64_t cap, int64_t calls, const ModelStructure& structure)
 
 PrivacyPlan::PrivacyPlan(const PrivacyConfig& config, int64_t microbatch, const RunKey& key,
                          const ModelStructure& structure)
-    : config_(config), key_(key) {
+    : config_(config), key_(key), clipping_(config.clip_norm, microbatch, 0, 0) {
   require(microbatch > 0, cat("a micro-batch needs at least one unit, got ", microbatch));
   const auto check = [](bool ok, const char* name, auto value, const char* limit) {
     if (!ok) throw Error(ErrorKind::configuration, cat(name, " must be ", limit, ", got ", value));
@@ -61,10 +61,10 @@ PrivacyPlan::PrivacyPlan(const PrivacyConfig& config, int64_t microbatch, const 
             " steps, which is too much for privacy.delta = ", config.delta, "; raise delta or the noise multiplier"));
   const int64_t cap = batch_cap(expected_batch());
   const int64_t calls = (cap + microbatch - 1) / microbatch;
-  clipping_ = {config.clip_norm, microbatch, cap, sum_rounding(cap, calls, structure)};
-  if (clipping_.rounding > 0.25)
+  clipping_ = Clipping(config.clip_norm, microbatch, cap, sum_rounding(cap, calls, structure));
+  if (clipping_.rounding() > 0.25)
     throw Error(ErrorKind::configuration, cat("with batches of up to ", cap, " units, float32 sums can round by ",
-                                              clipping_.rounding, " times clip_norm; lower privacy.sample_rate"));
+                                              clipping_.rounding(), " times clip_norm; lower privacy.sample_rate"));
 }
 
 accountants::Event PrivacyPlan::event() const {

@@ -29,20 +29,40 @@ struct PerformanceConfig {
   int64_t storage_limit = int64_t{1} << 30;  // bytes for stored per-sample gradients
 };
 
-// How each unit's gradient is bounded.
-struct Clipping {
-  double clip_norm;
-  int64_t microbatch;  // units a forward pass
-  int64_t batch_cap;   // more units than this are drawn with probability below 1e-18 a step
-  double rounding;     // rounding moves a sum of clipped gradients by at most rounding · clip_norm in L2
-
+// How each unit's gradient is bounded. Only a PrivacyPlan makes one, so that none is wider than what was accounted for.
+class Clipping {
+ public:
+  double clip_norm() const { return clip_norm_; }
+  int64_t microbatch() const { return microbatch_; }  // units a forward pass
+  // More units than this are drawn with probability below 1e-18 a step.
+  int64_t batch_cap() const { return batch_cap_; }
+  // Rounding moves a sum of clipped gradients by at most rounding · clip_norm in L2.
+  double rounding() const { return rounding_; }
   // clip_norm, plus the rounding of the sum with the unit and of the sum without it.
-  double l2_sensitivity() const { return clip_norm * (1 + 2 * rounding); }
+  double l2_sensitivity() const { return clip_norm_ * (1 + 2 * rounding_); }
+
+ private:
+  friend class PrivacyPlan;
+  friend struct PlanPartsForTests;  // defined in tests/ alone: the layers test looks
+  Clipping(double clip_norm, int64_t microbatch, int64_t batch_cap, double rounding)
+      : clip_norm_(clip_norm), microbatch_(microbatch), batch_cap_(batch_cap), rounding_(rounding) {}
+  double clip_norm_;
+  int64_t microbatch_, batch_cap_;
+  double rounding_;
 };
 
-struct Noise {
-  double noise_multiplier;  // standard deviation ÷ l2_sensitivity
-  RunKey key;
+// How a clipped sum is noised. Only a PrivacyPlan makes one, so that none is smaller than what was accounted for.
+class Noise {
+ public:
+  double noise_multiplier() const { return noise_multiplier_; }  // standard deviation ÷ l2_sensitivity
+  const RunKey& key() const { return key_; }
+
+ private:
+  friend class PrivacyPlan;
+  friend struct PlanPartsForTests;
+  Noise(double noise_multiplier, const RunKey& key) : noise_multiplier_(noise_multiplier), key_(key) {}
+  double noise_multiplier_;
+  RunKey key_;
 };
 
 // What the checks found out about a model: public, since they ran on synthetic samples.
@@ -62,7 +82,7 @@ class PrivacyPlan {
 
   const PrivacyConfig& config() const { return config_; }  // with the calibrated noise multiplier
   PoissonSampler sampler(int64_t units) const { return {key_, config_.sample_rate, units}; }
-  Clipping clipping() const { return clipping_; }
+  const Clipping& clipping() const { return clipping_; }
   Noise noise() const { return {config_.noise_multiplier, key_}; }
   accountants::Event event() const;
   // delta less the probability that the generator's truncated tails matter: what the accountant is asked for.

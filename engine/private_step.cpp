@@ -26,9 +26,9 @@ PrivateGradient PrivateStep::next(uint64_t step) {
 
 ClippedSum clip(const Exec& exec, const Parameters& parameters, const Clipping& clipping, const Batch& batch,
                 const GradientSource& gradients, StepDiagnostics& diagnostics) {
-  if (batch.size() > clipping.batch_cap)
+  if (batch.size() > clipping.batch_cap())
     throw Error(ErrorKind::internal, cat("a Poisson batch of ", batch.size(), " units exceeds the public cap of ",
-                                         clipping.batch_cap, ", which happens with probability below 1e-18"));
+                                         clipping.batch_cap(), ", which happens with probability below 1e-18"));
   for (size_t i = 1; i < batch.units.size(); ++i)
     require(batch.units[i - 1] < batch.units[i],
             cat("unit ", batch.units[i], " is in the batch twice or out of order"));
@@ -42,8 +42,8 @@ ClippedSum clip(const Exec& exec, const Parameters& parameters, const Clipping& 
   const at::NoGradGuard no_grad;
   double loss = 0;
   int64_t finite = 0;
-  for (size_t first = 0; first < batch.units.size(); first += static_cast<size_t>(clipping.microbatch)) {
-    const size_t last = std::min(batch.units.size(), first + static_cast<size_t>(clipping.microbatch));
+  for (size_t first = 0; first < batch.units.size(); first += static_cast<size_t>(clipping.microbatch())) {
+    const size_t last = std::min(batch.units.size(), first + static_cast<size_t>(clipping.microbatch()));
     GradSamples grads = gradients({batch.units.begin() + static_cast<std::ptrdiff_t>(first),
                                    batch.units.begin() + static_cast<std::ptrdiff_t>(last)});
     require(grads.batch == static_cast<int64_t>(last - first) &&
@@ -53,7 +53,7 @@ ClippedSum clip(const Exec& exec, const Parameters& parameters, const Clipping& 
         at::zeros({grads.batch}, parameters.tensor(0).options().dtype(at::kDouble).requires_grad(false));
     at::Tensor factors = at::empty({grads.batch}, squared.options().dtype(at::kFloat));
     add_squared_norms(exec, grads, squared);
-    kernels::clip_factors(exec, {squared.const_data_ptr<double>(), grads.batch}, clipping.clip_norm,
+    kernels::clip_factors(exec, {squared.const_data_ptr<double>(), grads.batch}, clipping.clip_norm(),
                           {factors.mutable_data_ptr<float>(), grads.batch});
     make_sums();
     add_clipped(exec, grads, factors, sums);
@@ -71,8 +71,8 @@ ClippedSum clip(const Exec& exec, const Parameters& parameters, const Clipping& 
 }
 
 PrivateGradient add_noise(ClippedSum&& sum, const Noise& noise, uint64_t step) {
-  const double stddev = noise.noise_multiplier * sum.l2_sensitivity();
-  return PrivateGradient(std::move(sum), stddev, noise.key, step);
+  const double stddev = noise.noise_multiplier() * sum.l2_sensitivity();
+  return PrivateGradient(std::move(sum), stddev, noise.key(), step);
 }
 
 }  // namespace sotto

@@ -8,7 +8,6 @@
 #include <chrono>
 #include <filesystem>
 #include <memory>
-#include <numeric>
 
 #include "accountants/ledger.h"
 #include "base/error.h"
@@ -65,42 +64,50 @@ class PlainStep {
   std::unique_ptr<torch::optim::SGD> optimizer_;
 };
 
+// Of one unit a sample, each of them in every batch.
+PrivacyPlan whole_batch_plan(const Task& task, int64_t elements) {
+  const int64_t batch = task.inputs.size(0), length = task.inputs.is_floating_point() ? 1 : task.inputs.size(1);
+  PrivacyConfig config;
+  config.unit_of_privacy = "sample";
+  config.delta = 1e-5;
+  config.noise_multiplier = 1;
+  config.clip_norm = 1;
+  config.sample_rate = 1;
+  config.public_size = batch;
+  config.steps = 1000;
+  return PrivacyPlan(config, batch, RunKey::from_os(), {.parameter_elements = elements, .rows_per_unit = length});
+}
+
+// The step that training takes, but for the charge and the draw, which are timed by themselves.
 class PrivateRound {
  public:
   PrivateRound(const std::string& name, const Exec& exec)
       : task_(make_task(name)),
-        exec_(exec),
         parameters_(task_.model.named_parameters()),
         tape_(exec, parameters_),
+        plan_(whole_batch_plan(task_, parameters_.elements())),
+        step_(
+            exec, parameters_, plan_, batch(), [](uint64_t) {},
+            [this](const std::vector<int64_t>& units) {
+              return tape_.per_sample(static_cast<int64_t>(units.size()), [this] {
+                return per_sample_loss(task_.model.forward(task_.inputs), task_.labels);
+              });
+            }),
         optimizer_(exec, parameters_, {.kind = "sgd", .learning_rate = kRate, .momentum = kMomentum},
-                   static_cast<double>(task_.inputs.size(0)), 1000) {
-    batch_.units.resize(static_cast<size_t>(task_.inputs.size(0)));
-    std::iota(batch_.units.begin(), batch_.units.end(), 0);
-  }
-  void operator()() {
-    const Clipping clipping = {.clip_norm = 1, .microbatch = batch_.size(), .batch_cap = batch_.size(), .rounding = 0};
-    StepDiagnostics diagnostics;
-    ClippedSum sum = clip(
-        exec_, parameters_, clipping, batch_,
-        [&](const std::vector<int64_t>&) {
-          return tape_.per_sample(batch_.size(),
-                                  [&] { return per_sample_loss(task_.model.forward(task_.inputs), task_.labels); });
-        },
-        diagnostics);
-    optimizer_.step(add_noise(std::move(sum), {1.0, key_}, step_++));
-  }
-  int64_t batch() const { return batch_.size(); }
+                   plan_.expected_batch(), plan_.config().steps) {}
+  PrivateRound(const PrivateRound&) = delete;
+  void operator()() { optimizer_.step(step_.next(number_++)); }
+  int64_t batch() const { return task_.inputs.size(0); }
   int64_t parameters() const { return parameters_.elements(); }
 
  private:
   Task task_;
-  Exec exec_;
   Parameters parameters_;
   Tape tape_;
+  PrivacyPlan plan_;
+  PrivateStep step_;
   Optimizer optimizer_;
-  Batch batch_;
-  RunKey key_ = RunKey::from_os();
-  uint64_t step_ = 0;
+  uint64_t number_ = 0;
 };
 
 template <class Work>

@@ -7,6 +7,7 @@
 #include "accountants/ledger/database.h"
 #include "accountants/ledger/payload.h"
 #include "accountants/ledger/schema.h"
+#include "accountants/ledger/shared_rules.h"
 #include "base/error.h"
 
 namespace sotto::accountants {
@@ -22,6 +23,8 @@ struct Run {
   RunEntry entry;
   int64_t reserved, charged;
   bool closed;
+  RdpCurve curve;  // of a step, where its data set has a cap
+  int64_t claim() const { return closed ? charged : reserved; }
 };
 
 // Follows the rows from the first and notes what an honest program cannot have written.
@@ -57,7 +60,8 @@ class Replay {
   void meaning(int64_t id, const json& payload) {
     const std::string kind = text_field(payload, "kind");
     if ((kind == "genesis") != (id == 1)) note(id, cat("has the kind ", kind, " in the wrong place"));
-    if (kind == "genesis" || kind == "cap") return;
+    if (kind == "genesis") return genesis(id, payload);
+    if (kind == "cap") return cap(id, payload);
     if (kind == "reserve") return reserve(id, payload);
     const auto found = runs_.find(text_field(payload, "run_id"));
     if (found == runs_.end())
@@ -72,11 +76,42 @@ class Replay {
     run.closed = true;
   }
 
+  void genesis(int64_t id, const json& payload) {
+    const json orders = payload.value("filter_orders", json());
+    if (!orders.is_array() || orders.empty() ||
+        !std::ranges::all_of(orders, [](const json& o) { return o.is_number(); }))
+      return note(id, "has no filter_orders");
+    filter_orders_ = orders.get<std::vector<double>>();
+  }
+
+  void cap(int64_t id, const json& payload) {
+    const std::string data_set = text_field(payload, "data_set");
+    const DataSetCap cap{number_field(payload, "epsilon"), number_field(payload, "delta")};
+    if (!caps_.emplace(data_set, cap).second) note(id, cat("caps the data set ", data_set, " again"));
+    for (const auto& [name, run] : runs_)
+      if (run.entry.data_set == data_set) return note(id, cat("caps the data set ", data_set, " after its run ", name));
+  }
+
   void reserve(int64_t id, const json& payload) {
-    Run run{run_entry(payload), int64_field(payload, "reserved_steps"), 0, false};
+    Run run{run_entry(payload), int64_field(payload, "reserved_steps"), 0, false, {}};
     validate(run.entry);
     if (run.reserved < 1 || run.reserved > run.entry.planned_steps) note(id, cat("reserves ", run.reserved, " steps"));
-    if (!runs_.emplace(run.entry.run_id, run).second) note(id, cat("reserves the run ", run.entry.run_id, " again"));
+    for (const auto& [name, other] : runs_) check_same_people(other.entry, run.entry);
+    if (caps_.contains(run.entry.data_set)) check_cap(id, run);
+    const std::string name = run.entry.run_id;
+    if (!runs_.emplace(name, std::move(run)).second) note(id, cat("reserves the run ", name, " again"));
+  }
+
+  void check_cap(int64_t id, Run& run) {
+    const DataSetCap& limit = caps_.at(run.entry.data_set);
+    CapFilter filter(filter_orders_);
+    run.curve = filter.curve(run.entry);
+    filter.add(run.curve, run.reserved);
+    for (const auto& [name, other] : runs_)
+      if (other.entry.data_set == run.entry.data_set && !other.curve.empty()) filter.add(other.curve, other.claim());
+    const double claimed = filter.epsilon(limit.delta);
+    if (claimed > limit.epsilon * (1 + kEpsilonTolerance))
+      note(id, cat("takes the data set ", run.entry.data_set, " to epsilon ", claimed, ", its cap is ", limit.epsilon));
   }
 
   void charge(int64_t id, const json& payload, Run& run) {
@@ -97,6 +132,8 @@ class Replay {
   }
 
   VerifyReport& report_;
+  std::vector<double> filter_orders_;
+  std::map<std::string, DataSetCap> caps_;
   std::map<std::string, Run> runs_;
 };
 

@@ -3,7 +3,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -320,21 +319,6 @@ TEST_F(LedgerTest, TheDatabaseItselfRefusesToForget) {
     EXPECT_EQ(sqlite3_exec(handle, sql, nullptr, nullptr, nullptr), SQLITE_CONSTRAINT) << sql;
   sqlite3_close(handle);
   EXPECT_TRUE(Ledger::verify(path_).ok);
-}
-
-TEST_F(LedgerTest, AChargeCostsMillisecondsIncludingTheDisk) {
-  Ledger ledger = Ledger::open(path_);
-  ledger.reserve(entry_of("a"));
-  std::vector<double> millis;
-  for (int step = 1; step <= 200; ++step) {
-    const auto start = std::chrono::steady_clock::now();
-    ledger.charge("a", step, step);
-    millis.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
-  }
-  std::sort(millis.begin(), millis.end());
-  RecordProperty("charge_ms_median", std::to_string(millis[100]));
-  RecordProperty("charge_ms_p99", std::to_string(millis[197]));
-  EXPECT_LT(millis[100], 100) << "a few on a quiet disk; a slow shared one gets a factor of 20";
 }
 
 }  // namespace

@@ -179,6 +179,27 @@ TEST_F(LedgerVerifyTest, ARewrittenHistoryThatNoProgramWritesIsFoundWithoutAHead
   EXPECT_FALSE(forged(7, "run_id", "b").ok) << "b is charged afterwards";
 }
 
+TEST_F(LedgerVerifyTest, RunsThatTogetherBreakTheirDataSetsRulesAreFoundWithoutAHead) {
+  const auto forged = [&](size_t row, const json& changes) {
+    auto rows = rows_;
+    json payload = json::parse(rows[row].payload);
+    payload.update(changes);
+    rows[row].payload = payload.dump();
+    return verify_after(rewrite(rows, row));
+  };
+  ASSERT_EQ(rows_[1].kind, "cap");
+  const std::string data_set = entry_of("a").data_set;
+  EXPECT_TRUE(forged(1, {{"data_set", data_set}, {"epsilon", 1000}}).ok) << "room for both";
+  const auto over = forged(1, {{"data_set", data_set}, {"epsilon", 1e-3}});
+  EXPECT_FALSE(over.ok);
+  EXPECT_NE(over.findings.at(0).find("its cap is 0.001"), std::string::npos) << over.findings[0];
+  ASSERT_EQ(rows_[5].kind, "reserve");
+  EXPECT_FALSE(forged(5, {{"data_set", "elsewhere"}}).ok) << "the same content under another name";
+  EXPECT_FALSE(forged(5, {{"unit_of_privacy", "visit"}}).ok) << "one data set, two units";
+  EXPECT_FALSE(forged(5, {{"kind", "cap"}, {"data_set", data_set}, {"epsilon", 1000}}).ok) << "a cap after the first run";
+  EXPECT_FALSE(forged(0, {{"filter_orders", json::array()}}).ok);
+}
+
 TEST_F(LedgerVerifyTest, AMissingTriggerIsFoundAndTheLedgerNotOpened) {
   tamper(path_, "DROP TRIGGER no_delete");
   EXPECT_FALSE(Ledger::verify(path_).ok);

@@ -19,7 +19,7 @@ PrivateGradient gradient_of(const Parameters& parameters, uint64_t step, double 
   for (int64_t k = 0; k < parameters.size(); ++k) rows.by_parameter.push_back(at::randn({20, parameters.tensor(k).numel()}));
   StepDiagnostics diagnostics;
   ClippedSum sum = clip(Exec::cpu(1), parameters, plan.clipping(), {{0, 3, 4, 9, 17}}, [&](const auto& u) { return rows.of(u); }, diagnostics);
-  return add_noise(std::move(sum), {noise_multiplier, kKey}, step);
+  return add_noise(std::move(sum), PlanPartsForTests::noise(noise_multiplier, kKey), step);
 }
 
 std::vector<OptimizerConfig> configs() {

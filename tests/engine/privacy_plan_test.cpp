@@ -38,10 +38,10 @@ TEST(PrivacyPlan, PerformanceChangesNeitherLedgerNorGuarantee) {
       const PrivacyPlan other = plan_of(config, performance);
       EXPECT_EQ(other.hash(), plan.hash());
       EXPECT_EQ(other.event(), plan.event());
-      EXPECT_EQ(other.noise().noise_multiplier, plan.noise().noise_multiplier);
+      EXPECT_EQ(other.noise().noise_multiplier(), plan.noise().noise_multiplier());
       EXPECT_EQ(other.accounting_delta(), plan.accounting_delta());
-      EXPECT_EQ(other.clipping().clip_norm, plan.clipping().clip_norm);
-      EXPECT_EQ(other.clipping().batch_cap, plan.clipping().batch_cap);
+      EXPECT_EQ(other.clipping().clip_norm(), plan.clipping().clip_norm());
+      EXPECT_EQ(other.clipping().batch_cap(), plan.clipping().batch_cap());
       EXPECT_EQ(other.sampler(500).draw(3).units, plan.sampler(500).draw(3).units);
       EXPECT_EQ(other.expected_batch(), plan.expected_batch());
     }
@@ -76,10 +76,10 @@ TEST(PrivacyPlan, HashHoldsEveryFieldOfThePrivacyConfig) {
 TEST(PrivacyPlan, SamplerNoiseAndEventSayTheSame) {
   const PrivacyPlan plan = plan_of(private_config(), {1, 8});
   const auto event = std::get<accountants::PoissonSampledGaussian>(plan.event().mechanism);
-  EXPECT_EQ(event.noise_multiplier, plan.noise().noise_multiplier);
+  EXPECT_EQ(event.noise_multiplier, plan.noise().noise_multiplier());
   EXPECT_EQ(event.sample_rate, plan.config().sample_rate);
   EXPECT_EQ(plan.sampler(400).draw(0).units, PoissonSampler(kKey, event.sample_rate, 400).draw(0).units);
-  EXPECT_EQ(plan.clipping().l2_sensitivity(), kClipNorm * (1 + 2 * plan.clipping().rounding));
+  EXPECT_EQ(plan.clipping().l2_sensitivity(), kClipNorm * (1 + 2 * plan.clipping().rounding()));
 }
 
 TEST(PrivacyPlan, CalibratedNoiseSpendsAtMostTheAllotment) {
@@ -102,7 +102,7 @@ TEST(PrivacyPlan, BatchCapIsBernsteinsAtOneIn10To18) {
     config.sample_rate = rate;
     config.public_size = size;
     config.noise_multiplier = 40;
-    const auto cap = static_cast<double>(plan_of(config, {1, 1024}).clipping().batch_cap);
+    const auto cap = static_cast<double>(plan_of(config, {1, 1024}).clipping().batch_cap());
     const double mean = 1.25 * rate * static_cast<double>(size);  // a quarter more units than declared
     const auto log_tail = [&](double t) { return -t * t / (2 * mean + 2 * t / 3); };
     EXPECT_LE(log_tail(cap - mean), -std::log(1e18));

@@ -8,6 +8,14 @@ namespace sotto {
 
 constexpr double kClipNorm = 0.5;
 
+// Parts that no plan would make, for what a plan's own cannot show.
+struct PlanPartsForTests {
+  static Noise noise(double noise_multiplier, const RunKey& key) { return {noise_multiplier, key}; }
+  static Clipping capped(const Clipping& clipping, int64_t batch_cap) {
+    return {clipping.clip_norm(), clipping.microbatch(), batch_cap, clipping.rounding()};
+  }
+};
+
 // Plain gradients, one row a unit, as if a model had made them: what the private step does to them is then known.
 struct Rows {
   std::vector<at::Tensor> by_parameter;  // [units, elements] each

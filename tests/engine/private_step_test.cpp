@@ -19,7 +19,7 @@ std::vector<at::Tensor> sum_of(const Parameters& parameters, const Clipping& cli
   StepDiagnostics ignored;
   ClippedSum sum = clip(Exec::cpu(2), parameters, clipping, {units}, [&](const auto& some) { return rows.of(some); },
                         diagnostics ? *diagnostics : ignored);
-  auto values = opened(add_noise(std::move(sum), {1e-44, kKey}, 0), parameters);
+  auto values = opened(add_noise(std::move(sum), PlanPartsForTests::noise(1e-44, kKey), 0), parameters);
   for (at::Tensor& part : values) part.masked_fill_(part.abs().lt(1e-42), 0.0);
   return values;
 }
@@ -94,7 +94,7 @@ TEST(PrivateStep, MicroBatchesChangeNothingButRounding) {
   for (const int64_t microbatch : {1, 3, 7, 49}) {
     const Clipping clipping = clipping_with(microbatch);
     const auto cut = sum_of(parameters, clipping, first_units(50), rows);
-    EXPECT_LE(distance(whole, cut), (clipping.rounding + clipping_with(50).rounding) * kClipNorm) << microbatch;
+    EXPECT_LE(distance(whole, cut), (clipping.rounding() + clipping_with(50).rounding()) * kClipNorm) << microbatch;
     EXPECT_EQ(distance(cut, sum_of(parameters, clipping, first_units(50), rows)), 0) << "the same cut, the same bits";
   }
 }
@@ -102,7 +102,7 @@ TEST(PrivateStep, MicroBatchesChangeNothingButRounding) {
 TEST(PrivateStep, RefusesABatchThatIsNotASetOfUnits) {
   const Parameters parameters = two_parameters();
   const Rows rows = random_rows(9, 1);
-  const auto kind = [&](const std::vector<int64_t>& units, Clipping clipping) {
+  const auto kind = [&](const std::vector<int64_t>& units, const Clipping& clipping) {
     try {
       sum_of(parameters, clipping, units, rows);
     } catch (const Error& error) {
@@ -113,9 +113,7 @@ TEST(PrivateStep, RefusesABatchThatIsNotASetOfUnits) {
   EXPECT_EQ(kind({1, 4, 8}, clipping_with(2)), ErrorKind::io);
   EXPECT_EQ(kind({1, 4, 4}, clipping_with(2)), ErrorKind::invalid_argument) << "a unit twice counts twice";
   EXPECT_EQ(kind({4, 1, 4}, clipping_with(1)), ErrorKind::invalid_argument);
-  Clipping small = clipping_with(2);
-  small.batch_cap = 2;
-  EXPECT_EQ(kind({1, 4, 8}, small), ErrorKind::internal);
+  EXPECT_EQ(kind({1, 4, 8}, PlanPartsForTests::capped(clipping_with(2), 2)), ErrorKind::internal);
   // A source that brings more rows than units would let a unit count more than once.
   StepDiagnostics diagnostics;
   EXPECT_THROW(clip(Exec::cpu(1), parameters, clipping_with(9), {{1, 4}},

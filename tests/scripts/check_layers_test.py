@@ -52,6 +52,11 @@ class CheckLayers(unittest.TestCase):
     def test_relative_includes_fail(self):
         self.assertRed({"engine/tape/a.cpp": '#include "../a.h"\n'}, "engine/tape/a.cpp:1: include from the root")
 
+    def test_doors_for_tests_are_defined_in_tests_alone(self):
+        self.assertGreen({"engine/a.h": "class Noise {\n  friend struct PlanPartsForTests;\n};\n",
+                          "tests/engine/a_test.cpp": "struct PlanPartsForTests {\n};\n"})
+        self.assertRed({"engine/b.cpp": "\nstruct PlanPartsForTests {\n};\n"}, "engine/b.cpp:2: only tests/ may define")
+
 
 if __name__ == "__main__":
     unittest.main()

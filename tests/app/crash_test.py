@@ -78,6 +78,14 @@ class CrashTest(harness.Case):
                 self.assertLedgerHolds(place)
                 self.assertTrue(place.certificate()["private"])
 
+    def wait_for_a_step(self, place, process):
+        """Until the run has written the metrics of a step."""
+        metrics = place.operator / "metrics.jsonl"
+        written = lambda: metrics.stat().st_mtime_ns if metrics.exists() and metrics.stat().st_size > 0 else None
+        before = written()
+        while process.poll() is None and written() == before:
+            time.sleep(0.005)
+
     def test_KilledAtRandomMoments(self):
         """A run of many steps is killed again and again, wherever it is, and resumed; one that gets through is checked
         and the next one begun, until there were enough kills. The seed is the clock's: each time other moments."""
@@ -98,7 +106,11 @@ class CrashTest(harness.Case):
                 place = place or self.place(f"chain.{number}.{finished}", **changes)
                 before = len(place.charged())
                 process = place.start(*(["--resume"] if (place.run / "run.json").exists() else []))
-                time.sleep(chance.uniform(0, 1.5 * startup + whole / 5))
+                if chance.random() < 0.5:  # or else a slow machine might only ever be killed while it loads
+                    self.wait_for_a_step(place, process)
+                    time.sleep(chance.uniform(0, whole / 5))
+                else:
+                    time.sleep(chance.uniform(0, 1.5 * startup + whole / 5))
                 process.send_signal(signal.SIGKILL)
                 done = harness.finish(process)
                 after = len(place.charged())

@@ -24,8 +24,8 @@ at::Tensor captured_add(const at::Tensor& x, const at::Tensor& bias, const at::S
   const int64_t index = bias_index(recorder, x, bias, alpha);
   if (index < 0) return at::add(x, bias, alpha);
   recorder->record_use(index, "bias", x);
-  const at::Tensor output = at::add(x, bias.detach(), alpha);
-  if (!output.requires_grad()) output.requires_grad_();
+  at::Tensor output = at::add(x, bias.detach(), alpha);
+  if (!output.requires_grad()) output = at::add(output, recorder->anchor);  // a leaf could not be changed in place
   watch(recorder, index, output);
   return output;
 }
@@ -38,7 +38,7 @@ at::Tensor& captured_add_in_place(at::Tensor& x, const at::Tensor& bias, const a
   if (index < 0) return x.add_(bias, alpha);
   recorder->record_use(index, "bias", x);
   x.add_(bias.detach(), alpha);
-  if (!x.requires_grad()) x.requires_grad_();  // the layer's weight is frozen
+  if (!x.requires_grad()) x.add_(recorder->anchor);  // the layer's weight is frozen
   watch(recorder, index, x);
   return x;
 }

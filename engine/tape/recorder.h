@@ -14,7 +14,7 @@ struct Tape::Recorder {
   Exec exec;
   int64_t batch;
   int64_t storage_left;  // bytes for stored per-sample gradients
-  at::Tensor anchor;     // requires a gradient, so that a layer on raw data is reached by the backward pass
+  at::Tensor anchor;     // requires a gradient, a scalar 0, so that a layer on raw data is reached by the backward pass
   GradSamples grads;
   std::vector<int64_t> uses;  // of each parameter, counted in the forward pass
   std::vector<RecordedUse> recorded;

@@ -82,6 +82,11 @@ std::vector<Case> linear_cases() {
                        a->weight.set_requires_grad(false);
                        return [=](const at::Tensor& x) { return a.ptr()->forward(x); };
                      }), input});
+    cases.push_back({"bias alone, changed in place" + where, eager([](Net& net) -> Forward {
+                       auto a = net.add("a", linear(4, 3));
+                       a->weight.set_requires_grad(false);
+                       return [=](const at::Tensor& x) { return a.ptr()->forward(x).relu_(); };
+                     }), input});
     cases.push_back({"weight alone" + where, eager([](Net& net) -> Forward {
                        auto a = net.add("a", linear(4, 3));
                        a->bias.set_requires_grad(false);

@@ -52,7 +52,7 @@ ClippedSum clip(const Exec& exec, const Parameters& parameters, const Clipping& 
     at::Tensor squared =
         at::zeros({grads.batch}, parameters.tensor(0).options().dtype(at::kDouble).requires_grad(false));
     at::Tensor factors = at::empty({grads.batch}, squared.options().dtype(at::kFloat));
-    add_squared_norms(exec, grads, squared);
+    add_squared_norms(exec, parameters, grads, squared);
     kernels::clip_factors(exec, {squared.const_data_ptr<double>(), grads.batch}, clipping.clip_norm(),
                           {factors.mutable_data_ptr<float>(), grads.batch});
     make_sums();

@@ -7,7 +7,7 @@ namespace {
 int64_t bias_index(const RecorderPointer& recorder, const at::Tensor& x, const at::Tensor& bias,
                    const at::Scalar& alpha) {
   if (!recorder || bias.dim() != 1 || x.dim() < 2 || x.size(-1) != bias.size(0) || !alpha.equal(1)) return -1;
-  return recorder->parameters->find(bias);
+  return recorder->find(bias);
 }
 
 // The bias enters as a constant; its per-sample gradient, Σ_t of the output's, is taken when the output's passes by.

@@ -32,10 +32,10 @@ at::Tensor captured_embedding(const at::Tensor& table, const at::Tensor& ids, c1
                               bool scale_grad_by_freq, bool sparse) {
   const CaptureOff off(kCaptureKey);
   const RecorderPointer recorder = current_recorder();
-  const int64_t index = recorder ? recorder->parameters->find(table) : -1;
+  const int64_t index = recorder ? recorder->find(table) : -1;
   if (index < 0) return at::embedding_symint(table, ids, padding_index, scale_grad_by_freq, sparse);
   if (scale_grad_by_freq)
-    recorder->refuse(cat("parameter ", recorder->parameters->name(index),
+    recorder->refuse(cat("parameter ", recorder->parameters.name(index),
                          ": scale_grad_by_freq divides by counts over the whole batch, so samples would influence each "
                          "other; turn it off"));
   recorder->record_use(index, "embedding", ids);

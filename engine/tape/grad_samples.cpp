@@ -59,17 +59,83 @@ void join_stored(std::vector<at::Tensor>& stored) {
   }
 }
 
+at::Tensor rows_of(const FactoredUse& use, int64_t batch, int64_t first, int64_t count) {
+  const at::Tensor g = by_sample(use.gradient, batch).narrow(0, first, count);
+  const at::Tensor a = by_sample(use.activation, batch).narrow(0, first, count);
+  return at::bmm(g.transpose(1, 2), a).view({count, -1});
+}
+
+at::Tensor rows_of(const IndexedUse& use, int64_t batch, int64_t elements, int64_t first, int64_t count) {
+  const int64_t d = use.gradient.size(1), ids = elements / d;
+  at::Tensor g = by_sample(use.gradient, batch).narrow(0, first, count);
+  const at::Tensor id = use.ids.narrow(0, first, count);
+  if (use.padding_index >= 0) g = g.masked_fill(id.eq(use.padding_index).unsqueeze(-1), 0.0);
+  at::Tensor rows = at::zeros({count * ids, d}, g.options());
+  const at::Tensor place = id + ids * at::arange(count, id.options()).unsqueeze(1);
+  return rows.index_add_(0, place.flatten(), g.flatten(0, 1)).view({count, elements});
+}
+
+at::Tensor sum_of_rows(const ParameterSamples& parts, int64_t batch, int64_t elements, int64_t first, int64_t count) {
+  at::Tensor sum;
+  const auto add = [&](const at::Tensor& rows) { sum = sum.defined() ? at::add(sum, rows) : rows; };
+  for (const at::Tensor& rows : parts.stored) add(rows.narrow(0, first, count));
+  for (const FactoredUse& use : parts.factored) add(rows_of(use, batch, first, count));
+  for (const IndexedUse& use : parts.indexed) add(rows_of(use, batch, elements, first, count));
+  for (const RecomputedUse& use : parts.recomputed) add(use.rows(first, count));
+  return sum.defined() ? sum.contiguous() : at::zeros({count, elements});
+}
+
+// A mixture for which no kernel has the cross term becomes one use that is recomputed: the sum of its parts' rows.
+void join_mixture(ParameterSamples& samples, int64_t batch, int64_t elements) {
+  const bool by_kernels = samples.stored.empty() && samples.recomputed.empty();
+  const bool one_kind = samples.factored.empty() && samples.indexed.empty() &&
+                        (samples.recomputed.empty() || (samples.stored.empty() && samples.recomputed.size() == 1));
+  if (by_kernels || one_kind) return;
+  auto parts = std::make_shared<ParameterSamples>(std::move(samples));
+  samples = {};
+  samples.recomputed.push_back({[parts, batch, elements](int64_t first, int64_t count) {
+    return sum_of_rows(*parts, batch, elements, first, count);
+  }});
+}
+
+// Calls take(first, rows) for the samples in blocks of at most 64 MiB.
+template <class Take>
+void recompute(const RecomputedUse& use, int64_t batch, int64_t elements, const Take& take) {
+  constexpr int64_t kBlockBytes = int64_t{64} << 20;
+  const int64_t block = std::max<int64_t>(1, kBlockBytes / (elements * static_cast<int64_t>(sizeof(float))));
+  for (int64_t first = 0; first < batch; first += block) {
+    const int64_t count = std::min(block, batch - first);
+    const at::Tensor rows = use.rows(first, count);
+    require(rows.dim() == 2 && rows.size(0) == count && rows.size(1) == elements && rows.is_contiguous(),
+            cat("recomputed gradients of shape ", rows.sizes(), " for ", count, " samples of ", elements));
+    take(first, rows);
+  }
+}
+
 }  // namespace
 
-void add_squared_norms(const Exec& exec, GradSamples& grads, at::Tensor& squared) {
+at::Tensor gradient_rows(const GradSamples& grads, int64_t k, int64_t elements) {
+  const ParameterSamples& own = grads.parameters[static_cast<size_t>(k)];
+  if (own.carried)  // by the weight that it belongs to
+    for (const ParameterSamples& samples : grads.parameters)
+      for (const FactoredUse& use : samples.factored)
+        if (use.bias == k) return by_sample(use.gradient, grads.batch).sum(1);
+  return sum_of_rows(own, grads.batch, elements, 0, grads.batch);
+}
+
+void add_squared_norms(const Exec& exec, const Parameters& parameters, GradSamples& grads, at::Tensor& squared) {
   const VectorView<double> out = {squared.mutable_data_ptr<double>(), squared.numel()};
-  for (ParameterSamples& samples : grads.parameters) {
+  for (int64_t k = 0; k < parameters.size(); ++k) {
+    ParameterSamples& samples = grads.parameters[static_cast<size_t>(k)];
     join_factored(samples.factored, grads.batch);
     join_indexed(samples.indexed, grads.batch);
     join_stored(samples.stored);
-    // Norms of the two forms do not add up without a cross term, which no kernel has.
-    require(samples.stored.empty() || (samples.factored.empty() && samples.indexed.empty()),
-            "a matrix is the weight of a layer norm and of a linear layer or an embedding at once; give each its own");
+    const int64_t elements = parameters.tensor(k).numel();
+    join_mixture(samples, grads.batch, elements);
+    for (const RecomputedUse& use : samples.recomputed)
+      recompute(use, grads.batch, elements, [&](int64_t first, const at::Tensor& rows) {
+        kernels::accumulate_row_norms(exec, matrix(rows), {out.data + first, rows.size(0)});
+      });
     for (const at::Tensor& rows : samples.stored) kernels::accumulate_row_norms(exec, matrix(rows), out);
     for (const FactoredUse& use : samples.factored) {
       if (use.length == 1)
@@ -92,6 +158,14 @@ void add_clipped(const Exec& exec, const GradSamples& grads, const at::Tensor& f
     const ParameterSamples& samples = grads.parameters[k];
     for (const at::Tensor& rows : samples.stored)
       kernels::accumulate_clipped_rows(exec, matrix(rows), f, vector(sums[k]));
+    for (const RecomputedUse& use : samples.recomputed) {
+      at::Tensor total = at::zeros({sums[k].numel()}, sums[k].options().dtype(at::kDouble));
+      recompute(use, grads.batch, total.numel(), [&](int64_t first, const at::Tensor& rows) {
+        kernels::accumulate_clipped_rows(exec, matrix(rows), {f.data + first, rows.size(0)},
+                                         VectorView<double>{total.mutable_data_ptr<double>(), total.numel()});
+      });
+      sums[k].copy_(total.view(sums[k].sizes()).add_(sums[k]));  // rounds once
+    }
     for (const FactoredUse& use : samples.factored)
       kernels::accumulate_clipped_outer(
           exec, matrix(use.gradient), matrix(use.activation), f, use.length,

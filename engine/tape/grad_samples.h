@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <vector>
 
 #include "cuda/exec.h"
@@ -21,14 +22,21 @@ struct IndexedUse {
   int64_t padding_index;
 };
 
+// Per-sample gradients that would take too much memory: they are made block by block of samples, once for the norms and
+// once for the sum, with the same bits, so that what is added is what was measured.
+struct RecomputedUse {
+  std::function<at::Tensor(int64_t first, int64_t count)> rows;  // [count, elements], float32, contiguous
+};
+
 // Everything one parameter needs for its per-sample gradients. Several uses add up to one gradient, so their norm has
-// cross terms: uses of one kind are joined along the sequence, and a table that is also a head gets the exact cross
-// term.
+// cross terms: uses of one kind are joined along the sequence, a table that is also a head gets the exact cross term,
+// and any other mixture is recomputed as one.
 struct ParameterSamples {
   std::vector<FactoredUse> factored;
   std::vector<IndexedUse> indexed;
   std::vector<at::Tensor> stored;  // [batch, elements]: the per-sample gradients themselves
-  bool carried = false;            // a bias whose gradient a FactoredUse of its weight carries
+  std::vector<RecomputedUse> recomputed;
+  bool carried = false;  // a bias whose gradient a FactoredUse of its weight carries
 };
 
 // The per-sample gradients of a batch, in whatever form is cheapest for each parameter.
@@ -38,9 +46,12 @@ struct GradSamples {
   std::vector<double> losses;  // operator's eyes only
 };
 
+// The per-sample gradients [batch, elements] of parameter `k`, whatever their form. Makes them all: for small batches.
+at::Tensor gradient_rows(const GradSamples& grads, int64_t k, int64_t elements);
+
 // squared[i] += an upper bound of ‖gradient of sample i over all parameters‖², rounding included (DESIGN §9.1). Joins
 // the uses of each parameter first. A sample with a NaN or an infinity anywhere gets a non-finite entry.
-void add_squared_norms(const Exec& exec, GradSamples& grads, at::Tensor& squared);
+void add_squared_norms(const Exec& exec, const Parameters& parameters, GradSamples& grads, at::Tensor& squared);
 
 // sums[k] += Σ_i factors[i] · (gradient of sample i for parameter k). A sample whose factor is 0 is never read as a
 // number.

@@ -45,8 +45,8 @@ at::Tensor captured_layer_norm(const at::Tensor& input, c10::SymIntArrayRef shap
   const CaptureOff off(kCaptureKey);
   const RecorderPointer recorder = current_recorder();
   const at::Tensor weight_tensor = weight.value_or(at::Tensor()), bias_tensor = bias.value_or(at::Tensor());
-  const int64_t weight_index = recorder ? recorder->parameters->find(weight_tensor) : -1;
-  const int64_t bias_index = recorder ? recorder->parameters->find(bias_tensor) : -1;
+  const int64_t weight_index = recorder ? recorder->find(weight_tensor) : -1;
+  const int64_t bias_index = recorder ? recorder->find(bias_tensor) : -1;
   const bool foreign = weight_index < 0 && weight_tensor.defined() && weight_tensor.requires_grad();
   if ((weight_index < 0 && bias_index < 0) || foreign)
     return at::layer_norm_symint(input, shape, weight, bias, epsilon, cudnn);

@@ -69,7 +69,7 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
 std::optional<at::Tensor> linear_rule(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias) {
   const RecorderPointer recorder = current_recorder();
   if (!recorder) return std::nullopt;
-  const int64_t weight_index = recorder->parameters->find(weight), bias_index = recorder->parameters->find(bias);
+  const int64_t weight_index = recorder->find(weight), bias_index = recorder->find(bias);
   if (weight_index < 0 && bias_index < 0) return std::nullopt;
   // A weight that is trained but is not a parameter itself (a cast, a slice): the coverage walk names its parameter.
   if (weight_index < 0 && weight.requires_grad()) return std::nullopt;

@@ -1,6 +1,7 @@
 #pragma once
 #include <memory>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "base/error.h"
@@ -10,19 +11,28 @@ namespace sotto {
 
 // The state of one Tape::per_sample call, shared with the autograd nodes it leaves in the graph.
 struct Tape::Recorder {
-  const Parameters* parameters;
+  const Parameters& parameters;
   Exec exec;
   int64_t batch;
   int64_t storage_left;  // bytes for stored per-sample gradients
-  at::Tensor anchor;     // requires a gradient, a scalar 0, so that a layer on raw data is reached by the backward pass
-  GradSamples grads;
-  std::vector<int64_t> uses;  // of each parameter, counted in the forward pass
-  std::vector<RecordedUse> recorded;
+  const std::vector<BatchLayout>& layouts;
+  const std::set<int64_t>& uncaptured;  // parameters that no rule may take
+  bool observing;                       // no backward pass follows, so any layout will do
+  // A scalar 0 that requires a gradient, so that a layer on raw data is reached by the backward pass.
+  at::Tensor anchor = at::zeros({}).set_requires_grad(true);
+  GradSamples grads = {};
+  std::vector<int64_t> uses = {};  // of each parameter, counted in the forward pass
+  std::vector<RecordedUse> recorded = {};
   std::optional<Error> refusal = std::nullopt;
 
-  // Counts a use and checks that dimension 0 of `input` is the batch. `operation` and the parameter's name go into the
-  // message.
-  void record_use(int64_t parameter, const char* operation, const at::Tensor& input);
+  // The index of the parameter that `tensor` is, or -1: not one, or one that no rule may take.
+  int64_t find(const at::Tensor& tensor) const;
+  // Counts a use and checks that `input` has the samples where the use's layout says, which is returned. `operation`
+  // and the parameter's name go into the message.
+  BatchLayout record_use(int64_t parameter, const char* operation, const at::Tensor& input);
+  // `x`, an operator's input or output, by sample: [batch, …] with whatever positions it has behind. A copy only where
+  // the layout is not batch first.
+  at::Tensor by_sample(const at::Tensor& x, const BatchLayout& layout) const;
   // Throws configuration, and remembers it: TorchScript's interpreter replaces an error that passes through it.
   [[noreturn]] void refuse(const std::string& message, std::source_location place = std::source_location::current());
   // Adds the per-sample gradients [batch, elements] of `parameter`.

@@ -10,10 +10,10 @@ at::Tensor refuse_batch_norm(const at::Tensor& input, OptionalTensor weight, Opt
                              OptionalTensor variance, bool training, double momentum, double epsilon, bool cudnn) {
   const CaptureOff off(kCaptureKey);
   const RecorderPointer recorder = current_recorder();
-  const int64_t index = recorder ? recorder->parameters->find(weight.value_or(at::Tensor())) : -1;
+  const int64_t index = recorder ? recorder->find(weight.value_or(at::Tensor())) : -1;
   if (recorder && training)
     recorder->refuse(
-        cat("batch normalisation", index >= 0 ? cat(" (parameter ", recorder->parameters->name(index), ")") : "",
+        cat("batch normalisation", index >= 0 ? cat(" (parameter ", recorder->parameters.name(index), ")") : "",
             " mixes the samples of a batch, so no sample's influence can be bounded; replace it by group or "
             "layer normalisation, or freeze it in eval mode"));
   return at::batch_norm(input, weight, bias, mean, variance, training, momentum, epsilon, cudnn);

@@ -40,10 +40,14 @@ class CaptureScope {
 
  private:
   c10::impl::IncludeDispatchKeyGuard include_;
+  // What the graph executor fuses or differentiates by itself would not pass through the dispatcher one operator a
+  // time.
+  torch::jit::GraphOptimizerEnabledGuard plain_interpreter_{false};
+  at::AutoGradMode with_gradients_{true};
 };
 
 // A captured parameter never enters the graph; one that is there was used outside the rules and would leave unclipped.
-void refuse_uncovered(const at::Tensor& losses, const Parameters& parameters) {
+void refuse_uncovered(const at::Tensor& losses, const Parameters& parameters, const std::set<int64_t>& uncaptured) {
   std::vector<torch::autograd::Node*> open = {losses.grad_fn().get()};
   std::unordered_set<torch::autograd::Node*> seen;
   while (!open.empty()) {
@@ -52,7 +56,7 @@ void refuse_uncovered(const at::Tensor& losses, const Parameters& parameters) {
     if (!node || !seen.insert(node).second) continue;
     if (const auto* leaf = dynamic_cast<torch::autograd::AccumulateGrad*>(node)) {
       const int64_t index = parameters.find(leaf->variable);
-      if (index >= 0)
+      if (index >= 0 && !uncaptured.contains(index))
         throw Error(ErrorKind::configuration,
                     cat("parameter ", parameters.name(index),
                         " is used outside linear, embedding and layer_norm (a matmul, cast, slice, view or sum of it), "
@@ -69,15 +73,33 @@ RecorderPointer current_recorder() {
   return g_recorder;
 }
 
-void Tape::Recorder::record_use(int64_t parameter, const char* operation, const at::Tensor& input) {
-  if (input.dim() < 1 || input.size(0) != batch)
-    refuse(cat(
-        "parameter ", parameters->name(parameter), ": the input of its ", operation, " has shape ", input.sizes(),
-        ", but dimension 0 must be the batch of ", batch,
-        "; keep the batch first and unmerged (no view(-1, d), no (T, B, E) layout; expand shared ids to the batch), "
-        "so that each sample's gradient can be told apart"));
+BatchLayout Tape::Recorder::record_use(int64_t parameter, const char* operation, const at::Tensor& input) {
+  const size_t number = recorded.size();
+  if (number >= layouts.size() && !layouts.empty())
+    refuse(cat("parameter ", parameters.name(parameter), ": its ", operation, " is use ", number + 1,
+               " of a forward pass that had ", layouts.size(),
+               " when it was checked; a model must use its layers in the same order for every batch"));
+  const BatchLayout layout = layouts.empty() ? BatchLayout{} : layouts[number];
+  const bool fits = input.dim() > layout.dimension &&
+                    (layout.merged ? input.size(0) % batch == 0 : input.size(layout.dimension) == batch);
+  if (!fits && !observing)
+    refuse(cat("parameter ", parameters.name(parameter), ": the input of its ", operation, " has shape ", input.sizes(),
+               ", but dimension ", layout.dimension, " must ", layout.merged ? "hold" : "be", " the batch of ", batch,
+               "; give each sample its own rows (expand shared ids to the batch), so that its gradient can be told "
+               "apart"));
   ++uses[static_cast<size_t>(parameter)];
-  recorded.push_back({parameter, operation, input.sizes().vec()});
+  recorded.push_back({parameter, operation, input.sizes().vec(), observing ? input.detach() : at::Tensor()});
+  return layout;
+}
+
+int64_t Tape::Recorder::find(const at::Tensor& tensor) const {
+  const int64_t index = parameters.find(tensor);
+  return uncaptured.contains(index) ? -1 : index;
+}
+
+at::Tensor Tape::Recorder::by_sample(const at::Tensor& x, const BatchLayout& layout) const {
+  if (!layout.merged) return layout.dimension == 0 ? x : x.movedim(layout.dimension, 0);
+  return layout.position_first ? x.unflatten(0, {-1, batch}).transpose(0, 1) : x.unflatten(0, {batch, -1});
 }
 
 void Tape::Recorder::refuse(const std::string& message, std::source_location place) {
@@ -96,28 +118,47 @@ Tape::Tape(const Exec& exec, const Parameters& parameters) : exec_(exec), parame
 Tape::~Tape() = default;
 
 GradSamples Tape::per_sample(int64_t batch, const std::function<at::Tensor()>& losses) {
-  require(batch > 0, cat("a tape pass needs at least one sample, got ", batch));
-  require(!g_recorder, "a tape pass is already running on this thread");
-  const auto count = static_cast<size_t>(parameters_.size());
-  // What the graph executor fuses or differentiates by itself would not pass through the dispatcher one operator a
-  // time.
-  const torch::jit::GraphOptimizerEnabledGuard plain_interpreter(false);
-  const at::AutoGradMode with_gradients(true);
-  auto recorder = std::make_shared<Recorder>(
-      Recorder{&parameters_, exec_, batch, storage_limit_, at::zeros({}).set_requires_grad(true), {}, {}, {}});
-  recorder->grads.batch = batch;
-  recorder->grads.parameters.resize(count);
-  recorder->uses.assign(count, 0);
+  require(uncaptured_.empty(), "uncaptured parameters need a loss of any range of samples");
+  return one_pass(batch, losses);
+}
 
+GradSamples Tape::per_sample(int64_t batch, const std::function<at::Tensor(int64_t first, int64_t count)>& losses) {
+  if (uncaptured_.empty()) return one_pass(batch, [&] { return losses(0, batch); });
+  GradSamples all;
+  all.batch = batch;
+  all.parameters.resize(static_cast<size_t>(parameters_.size()));
+  for (int64_t k = 0; k < parameters_.size(); ++k)
+    all.parameters[static_cast<size_t>(k)].stored.push_back(
+        at::empty({batch, parameters_.tensor(k).numel()}, parameters_.tensor(k).options().requires_grad(false)));
+  for (int64_t sample = 0; sample < batch; ++sample) {
+    const GradSamples one = one_pass(1, [&] { return losses(sample, 1); });
+    for (int64_t k = 0; k < parameters_.size(); ++k)
+      all.parameters[static_cast<size_t>(k)].stored[0].select(0, sample).copy_(
+          gradient_rows(one, k, parameters_.tensor(k).numel()).select(0, 0));
+    all.losses.push_back(one.losses[0]);
+  }
+  return all;
+}
+
+std::vector<RecordedUse> Tape::observe(int64_t batch, const std::function<at::Tensor()>& losses) {
+  const auto recorder =
+      std::make_shared<Recorder>(Recorder{parameters_, exec_, batch, storage_limit_, layouts_, uncaptured_, true});
+  const CaptureScope scope(recorder);
+  forward(*recorder, losses);
+  return recorder->recorded;
+}
+
+at::Tensor Tape::forward(Recorder& recorder, const std::function<at::Tensor()>& losses) {
+  recorder.grads.batch = recorder.batch;
+  recorder.grads.parameters.resize(static_cast<size_t>(parameters_.size()));
+  recorder.uses.assign(static_cast<size_t>(parameters_.size()), 0);
   std::vector<uint32_t> versions;
   for (int64_t k = 0; k < parameters_.size(); ++k) versions.push_back(parameters_.tensor(k)._version());
-
-  const CaptureScope scope(recorder);
   at::Tensor loss;
   try {
     loss = losses();
   } catch (...) {
-    if (recorder->refusal) throw *recorder->refusal;
+    if (recorder.refusal) throw *recorder.refusal;
     throw;
   }
   for (int64_t k = 0; k < parameters_.size(); ++k)
@@ -126,16 +167,32 @@ GradSamples Tape::per_sample(int64_t batch, const std::function<at::Tensor()>& l
                   cat("parameter ", parameters_.name(k),
                       " is written to by the forward pass (an embedding's max_norm, a clamp), "
                       "so that the batch would show in it without noise; turn that off"));
+  return loss;
+}
+
+GradSamples Tape::one_pass(int64_t batch, const std::function<at::Tensor()>& losses) {
+  require(batch > 0, cat("a tape pass needs at least one sample, got ", batch));
+  require(!g_recorder, "a tape pass is already running on this thread");
+  const auto recorder =
+      std::make_shared<Recorder>(Recorder{parameters_, exec_, batch, storage_limit_, layouts_, uncaptured_, false});
+  const CaptureScope scope(recorder);
+  const at::Tensor loss = forward(*recorder, losses);
   if (loss.dim() != 1 || loss.size(0) != batch)
     throw Error(ErrorKind::configuration, cat("the loss must be a vector with one entry a sample; for ", batch,
                                               " samples it has shape ", loss.sizes()));
   uses_ = recorder->recorded;
   if (!loss.requires_grad())
     throw Error(ErrorKind::configuration, "the loss does not depend on any trainable parameter");
-  refuse_uncovered(loss, parameters_);
+  refuse_uncovered(loss, parameters_, uncaptured_);
   const at::Tensor values = loss.detach().to(at::kCPU, at::kDouble).contiguous();
   recorder->grads.losses.assign(values.data_ptr<double>(), values.data_ptr<double>() + batch);
+  for (const int64_t k : uncaptured_) parameters_.tensor(k).mutable_grad() = at::Tensor();
   torch::autograd::backward({loss}, {at::ones_like(loss)});
+  for (const int64_t k : uncaptured_) {
+    at::Tensor& gradient = parameters_.tensor(k).mutable_grad();
+    if (gradient.defined()) recorder->store(k, gradient.reshape({1, -1}).contiguous());
+    gradient = at::Tensor();
+  }
   return std::move(recorder->grads);
 }
 

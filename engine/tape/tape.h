@@ -1,6 +1,7 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -8,16 +9,26 @@
 
 namespace sotto {
 
+// Where a captured operator's input has its samples: in a dimension of their own, or merged with the positions into
+// dimension 0, either a sample's rows together or (`position_first`) a position's.
+struct BatchLayout {
+  int64_t dimension = 0;
+  bool merged = false, position_first = false;
+  bool operator==(const BatchLayout&) const = default;
+};
+
 // What one call of one captured operator used, as seen by the checks.
 struct RecordedUse {
   int64_t parameter;
   std::string operation;  // "linear", "embedding", "layer_norm"
   std::vector<int64_t> shape;
+  at::Tensor input;  // kept by Tape::observe alone
 };
 
 // Captures uses of the owned parameters at LibTorch's dispatcher while a forward pass runs, and turns one backward pass
 // into per-sample gradients. The model is not wrapped and not rewritten: eager C++ modules and TorchScript both pass
-// through the dispatcher. The batch is dimension 0 of every captured operator's input; anything else is refused.
+// through the dispatcher. The batch is dimension 0 of every captured operator's input unless set_layouts says
+// otherwise.
 class Tape {
  public:
   Tape(const Exec& exec, const Parameters& parameters);
@@ -28,9 +39,22 @@ class Tape {
   // Runs `losses` (forward pass and loss vector, one entry a sample) with capture on, then one backward pass. No
   // gradient summed over samples is ever formed. Throws configuration, naming the parameter, when
   //  - a parameter is used in a way no rule covers (AccumulateGrad reachable in the loss graph),
-  //  - the input of a captured operator does not have `batch` as its dimension 0,
+  //  - the input of a captured operator does not have `batch` samples where its layout says,
   //  - the loss is not a vector of `batch` entries.
   GradSamples per_sample(int64_t batch, const std::function<at::Tensor()>& losses);
+
+  // The same where `losses(first, count)` is the loss vector of `count` samples: with uncaptured parameters there is a
+  // pass for each sample, and every gradient is stored.
+  GradSamples per_sample(int64_t batch, const std::function<at::Tensor(int64_t first, int64_t count)>& losses);
+
+  // Runs the forward pass alone and returns its uses with their inputs, whatever their layouts.
+  std::vector<RecordedUse> observe(int64_t batch, const std::function<at::Tensor()>& losses);
+
+  // Where each use has its samples, in forward order, as check_structure found out; empty: always dimension 0.
+  void set_layouts(std::vector<BatchLayout> layouts) { layouts_ = std::move(layouts); }
+
+  // Parameters whose uses no rule takes: their gradients come from a pass for each sample alone, which is slow.
+  void set_uncaptured(std::set<int64_t> parameters) { uncaptured_ = std::move(parameters); }
 
   // Memory the tape may spend on stored per-sample gradients, in bytes; beyond it, factors are kept instead.
   void set_storage_limit(int64_t bytes) { storage_limit_ = bytes; }
@@ -41,9 +65,14 @@ class Tape {
   struct Recorder;
 
  private:
+  at::Tensor forward(Recorder& recorder, const std::function<at::Tensor()>& losses);
+  GradSamples one_pass(int64_t batch, const std::function<at::Tensor()>& losses);
+
   Exec exec_;
   const Parameters& parameters_;
   int64_t storage_limit_ = int64_t{1} << 30;
+  std::vector<BatchLayout> layouts_;
+  std::set<int64_t> uncaptured_;
   std::vector<RecordedUse> uses_;
 };
 

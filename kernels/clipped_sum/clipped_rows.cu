@@ -5,8 +5,9 @@ namespace sotto::kernels {
 namespace {
 
 // One thread a column: neighbours read neighbouring addresses, and no atomics keep the sum deterministic.
+template <class Sum>
 __global__ void accumulate_clipped_rows_kernel(MatrixView<const float> x, VectorView<const float> factors,
-                                               VectorView<float> sum) {
+                                               VectorView<Sum> sum) {
   const int64_t j = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   if (j >= x.cols) return;
   double total = 0;
@@ -14,17 +15,27 @@ __global__ void accumulate_clipped_rows_kernel(MatrixView<const float> x, Vector
     const float factor = factors.data[i];
     if (factor != 0) total += double(factor) * double(x.data[i * x.cols + j]);
   }
-  sum.data[j] = float(sum.data[j] + total);
+  sum.data[j] = Sum(double(sum.data[j]) + total);
+}
+
+template <class Sum>
+void launch_rows(const Exec& exec, MatrixView<const float> x, VectorView<const float> factors, VectorView<Sum> sum) {
+  constexpr unsigned threads = 256;
+  if (x.cols == 0) return;
+  const unsigned blocks = static_cast<unsigned>((x.cols + threads - 1) / threads);
+  launch(exec, {blocks, threads}, accumulate_clipped_rows_kernel<Sum>, x, factors, sum);
 }
 
 }  // namespace
 
 void accumulate_clipped_rows_cuda(const Exec& exec, MatrixView<const float> x, VectorView<const float> factors,
                                   VectorView<float> sum) {
-  constexpr unsigned threads = 256;
-  if (x.cols == 0) return;
-  const unsigned blocks = static_cast<unsigned>((x.cols + threads - 1) / threads);
-  launch(exec, {blocks, threads}, accumulate_clipped_rows_kernel, x, factors, sum);
+  launch_rows(exec, x, factors, sum);
+}
+
+void accumulate_clipped_rows_cuda(const Exec& exec, MatrixView<const float> x, VectorView<const float> factors,
+                                  VectorView<double> sum) {
+  launch_rows(exec, x, factors, sum);
 }
 
 }  // namespace sotto::kernels

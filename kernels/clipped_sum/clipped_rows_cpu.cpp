@@ -8,8 +8,9 @@ namespace {
 // Columns by stripes whose doubles stay in the first-level cache while all rows pass.
 constexpr int64_t kStripe = 1024;
 
-SOTTO_VECTORISED void add_clipped_rows(MatrixView<const float> x, const float* factors, float* sum, int64_t begin,
-                                       int64_t end) {
+// Into `double_sums` where there are any, else into `sums`.
+SOTTO_VECTORISED void add_clipped_rows(MatrixView<const float> x, const float* factors, float* sums,
+                                       double* double_sums, int64_t begin, int64_t end) {
   for (int64_t start = begin; start < end; start += kStripe) {
     const int64_t columns = std::min(kStripe, end - start);
     alignas(64) double totals[kStripe] = {};
@@ -23,19 +24,32 @@ SOTTO_VECTORISED void add_clipped_rows(MatrixView<const float> x, const float* f
             factor * __builtin_convertvector(*reinterpret_cast<const Float8Unaligned*>(row + j), Double8);
       for (; j < columns; ++j) totals[j] += factor * double(row[j]);
     }
-    for (int64_t j = 0; j < columns; ++j) sum[start + j] = float(sum[start + j] + totals[j]);
+    if (double_sums)
+      for (int64_t j = 0; j < columns; ++j) double_sums[start + j] += totals[j];
+    else
+      for (int64_t j = 0; j < columns; ++j) sums[start + j] = float(sums[start + j] + totals[j]);
   }
+}
+
+void add_in_stripes(const Exec& exec, MatrixView<const float> x, VectorView<const float> factors, float* sums,
+                    double* double_sums) {
+  const int64_t stripes = (x.cols + kStripe - 1) / kStripe;
+  const int64_t grain = 65536 / std::max<int64_t>(1, x.rows * kStripe) + 1;
+  parallel_for(exec.threads(), stripes, grain, [&](int64_t begin, int64_t end) {
+    add_clipped_rows(x, factors.data, sums, double_sums, begin * kStripe, std::min(end * kStripe, x.cols));
+  });
 }
 
 }  // namespace
 
 void accumulate_clipped_rows_cpu(const Exec& exec, MatrixView<const float> x, VectorView<const float> factors,
                                  VectorView<float> sum) {
-  const int64_t stripes = (x.cols + kStripe - 1) / kStripe;
-  const int64_t grain = 65536 / std::max<int64_t>(1, x.rows * kStripe) + 1;
-  parallel_for(exec.threads(), stripes, grain, [&](int64_t begin, int64_t end) {
-    add_clipped_rows(x, factors.data, sum.data, begin * kStripe, std::min(end * kStripe, x.cols));
-  });
+  add_in_stripes(exec, x, factors, sum.data, nullptr);
+}
+
+void accumulate_clipped_rows_cpu(const Exec& exec, MatrixView<const float> x, VectorView<const float> factors,
+                                 VectorView<double> sum) {
+  add_in_stripes(exec, x, factors, nullptr, sum.data);
 }
 
 }  // namespace sotto::kernels

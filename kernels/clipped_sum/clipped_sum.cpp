@@ -20,12 +20,23 @@ void accumulate_clipped_outer(const Exec& exec, MatrixView<const float> g, Matri
   accumulate_clipped_outer_cpu(exec, g, a, factors, rows_per_sample, weight_sum, bias_sum);
 }
 
-void accumulate_clipped_rows(const Exec& exec, MatrixView<const float> x, VectorView<const float> factors,
-                             VectorView<float> sum) {
+template <class Sum>
+static void accumulate_rows(const Exec& exec, MatrixView<const float> x, VectorView<const float> factors,
+                            VectorView<Sum> sum) {
   require(factors.size == x.rows, cat("need a factor a row: ", factors.size, " factors for ", x.rows, " rows"));
   require(sum.size == x.cols, cat("sum has ", sum.size, " entries for ", x.cols, " columns"));
   if (exec.on_cuda()) return accumulate_clipped_rows_cuda(exec, x, factors, sum);
   accumulate_clipped_rows_cpu(exec, x, factors, sum);
+}
+
+void accumulate_clipped_rows(const Exec& exec, MatrixView<const float> x, VectorView<const float> factors,
+                             VectorView<float> sum) {
+  accumulate_rows(exec, x, factors, sum);
+}
+
+void accumulate_clipped_rows(const Exec& exec, MatrixView<const float> x, VectorView<const float> factors,
+                             VectorView<double> sum) {
+  accumulate_rows(exec, x, factors, sum);
 }
 
 void accumulate_clipped_embedding(const Exec& exec, MatrixView<const int64_t> ids, MatrixView<const float> g,

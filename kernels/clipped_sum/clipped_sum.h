@@ -14,9 +14,12 @@ void accumulate_clipped_outer(const Exec& exec, MatrixView<const float> g, Matri
                               VectorView<const float> factors, int64_t rows_per_sample, MatrixView<float> weight_sum,
                               VectorView<float> bias_sum);
 
-// sum += Σ_i f[i] x[i], for stored per-sample gradients x [B, P].
+// sum += Σ_i f[i] x[i], for stored per-sample gradients x [B, P]. Into doubles, samples can come in any number of
+// calls, whose total is rounded into the floats once.
 void accumulate_clipped_rows(const Exec& exec, MatrixView<const float> x, VectorView<const float> factors,
                              VectorView<float> sum);
+void accumulate_clipped_rows(const Exec& exec, MatrixView<const float> x, VectorView<const float> factors,
+                             VectorView<double> sum);
 
 // sum[ids[i][t]] += f[i] g[i·T + t] wherever ids[i][t] is not padding_index (-1: no padding). ids is [B, T], sum [V,
 // d]. On the CPU an id outside [0, V) throws; on CUDA, where that would need a synchronisation, its row is left out.
@@ -31,7 +34,8 @@ void accumulate_clipped_embedding(const Exec& exec, MatrixView<const int64_t> id
 // Proof. (1) The bounds are entrywise, |error| ≤ r Σ|c_i|, so ‖error‖ ≤ r Σ‖c_i‖ holds over all tensors at once.
 // (2) Rounding into the float accumulator costs u a call, u = 2^-24, relative to a partial sum ≤ Σ|c_i|: calls·u.
 // (3) Partial sums are doubles: an addition costs 2^-53 each, `additions`·2^-53 in all.
-// (4) outer, one row a sample: float chains cross samples. The j-th addition of a chain of k ≤ kChain rows rounds a partial
+// (4) outer, one row a sample: float chains cross samples. The j-th addition of a chain of k ≤ kChain rows rounds a
+// partial
 //     sum of norm ≤ j·C, so a chain's additions cost ≤ u·C·k(k + 1)/2, which is (kChain + 1)/2 roundings a row; f·g and
 //     its product are two more.
 // (5) outer, several rows: a chain never crosses samples, so what it rounds to is part of c_i, paid for by the norm

@@ -168,6 +168,20 @@ std::vector<Case> norm_cases() {
           {"layer norm, shift frozen", with_norm("beta", true, false), features({5, 6})},
           {"layer norm, no shift", with_norm("", false, false), features({5, 6})},
           {"layer norm twice", with_norm("", true, true), features({5, 6})},
+          {"layer norm whose scale is also a linear weight", eager([](Net& net) -> Forward {
+             const at::Tensor w = net.own("w", at::randn({4, 4}));
+             return [=](const at::Tensor& x) {
+               return at::layer_norm(at::linear(x, w).unsqueeze(1).expand({-1, 4, -1}), {4, 4}, w);
+             };
+           }), features({4})},
+          {"layer norm whose scale is tied to a table and a linear weight", eager([](Net& net) -> Forward {
+             const at::Tensor w = net.own("w", at::randn({6, 4})), v = net.own("v", at::randn({3, 4}));
+             return [=](const at::Tensor& x) {
+               const at::Tensor y = at::linear(at::embedding(w, x), w);  // [B, 5, 6]
+               const at::Tensor z = at::linear(y.slice(1, 0, 4).transpose(1, 2).tanh(), v);
+               return at::layer_norm(at::linear(z.transpose(1, 2), w.new_ones({6, 6})).slice(1, 0, 3).transpose(1, 2).repeat({1, 1, 2}).slice(2, 0, 4), {6, 4}, w);
+             };
+           }), tokens(5, 6)},
           {"layer norm on data, over two dimensions", eager([](Net& net) -> Forward {
              auto n = net.add("n", LayerNorm(LayerNormOptions({3, 4})));
              return [=](const at::Tensor& x) { return n.ptr()->forward(x); };

@@ -43,7 +43,7 @@ at::Tensor clipped_sum(const GradSamples& grads, const Parameters& parameters, c
 Measured measure(Tape& tape, const Parameters& parameters, int64_t batch, const std::function<at::Tensor()>& losses) {
   Measured measured = {tape.per_sample(batch, losses), at::zeros({batch}, at::kDouble), {}};
   const at::NoGradGuard no_grad;
-  add_squared_norms(Exec::cpu(1), measured.grads, measured.squared);
+  add_squared_norms(Exec::cpu(1), parameters, measured.grads, measured.squared);
   std::vector<at::Tensor> rows;
   for (int64_t i = 0; i < batch; ++i) {
     const at::Tensor alone = at::zeros({batch});

@@ -114,16 +114,6 @@ TEST(TapeRefuses, ModelsThatCannotBeTrainedPrivately) {
   });
   // It would write into the weights which words the batch has.
   EXPECT_NE(refusal(renormalised, at::randint(6, {5, 3}, at::kLong)).find("table.weight"), std::string::npos);
-  const Factory two_forms = eager([](Net& net) -> Forward {
-    const at::Tensor w = net.own("w", at::randn({4, 4}));
-    return [=](const at::Tensor& x) { return at::layer_norm(at::linear(x, w).unsqueeze(1).expand({-1, 4, -1}), {4, 4}, w); };
-  });
-  const Subject subject = two_forms();
-  const Parameters parameters(subject.named());
-  Tape tape(Exec::cpu(1), parameters);
-  GradSamples grads = tape.per_sample(3, [&] { return wavy_loss(subject.forward(at::randn({3, 4}))); });
-  at::Tensor squared = at::zeros({3}, at::kDouble);
-  EXPECT_THROW(add_squared_norms(Exec::cpu(1), grads, squared), Error);
 }
 
 TEST(TapeRefuses, ALossThatIsNotOneNumberASample) {

@@ -44,6 +44,19 @@ TEST_P(ClippedRowsTest, AddsToWhatIsThere) {
   EXPECT_EQ(run({1, 2, 3, 4}, {0.5f, 1}, 2, {10, 20}), (std::vector<float>{13.5f, 25}));
 }
 
+TEST_P(ClippedRowsTest, CallsIntoDoublesRoundAsOneCallIntoFloats) {
+  const auto x = normal_values(37 * 2011, 1), factors = normal_values(37, 2);
+  std::vector<double> none(2011);
+  Guarded<float> x_in(x, on_cuda()), f_in(factors, on_cuda());
+  Guarded<double> sum(none, on_cuda());
+  for (const auto& [first, last] : {std::pair{0, 5}, {5, 36}, {36, 37}})
+    accumulate_clipped_rows(exec(2), {x_in.data() + first * 2011, last - first, 2011}, {f_in.data() + first, last - first},
+                            sum.view());
+  const auto cut = sum.read();
+  const auto whole = run(x, factors, 2011);
+  for (size_t j = 0; j < cut.size(); ++j) ASSERT_EQ(static_cast<float>(cut[j]), whole[j]) << j;
+}
+
 TEST_P(ClippedRowsTest, DroppedRowLeavesNoTrace) {
   EXPECT_EQ(run({NAN, INFINITY, 3, 4}, {0, 0.5f}, 2), (std::vector<float>{1.5f, 2}));
 }

@@ -120,7 +120,9 @@ void Trainer::make_model() {
                          const at::Tensor labels = at::arange(input.size(0), at::kLong).remainder(2);
                          return per_sample_loss(model_.forward(input), labels);
                        }};
-  structure_ = check_structure(exec_, *parameters_, probe);
+  tape_ = std::make_unique<Tape>(exec_, *parameters_);
+  tape_->set_storage_limit(config_.performance.storage_limit);
+  structure_ = check_structure(*tape_, *parameters_, probe);
   {  // what the run is evaluated by at its end must be there before its first charge
     const at::NoGradGuard no_grad;
     positive_probability(model_.forward(probe.input(2, 7)));
@@ -128,8 +130,6 @@ void Trainer::make_model() {
   config_.performance.microbatch = chosen_microbatch(config_.performance.microbatch, structure_);
   plan_ = std::make_unique<PrivacyPlan>(config_.privacy, config_.performance.microbatch, key_, structure_);
   config_.privacy = plan_->config();
-  tape_ = std::make_unique<Tape>(exec_, *parameters_);
-  tape_->set_storage_limit(config_.performance.storage_limit);
 }
 
 void Trainer::start() {

@@ -11,10 +11,11 @@ int64_t bias_index(const RecorderPointer& recorder, const at::Tensor& x, const a
 }
 
 // The bias enters as a constant; its per-sample gradient, Σ_t of the output's, is taken when the output's passes by.
-void watch(const RecorderPointer& recorder, int64_t index, const at::Tensor& output) {
-  output.register_hook([recorder, index](const at::Tensor& gradient) {
+void watch(const RecorderPointer& recorder, int64_t index, const BatchLayout& layout, const at::Tensor& output) {
+  output.register_hook([recorder, index, layout](const at::Tensor& gradient) {
     const CaptureOff off(kCaptureKey);
-    recorder->store(index, gradient.reshape({recorder->batch, -1, gradient.size(-1)}).sum(1));
+    const at::Tensor by_sample = recorder->by_sample(gradient, layout);
+    recorder->store(index, by_sample.reshape({recorder->batch, -1, gradient.size(-1)}).sum(1));
   });
 }
 
@@ -23,10 +24,10 @@ at::Tensor captured_add(const at::Tensor& x, const at::Tensor& bias, const at::S
   const RecorderPointer recorder = current_recorder();
   const int64_t index = bias_index(recorder, x, bias, alpha);
   if (index < 0) return at::add(x, bias, alpha);
-  recorder->record_use(index, "bias", x);
+  const BatchLayout layout = recorder->record_use(index, "bias", x);
   at::Tensor output = at::add(x, bias.detach(), alpha);
   if (!output.requires_grad()) output = at::add(output, recorder->anchor);  // a leaf could not be changed in place
-  watch(recorder, index, output);
+  watch(recorder, index, layout, output);
   return output;
 }
 
@@ -36,10 +37,10 @@ at::Tensor& captured_add_in_place(at::Tensor& x, const at::Tensor& bias, const a
   const RecorderPointer recorder = current_recorder();
   const int64_t index = bias_index(recorder, x, bias, alpha);
   if (index < 0) return x.add_(bias, alpha);
-  recorder->record_use(index, "bias", x);
+  const BatchLayout layout = recorder->record_use(index, "bias", x);
   x.add_(bias.detach(), alpha);
   if (!x.requires_grad()) x.add_(recorder->anchor);  // the layer's weight is frozen
-  watch(recorder, index, x);
+  watch(recorder, index, layout, x);
   return x;
 }
 

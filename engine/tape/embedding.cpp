@@ -8,6 +8,7 @@ struct EmbeddingUse {
   RecorderPointer recorder;
   at::Tensor table, ids;
   int64_t table_index, padding_index;
+  BatchLayout layout;
 };
 
 struct EmbeddingFunction : torch::autograd::Function<EmbeddingFunction> {
@@ -21,9 +22,12 @@ struct EmbeddingFunction : torch::autograd::Function<EmbeddingFunction> {
                                                  torch::autograd::variable_list outputs) {
     const CaptureOff off(kCaptureKey);
     const EmbeddingUse& use = carried<EmbeddingUse>(context);
-    use.recorder->samples(use.table_index)
-        .indexed.push_back({use.ids.reshape({use.recorder->batch, -1}).to(at::kLong).contiguous(),
-                            outputs[0].reshape({-1, outputs[0].size(-1)}).contiguous(), use.padding_index});
+    Tape::Recorder& recorder = *use.recorder;
+    const at::Tensor ids = recorder.by_sample(use.ids, use.layout),
+                     gradient = recorder.by_sample(outputs[0], use.layout);
+    recorder.samples(use.table_index)
+        .indexed.push_back({ids.reshape({recorder.batch, -1}).to(at::kLong).contiguous(),
+                            gradient.reshape({-1, gradient.size(-1)}).contiguous(), use.padding_index});
     return {at::Tensor(), at::Tensor()};
   }
 };
@@ -38,9 +42,10 @@ at::Tensor captured_embedding(const at::Tensor& table, const at::Tensor& ids, c1
     recorder->refuse(cat("parameter ", recorder->parameters.name(index),
                          ": scale_grad_by_freq divides by counts over the whole batch, so samples would influence each "
                          "other; turn it off"));
-  recorder->record_use(index, "embedding", ids);
-  return EmbeddingFunction::apply(recorder->anchor, std::make_shared<EmbeddingUse>(EmbeddingUse{
-                                                        recorder, table, ids, index, padding_index.expect_int()}));
+  const BatchLayout layout = recorder->record_use(index, "embedding", ids);
+  return EmbeddingFunction::apply(
+      recorder->anchor,
+      std::make_shared<EmbeddingUse>(EmbeddingUse{recorder, table, ids, index, padding_index.expect_int(), layout}));
 }
 
 }  // namespace

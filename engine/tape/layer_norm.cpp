@@ -8,6 +8,7 @@ struct LayerNormUse {
   at::Tensor weight, bias;  // as passed; either may be frozen or absent
   int64_t weight_index, bias_index;
   std::vector<int64_t> shape;
+  BatchLayout layout;
 };
 
 struct LayerNormFunction : torch::autograd::Function<LayerNormFunction> {
@@ -27,7 +28,9 @@ struct LayerNormFunction : torch::autograd::Function<LayerNormFunction> {
     const at::Tensor &input = saved[0], &mean = saved[1], &rstd = saved[2];
     const int64_t batch = use.recorder->batch, elements = c10::multiply_integers(use.shape);
     // γ: Σ_t g ⊙ x̂ and β: Σ_t g, each summed over a sample's own positions only.
-    const auto a_sample = [&](const at::Tensor& x) { return x.reshape({batch, -1, elements}).sum(1); };
+    const auto a_sample = [&](const at::Tensor& x) {
+      return use.recorder->by_sample(x, use.layout).reshape({batch, -1, elements}).sum(1);
+    };
     if (use.weight_index >= 0)
       use.recorder->store(use.weight_index, a_sample((input - mean).mul_(rstd).mul_(outputs[0])));
     if (use.bias_index >= 0) use.recorder->store(use.bias_index, a_sample(outputs[0]));
@@ -50,12 +53,13 @@ at::Tensor captured_layer_norm(const at::Tensor& input, c10::SymIntArrayRef shap
   const bool foreign = weight_index < 0 && weight_tensor.defined() && weight_tensor.requires_grad();
   if ((weight_index < 0 && bias_index < 0) || foreign)
     return at::layer_norm_symint(input, shape, weight, bias, epsilon, cudnn);
-  if (weight_index >= 0) recorder->record_use(weight_index, "layer_norm", input);
-  if (bias_index >= 0) recorder->record_use(bias_index, "layer_norm", input);
+  BatchLayout layout;
+  if (weight_index >= 0) layout = recorder->record_use(weight_index, "layer_norm", input);
+  if (bias_index >= 0) layout = recorder->record_use(bias_index, "layer_norm", input);
   const auto sizes = C10_AS_INTARRAYREF_SLOW(shape).vec();
   return LayerNormFunction::apply(input, recorder->anchor,
                                   std::make_shared<LayerNormUse>(LayerNormUse{recorder, weight_tensor, bias_tensor,
-                                                                              weight_index, bias_index, sizes}),
+                                                                              weight_index, bias_index, sizes, layout}),
                                   epsilon);
 }
 

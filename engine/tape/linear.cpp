@@ -8,11 +8,12 @@ struct LinearUse {
   RecorderPointer recorder;
   at::Tensor weight, bias;           // as passed; either may be frozen
   int64_t weight_index, bias_index;  // -1: not owned
+  BatchLayout layout;
+  // [batch · length, features], a sample's rows together
+  at::Tensor rows(const at::Tensor& x) const {
+    return recorder->by_sample(x, layout).reshape({-1, x.size(-1)}).contiguous();
+  }
 };
-
-at::Tensor rows(const at::Tensor& tensor) {
-  return tensor.reshape({-1, tensor.size(-1)});
-}
 
 // Per-sample gradients instead of factors where they take no more memory than the factors would: they cost no extra
 // FLOPs (they replace the weight gradient), and both factors are free at once. research: CPU trial, "stored".
@@ -50,16 +51,17 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
                                                  torch::autograd::variable_list outputs) {
     const CaptureOff off(kCaptureKey);
     const LinearUse& use = carried<LinearUse>(context);
-    const at::Tensor gradient = rows(outputs[0]).contiguous();
-    if (use.weight_index >= 0)
-      take_weight(use, rows(context->get_saved_variables()[0].detach()).contiguous(), gradient);
+    const at::Tensor gradient = use.rows(outputs[0]);
+    if (use.weight_index >= 0) take_weight(use, use.rows(context->get_saved_variables()[0].detach()), gradient);
     if (use.bias_index >= 0 && !use.recorder->samples(use.bias_index).carried)
       use.recorder->store(use.bias_index, gradient.view({use.recorder->batch, -1, gradient.size(1)}).sum(1));
     at::Tensor input_gradient;
     if (context->needs_input_grad(0)) {
       std::vector<int64_t> shape = outputs[0].sizes().vec();
       shape.back() = use.weight.size(1);
-      input_gradient = at::mm(gradient, use.weight).view(shape);
+      const bool in_order = use.layout == BatchLayout{} || use.layout == BatchLayout{.merged = true};
+      input_gradient =
+          at::mm(in_order ? gradient : outputs[0].reshape({-1, outputs[0].size(-1)}), use.weight).view(shape);
     }
     return {input_gradient, at::Tensor(), at::Tensor()};
   }
@@ -73,9 +75,10 @@ std::optional<at::Tensor> linear_rule(const at::Tensor& input, const at::Tensor&
   if (weight_index < 0 && bias_index < 0) return std::nullopt;
   // A weight that is trained but is not a parameter itself (a cast, a slice): the coverage walk names its parameter.
   if (weight_index < 0 && weight.requires_grad()) return std::nullopt;
-  if (weight_index >= 0) recorder->record_use(weight_index, "linear", input);
-  if (bias_index >= 0) recorder->record_use(bias_index, "linear", input);
-  auto use = std::make_shared<LinearUse>(LinearUse{recorder, weight, bias, weight_index, bias_index});
+  BatchLayout layout;
+  if (weight_index >= 0) layout = recorder->record_use(weight_index, "linear", input);
+  if (bias_index >= 0) layout = recorder->record_use(bias_index, "linear", input);
+  auto use = std::make_shared<LinearUse>(LinearUse{recorder, weight, bias, weight_index, bias_index, layout});
   return LinearFunction::apply(input, recorder->anchor, std::move(use));
 }
 

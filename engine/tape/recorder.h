@@ -30,9 +30,9 @@ struct Tape::Recorder {
   // Counts a use and checks that `input` has the samples where the use's layout says, which is returned. `operation`
   // and the parameter's name go into the message.
   BatchLayout record_use(int64_t parameter, const char* operation, const at::Tensor& input);
-  // `x`, an operator's input or output, by sample: [batch, …] with whatever positions it has behind. A copy only where
-  // the layout is not batch first.
-  at::Tensor by_sample(const at::Tensor& x, const BatchLayout& layout) const;
+  at::Tensor by_sample(const at::Tensor& x, const BatchLayout& layout) const {
+    return sotto::by_sample(x, layout, batch);
+  }
   // Throws configuration, and remembers it: TorchScript's interpreter replaces an error that passes through it.
   [[noreturn]] void refuse(const std::string& message, std::source_location place = std::source_location::current());
   // Adds the per-sample gradients [batch, elements] of `parameter`.

@@ -1,6 +1,7 @@
 #include "engine/tape/structure_check.h"
 
 #include "base/error.h"
+#include "engine/tape/layouts.h"
 
 namespace sotto {
 namespace {
@@ -19,7 +20,7 @@ bool same_bits(const at::Tensor& a, const at::Tensor& b) {
 bool same_contribution(const ParameterSamples& a, const ParameterSamples& b, int64_t batch, int64_t sample) {
   const auto rows = [&](const at::Tensor& tensor) { return tensor.view({batch, -1}).select(0, sample); };
   if (a.factored.size() != b.factored.size() || a.indexed.size() != b.indexed.size() ||
-      a.stored.size() != b.stored.size())
+      a.stored.size() != b.stored.size() || a.recomputed.size() != b.recomputed.size())
     return false;
   for (size_t i = 0; i < a.factored.size(); ++i)
     if (!same_bits(rows(a.factored[i].activation), rows(b.factored[i].activation)) ||
@@ -31,13 +32,15 @@ bool same_contribution(const ParameterSamples& a, const ParameterSamples& b, int
       return false;
   for (size_t i = 0; i < a.stored.size(); ++i)
     if (!same_bits(rows(a.stored[i]), rows(b.stored[i]))) return false;
+  for (size_t i = 0; i < a.recomputed.size(); ++i)
+    if (!same_bits(a.recomputed[i].rows(sample, 1), b.recomputed[i].rows(sample, 1))) return false;
   return true;
 }
 
 }  // namespace
 
-ModelStructure check_structure(const Exec& exec, const Parameters& parameters, const Probe& probe) {
-  Tape tape(exec, parameters);
+ModelStructure check_structure(Tape& tape, const Parameters& parameters, const Probe& probe) {
+  tape.set_layouts(find_layouts(tape, parameters, probe));
   ModelStructure structure = {.parameter_elements = parameters.elements()};
   for (const int64_t batch : {2, 3}) {
     run(tape, probe, probe.input(batch, 7));

@@ -13,8 +13,9 @@ struct Probe {
 };
 
 // Refuses, before the first step and with the parameter's name, a model whose samples cannot be told apart:
-//  - structure: at two batch sizes each captured layer has the batch as dimension 0, and every parameter is used;
+//  - structure: at two batch sizes each captured layer has its samples in known places, which the tape is told, and
+//    every parameter is used;
 //  - dynamics: when one sample changes, the factors and gradients of all others stay the same to the last bit.
-ModelStructure check_structure(const Exec& exec, const Parameters& parameters, const Probe& probe);
+ModelStructure check_structure(Tape& tape, const Parameters& parameters, const Probe& probe);
 
 }  // namespace sotto

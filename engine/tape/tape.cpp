@@ -69,6 +69,11 @@ void refuse_uncovered(const at::Tensor& losses, const Parameters& parameters, co
 
 }  // namespace
 
+at::Tensor by_sample(const at::Tensor& x, const BatchLayout& layout, int64_t batch) {
+  if (!layout.merged) return layout.dimension == 0 ? x : x.movedim(layout.dimension, 0);
+  return layout.position_first ? x.unflatten(0, {-1, batch}).transpose(0, 1) : x.unflatten(0, {batch, -1});
+}
+
 RecorderPointer current_recorder() {
   return g_recorder;
 }
@@ -95,11 +100,6 @@ BatchLayout Tape::Recorder::record_use(int64_t parameter, const char* operation,
 int64_t Tape::Recorder::find(const at::Tensor& tensor) const {
   const int64_t index = parameters.find(tensor);
   return uncaptured.contains(index) ? -1 : index;
-}
-
-at::Tensor Tape::Recorder::by_sample(const at::Tensor& x, const BatchLayout& layout) const {
-  if (!layout.merged) return layout.dimension == 0 ? x : x.movedim(layout.dimension, 0);
-  return layout.position_first ? x.unflatten(0, {-1, batch}).transpose(0, 1) : x.unflatten(0, {batch, -1});
 }
 
 void Tape::Recorder::refuse(const std::string& message, std::source_location place) {

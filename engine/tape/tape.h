@@ -17,6 +17,9 @@ struct BatchLayout {
   bool operator==(const BatchLayout&) const = default;
 };
 
+// `x`, an operator's input or output, by sample: [batch, …] with whatever positions it has behind. A view.
+at::Tensor by_sample(const at::Tensor& x, const BatchLayout& layout, int64_t batch);
+
 // What one call of one captured operator used, as seen by the checks.
 struct RecordedUse {
   int64_t parameter;

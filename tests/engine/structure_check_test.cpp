@@ -1,12 +1,14 @@
 #include "engine/tape/structure_check.h"
 
 #include <gtest/gtest.h>
+#include <torch/nn/modules/activation.h>
 #include <torch/nn/modules/batchnorm.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "engine/model.h"
-#include "tests/engine/subject.h"
+#include "engine/tape/layouts.h"
+#include "tests/engine/oracle.h"
 
 namespace sotto {
 namespace {
@@ -17,7 +19,8 @@ using Forward = std::function<at::Tensor(const at::Tensor&)>;
 ModelStructure check(const Factory& make, const InputSpec& input) {
   const Subject subject = make();
   const Parameters parameters(subject.named());
-  return check_structure(Exec::cpu(1), parameters, {[&](int64_t batch, uint64_t seed) { return synthetic_input(input, batch, seed); },
+  Tape tape(Exec::cpu(1), parameters);
+  return check_structure(tape, parameters, {[&](int64_t batch, uint64_t seed) { return synthetic_input(input, batch, seed); },
                                                     [&](const at::Tensor& x) { return wavy_loss(subject.forward(x)); }});
 }
 
@@ -69,19 +72,88 @@ TEST(StructureCheck, NamesWhatIsUnusedAndWhatIsMerged) {
     return [=](const at::Tensor& x) { return a.ptr()->forward(x); };
   });
   EXPECT_NE(refusal(unused).find("spare.weight is not used"), std::string::npos);
-  // With T = 2 or 3 rows a sample, a layout with time first has the right length at one batch size only.
-  for (const int64_t length : {2, 3}) {
-    const Factory time_first = eager([=](Net& net) -> Forward {
-      auto a = net.add("a", Linear(6 / length, 4));
-      return [=](const at::Tensor& x) { return a.ptr()->forward(x.view({-1, length, 6 / length}).transpose(0, 1)).transpose(0, 1); };
-    });
-    EXPECT_NE(refusal(time_first).find("parameter a"), std::string::npos) << length;
-  }
   const Factory batch_norm = eager([](Net& net) -> Forward {
     auto n = net.add("n", BatchNorm1d(6));
     return [=](const at::Tensor& x) { return n.ptr()->forward(x); };
   });
   EXPECT_NE(refusal(batch_norm).find("n.weight"), std::string::npos);
+}
+
+TEST(StructureCheck, FindsTheSamplesWhereverTheLayoutPutsThem) {
+  using Wrap = std::function<at::Tensor(const at::Tensor& x, const Forward& layer)>;  // x is [B, T, d]
+  const std::pair<Wrap, BatchLayout> layouts[] = {
+      {[](const at::Tensor& x, const Forward& layer) { return layer(x); }, {}},
+      {[](const at::Tensor& x, const Forward& layer) { return layer(x.transpose(0, 1)).transpose(0, 1); }, {.dimension = 1}},
+      {[](const at::Tensor& x, const Forward& layer) { return layer(x.unsqueeze(0).unsqueeze(0)).squeeze(0).squeeze(0); }, {.dimension = 2}},
+      {[](const at::Tensor& x, const Forward& layer) { return layer(x.flatten(0, 1)).unflatten(0, {x.size(0), -1}); }, {.merged = true}},
+      {[](const at::Tensor& x, const Forward& layer) {
+         return layer(x.transpose(0, 1).flatten(0, 1)).unflatten(0, {-1, x.size(0)}).transpose(0, 1);
+       }, {.merged = true, .position_first = true}}};
+  // Two and three positions, too, where a size alone could be either batch's.
+  for (const int64_t length : {1, 2, 3, 6})
+    for (const auto& [wrap, layout] : layouts) {
+      SCOPED_TRACE(cat("length ", length, ", dimension ", layout.dimension, layout.merged ? ", merged" : ""));
+      const int64_t d = 12 / length;
+      const Case c = {"", eager([=](Net& net) -> Forward {
+                        auto a = net.add("a", Linear(d, 4));
+                        auto n = net.add("n", LayerNorm(LayerNormOptions({4})));
+                        const at::Tensor shift = net.own("shift", at::randn({4}));
+                        return [=](const at::Tensor& x) {
+                          return wrap(x.view({-1, length, d}), [=](const at::Tensor& rows) {
+                            return at::add(n.ptr()->forward(a.ptr()->forward(rows)).tanh(), shift);
+                          });
+                        };
+                      }), features({12})};
+      const Subject subject = c.make();
+      const Parameters parameters(subject.named());
+      Tape tape(Exec::cpu(1), parameters);
+      const Probe probe = {[&](int64_t batch, uint64_t seed) { return synthetic_input({12, 0}, batch, seed); },
+                           [&](const at::Tensor& x) { return wavy_loss(subject.forward(x)); }};
+      check_structure(tape, parameters, probe);
+      const at::Tensor input = c.input(5), truth = one_at_a_time(c, subject, input);
+      const Measured got = measure(tape, parameters, 5, [&] { return wavy_loss(subject.forward(input)); });
+      for (int64_t i = 0; i < 5; ++i) {
+        EXPECT_LE((got.gradients[i] - truth[i]).norm().item<double>(), 1e-5 * truth[i].norm().item<double>()) << i;
+        EXPECT_GE(got.squared[i].item<double>(), truth[i].square().sum().item<double>() * (1 - 1e-5)) << i;
+      }
+      if (length == 6) { EXPECT_EQ(find_layouts(tape, parameters, probe)[0], layout); }  // shorter, another may say the same
+    }
+}
+
+TEST(StructureCheck, FindsTheLayoutsOfAnUnmodifiedAttentionLayer) {
+  // torch::nn::MultiheadAttention wants [T, B, E] and passes it to linear as it is.
+  const Case c = {"", eager([](Net& net) -> Forward {
+                    auto attention = net.add("attention", MultiheadAttention(MultiheadAttentionOptions(8, 2)));
+                    auto head = net.add("head", Linear(8, 2));
+                    return [=](const at::Tensor& x) {
+                      const at::Tensor y = x.view({-1, 5, 8}).transpose(0, 1);
+                      return head.ptr()->forward(std::get<0>(attention.ptr()->forward(y, y, y)).mean(0));
+                    };
+                  }), features({40})};
+  const Subject subject = c.make();
+  const Parameters parameters(subject.named());
+  Tape tape(Exec::cpu(1), parameters);
+  check_structure(tape, parameters, {[&](int64_t batch, uint64_t seed) { return synthetic_input({40, 0}, batch, seed); },
+                                     [&](const at::Tensor& x) { return wavy_loss(subject.forward(x)); }});
+  const at::Tensor input = c.input(4), truth = one_at_a_time(c, subject, input);
+  const Measured got = measure(tape, parameters, 4, [&] { return wavy_loss(subject.forward(input)); });
+  for (int64_t i = 0; i < 4; ++i)
+    EXPECT_LE((got.gradients[i] - truth[i]).norm().item<double>(), 1e-5 * truth[i].norm().item<double>()) << i;
+}
+
+TEST(StructureCheck, RefusesALayerWhoseInputBelongsToNoSample) {
+  const Factory shared_places = eager([](Net& net) -> Forward {
+    auto e = net.add("places", Embedding(6, 6));
+    return [=](const at::Tensor& x) { return x + e.ptr()->forward(at::arange(6, at::kLong)).mean(0); };
+  });
+  EXPECT_NE(refusal(shared_places).find("places.weight"), std::string::npos);
+  const Factory by_value = eager([](Net& net) -> Forward {
+    auto a = net.add("a", Linear(6, 4)), b = net.add("b", Linear(6, 4));
+    return [=](const at::Tensor& x) {
+      return x.sum().item<float>() > 0 ? a.ptr()->forward(x) + b.ptr()->forward(x) : b.ptr()->forward(x) - a.ptr()->forward(x);
+    };
+  });
+  EXPECT_NE(refusal(by_value), "");
 }
 
 TEST(StructureCheck, CountsElementsRowsAndTies) {
@@ -95,7 +167,8 @@ TEST(StructureCheck, CountsElementsRowsAndTies) {
                              return c.input(batch);
                            },
                            [&](const at::Tensor& x) { return wavy_loss(subject.forward(x)); }};
-      const ModelStructure structure = check_structure(Exec::cpu(1), parameters, probe);
+      Tape tape(Exec::cpu(1), parameters);
+      const ModelStructure structure = check_structure(tape, parameters, probe);
       EXPECT_EQ(structure.parameter_elements, parameters.elements());
       EXPECT_EQ(structure.tied, c.name.find("tied") != std::string::npos);
     }

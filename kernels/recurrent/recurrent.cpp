@@ -1,0 +1,76 @@
+#include "kernels/recurrent/recurrent.h"
+
+#include "base/error.h"
+#include "kernels/recurrent/recurrent_impl.h"
+
+namespace sotto::kernels {
+namespace {
+
+template <class T>
+void require_shape(const char* name, MatrixView<T> view, int64_t rows, int64_t cols) {
+  require(view.rows == rows && view.cols == cols,
+          cat(name, " is ", view.rows, "x", view.cols, ", expected ", rows, "x", cols));
+}
+
+template <class T>
+void require_shape_or_none(const char* name, MatrixView<T> view, int64_t rows, int64_t cols) {
+  if (view.data || view.rows > 0) require_shape(name, view, rows, cols);
+}
+
+struct Sizes {
+  int64_t batch, rows, inputs, units, gates;
+};
+
+Sizes check(const Exec& exec, const RecurrentLayer& layer, MatrixView<const float> first_hidden,
+            MatrixView<const float> first_cell, const RecurrentTrace& trace) {
+  require(!exec.on_cuda(), "a recurrent layer on CUDA is a matrix product and a cell_forward a step");
+  require(layer.length >= 1, cat("length must be at least 1, got ", layer.length));
+  require(layer.batch >= 0, cat("batch must be at least 0, got ", layer.batch));
+  const int64_t units = layer.hidden_weight.cols, gates = gate_count(layer.cell) * units;
+  require(units >= 1, cat("a recurrent layer needs at least 1 hidden unit, got ", units));
+  require_shape("hidden_weight", layer.hidden_weight, gates, units);
+  require_shape("input_weight", layer.input_weight, gates, layer.input_weight.cols);
+  for (const VectorView<const float>& bias : {layer.input_bias, layer.hidden_bias})
+    require(!bias.data || bias.size == gates, cat("a bias has ", bias.size, " entries, expected ", gates));
+  const Sizes sizes{layer.batch, layer.batch * layer.length, layer.input_weight.cols, units, gates};
+  require_shape("first_hidden", first_hidden, sizes.batch, units);
+  if (layer.cell == Cell::lstm) require_shape("first_cell", first_cell, sizes.batch, units);
+  require_shape("hidden", trace.hidden, sizes.rows, units);
+  if (keeps_gates(layer.cell)) {
+    require_shape("gates", trace.gates, sizes.rows, gates);
+    require_shape("state", trace.state, sizes.rows, units);
+  }
+  return sizes;
+}
+
+}  // namespace
+
+void recurrent_forward(const Exec& exec, const RecurrentLayer& layer, MatrixView<const float> x,
+                       MatrixView<const float> first_hidden, MatrixView<const float> first_cell,
+                       const RecurrentTrace& trace) {
+  const Sizes sizes = check(exec, layer, first_hidden, first_cell, trace);
+  require_shape("x", x, sizes.rows, sizes.inputs);
+  recurrent_forward_cpu(exec, layer, x, first_hidden, first_cell, trace);
+}
+
+void recurrent_backward(const Exec& exec, const RecurrentLayer& layer, MatrixView<const float> first_hidden,
+                        MatrixView<const float> first_cell, const RecurrentTrace& trace,
+                        const RecurrentGradient& gradient, const RecurrentResult& result) {
+  const Sizes sizes = check(exec, layer, first_hidden, first_cell, trace);
+  require_shape_or_none("the gradient of hidden", gradient.hidden, sizes.rows, sizes.units);
+  require_shape_or_none("the gradient of last_hidden", gradient.last_hidden, sizes.batch, sizes.units);
+  require_shape_or_none("the gradient of last_cell", gradient.last_cell, sizes.batch, sizes.units);
+  require_shape("the gradient of gates", result.gates, sizes.rows, sizes.gates);
+  require_shape("the gradient of the bias", result.bias, sizes.batch, sizes.gates);
+  require_shape_or_none("the gradient of x", result.x, sizes.rows, sizes.inputs);
+  require_shape("the gradient of first_hidden", result.first_hidden, sizes.batch, sizes.units);
+  if (layer.cell == Cell::lstm)
+    require_shape("the gradient of first_cell", result.first_cell, sizes.batch, sizes.units);
+  if (layer.cell == Cell::gru) {
+    require_shape("hidden_gates", result.hidden_gates, sizes.rows, sizes.gates);
+    require_shape("the gradient of the hidden bias", result.hidden_bias, sizes.batch, sizes.gates);
+  }
+  recurrent_backward_cpu(exec, layer, first_hidden, first_cell, trace, gradient, result);
+}
+
+}  // namespace sotto::kernels

@@ -1,0 +1,250 @@
+#include <cstring>
+#include <memory>
+#include <new>
+
+#include "base/parallel.h"
+#include "kernels/convolution/panels.h"
+#include "kernels/convolution/transpose.h"
+
+// Implicit matrix product, a sample at a time: the packed x and g stay in the cache, sums of R taps x V vectors of
+// lanes stay in registers over a block of positions.
+namespace sotto::kernels {
+namespace {
+
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
+#define SOTTO_AVX512 __attribute__((target("arch=x86-64-v4")))
+#else
+#define SOTTO_AVX512
+#endif
+
+// Registers decide how many taps a tile has; the sizes are those that kernels of 1, 3, 5 and 7 and channels by the
+// power of two fill.
+struct Avx512 {
+  typedef Float16 Vector;
+  typedef Float16Unaligned Unaligned;
+};
+struct Avx2 {
+  typedef Float8 Vector;
+  typedef Float8Unaligned Unaligned;
+};
+template <class Isa>
+constexpr int64_t kWidth = sizeof(typename Isa::Vector) / sizeof(float);
+
+struct Tile {
+  const Panels* panels;
+  const Panels::Segment *begin, *end;
+  const float *x, *g;  // g: [positions][V vectors]
+  float* sums;         // [taps][V vectors]
+  bool add;
+};
+
+// sums[r][·] (+)= Σ_y x[tap r of y] · g[y][·], with x a float or, where lanes are groups, a vector.
+template <class Isa, int V, int R, bool kByGroup>
+SOTTO_INLINE void accumulate(const Tile& tile) {
+  using Vector = typename Isa::Vector;
+  using Unaligned = typename Isa::Unaligned;
+  constexpr int64_t width = kWidth<Isa>;
+  const int64_t step = tile.panels->step, tap_stride = kByGroup ? tile.panels->tap_stride : 1;
+  Vector sums[R][V] = {};
+  for (const Panels::Segment* segment = tile.begin; segment != tile.end; ++segment) {
+    const float *x = tile.x + segment->x, *g = tile.g + segment->position * V * width;
+    for (int64_t t = 0; t < segment->count; ++t, x += step, g += V * width) {
+      Vector lanes[V];
+#pragma GCC unroll 2
+      for (int v = 0; v < V; ++v) lanes[v] = *reinterpret_cast<const Unaligned*>(g + v * width);
+#pragma GCC unroll 24
+      for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+        for (int v = 0; v < V; ++v) {
+          if constexpr (kByGroup)
+            sums[r][v] += *reinterpret_cast<const Unaligned*>(x + r * tap_stride + v * width) * lanes[v];
+          else
+            sums[r][v] += x[r] * lanes[v];
+        }
+    }
+  }
+  for (int r = 0; r < R; ++r)
+    for (int v = 0; v < V; ++v) {
+      auto* out = reinterpret_cast<Unaligned*>(tile.sums + (r * V + v) * width);
+      *out = tile.add ? *out + sums[r][v] : sums[r][v];
+    }
+}
+
+// The largest tile of at most `left` taps; returns its taps.
+template <class Isa, int V, bool kByGroup, int... kTaps>
+SOTTO_INLINE int64_t accumulate_most(const Tile& tile, int64_t left) {
+  int64_t done = 0;
+  (void)((left >= kTaps && (accumulate<Isa, V, kTaps, kByGroup>(tile), done = kTaps, true)) || ...);
+  return done;
+}
+
+template <class Isa, int V, bool kByGroup>
+SOTTO_INLINE int64_t accumulate_some(const Tile& tile, int64_t left) {
+  constexpr bool wide = kWidth<Isa> == 16;
+  if constexpr (kByGroup && wide) return accumulate_most<Isa, V, true, 7, 5, 3, 2, 1>(tile, left);
+  if constexpr (kByGroup) return accumulate_most<Isa, V, true, 3, 2, 1>(tile, left);
+  if constexpr (V == 2 && wide) return accumulate_most<Isa, 2, false, 12, 9, 8, 6, 4, 3, 2, 1>(tile, left);
+  if constexpr (wide) return accumulate_most<Isa, 1, false, 24, 16, 12, 9, 8, 6, 4, 3, 2, 1>(tile, left);
+  if constexpr (V == 2) return accumulate_most<Isa, 2, false, 6, 4, 3, 2, 1>(tile, left);
+  return accumulate_most<Isa, 1, false, 12, 9, 8, 6, 4, 3, 2, 1>(tile, left);
+}
+
+// All rows of V vectors of lanes: into sums [rows][V vectors].
+template <class Isa, int V, bool kByGroup>
+SOTTO_INLINE void multiply(const Panels& panels, const float* x, const float* g, float* sums) {
+  for (size_t b = 0; b + 1 < panels.blocks.size(); ++b) {
+    float* out = sums;
+    for (const int64_t run : panels.runs)
+      for (int64_t j = 0; j < panels.run;) {
+        const Tile tile{&panels,
+                        panels.segments.data() + panels.blocks[b],
+                        panels.segments.data() + panels.blocks[b + 1],
+                        x + run + j * panels.tap_stride,
+                        g,
+                        out,
+                        b > 0};
+        const int64_t done = accumulate_some<Isa, V, kByGroup>(tile, panels.run - j);
+        j += done, out += done * V * kWidth<Isa>;
+      }
+  }
+}
+
+struct Scratch {
+  explicit Scratch(int64_t floats)
+      : data(static_cast<float*>(::operator new (static_cast<size_t>(floats) * sizeof(float), std::align_val_t{64}))) {
+    std::memset(data, 0, static_cast<size_t>(floats) * sizeof(float));
+  }
+  Scratch(const Scratch&) = delete;
+  ~Scratch() { ::operator delete (data, std::align_val_t{64}); }
+  float* data;
+};
+
+// Channels `first`, first + apart, … (`count` of them) of a sample's x, without the margin, which stays zero.
+SOTTO_INLINE void pack_x(const ConvolutionShape& s, const Panels& p, const float* x, int64_t first, int64_t apart,
+                         int64_t count, float* packed) {
+  const int64_t places = s.places();
+  const int64_t w_begin = s.padding[2], w_end = std::min(p.reach[2], s.input[2] + s.padding[2]);
+  if (w_end <= w_begin) return;
+  for (int64_t d = s.padding[0]; d < std::min(p.reach[0], s.input[0] + s.padding[0]); ++d)
+    for (int64_t h = s.padding[1]; h < std::min(p.reach[1], s.input[1] + s.padding[1]); ++h) {
+      const float* from = x + first * places + ((d - s.padding[0]) * s.input[1] + h - s.padding[1]) * s.input[2];
+      float* to = packed + ((d * p.reach[1] + h) * p.reach[2] + w_begin) * p.channels;
+      transpose(from, apart * places, count, w_end - w_begin, to, p.channels);
+    }
+}
+
+// g of `lanes` channels, [lanes][positions] with the rows `apart`, to [vector pair][position][lane]; a last odd vector
+// stands alone.
+template <class Isa>
+SOTTO_INLINE void pack_g(const Panels& p, int64_t positions, const float* g, int64_t apart, float* packed) {
+  for (int64_t lane = 0; lane < p.padded;) {
+    const int64_t width = std::min(p.padded - lane, 2 * kWidth<Isa>);
+    transpose(g + lane * apart, apart, std::min(width, p.lanes - lane), positions, packed + lane * positions, width);
+    lane += width;
+  }
+}
+
+// out[lane · apart + k] = sums[order[k]][lane]
+SOTTO_INLINE void unpack(const Panels& p, const float* sums, int64_t width, int64_t lanes, float* out, int64_t apart) {
+  int64_t lane = 0;
+  for (; lane + 8 <= lanes; lane += 8) {
+    int64_t k = 0;
+    for (; k + 8 <= p.rows; k += 8) {
+      Float8 block[8];
+      for (int r = 0; r < 8; ++r) block[r] = load8(sums + p.order[k + r] * width + lane);
+      transpose8(block);
+      for (int r = 0; r < 8; ++r) *reinterpret_cast<Float8Unaligned*>(out + (lane + r) * apart + k) = block[r];
+    }
+    for (; k < p.rows; ++k)
+      for (int r = 0; r < 8; ++r) out[(lane + r) * apart + k] = sums[p.order[k] * width + lane + r];
+  }
+  for (; lane < lanes; ++lane)
+    for (int64_t k = 0; k < p.rows; ++k) out[lane * apart + k] = sums[p.order[k] * width + lane];
+}
+
+// All lanes of packed x and g, to out[lane · apart + k].
+template <class Isa, bool kByGroup>
+SOTTO_INLINE void multiply_lanes(const Panels& p, int64_t positions, const float* x, const float* g, float* sums,
+                                 float* out, int64_t apart) {
+  constexpr int64_t width = kWidth<Isa>;
+  for (int64_t lane = 0; lane < p.padded;) {
+    const bool pair = p.padded - lane > width;
+    const float *x_lanes = x + (kByGroup ? lane : 0), *g_lanes = g + lane * positions;
+    if (pair)
+      multiply<Isa, 2, kByGroup>(p, x_lanes, g_lanes, sums);
+    else
+      multiply<Isa, 1, kByGroup>(p, x_lanes, g_lanes, sums);
+    const int64_t step = pair ? 2 * width : width;
+    unpack(p, sums, step, std::min(step, p.lanes - lane), out + lane * apart, apart);
+    lane += step;
+  }
+}
+
+SOTTO_INLINE float sum_of(const float* x, int64_t n) {
+  Double8 sums = {};
+  int64_t j = 0;
+  for (; j + 8 <= n; j += 8) sums += __builtin_convertvector(load8(x + j), Double8);
+  double total = ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
+  for (; j < n; ++j) total += double(x[j]);
+  return float(total);
+}
+
+template <class Isa>
+SOTTO_INLINE void sample_gradient(const ConvolutionShape& s, const Panels& p, const float* x, const float* g,
+                                  float* rows, Scratch& packed_x, Scratch& packed_g, Scratch& sums) {
+  const int64_t in = s.in_channels / s.groups, out = s.out_channels / s.groups, positions = s.positions();
+  const int64_t elements = in * s.taps();  // an output channel
+  if (!p.by_group) {
+    for (int64_t group = 0; group < s.groups; ++group) {
+      pack_x(s, p, x, group * in, 1, in, packed_x.data);
+      pack_g<Isa>(p, positions, g + group * out * positions, positions, packed_g.data);
+      multiply_lanes<Isa, false>(p, positions, packed_x.data, packed_g.data, sums.data, rows + group * out * elements,
+                                 elements);
+    }
+    return;
+  }
+  for (int64_t o = 0; o < out; ++o) {
+    pack_g<Isa>(p, positions, g + o * positions, out * positions, packed_g.data);
+    for (int64_t c = 0; c < in; ++c) {
+      pack_x(s, p, x, c, in, s.groups, packed_x.data);
+      multiply_lanes<Isa, true>(p, positions, packed_x.data, packed_g.data, sums.data,
+                                rows + o * elements + c * s.taps(), out * elements);
+    }
+  }
+}
+
+template <class Isa>
+SOTTO_INLINE void gradients_of(const ConvolutionGradients& work, const Panels& panels, int64_t begin, int64_t end) {
+  const ConvolutionShape& s = work.shape;
+  const int64_t positions = s.positions();
+  Scratch x(panels.packed_x()), g(panels.padded * positions), sums(panels.rows * 2 * kWidth<Isa>);
+  for (int64_t i = begin; i < end; ++i) {
+    const float* sample_g = work.g + i * s.out_channels * positions;
+    sample_gradient<Isa>(s, panels, work.x + i * s.in_channels * s.places(), sample_g,
+                         work.weight_rows + i * s.elements(), x, g, sums);
+    if (work.bias_rows)
+      for (int64_t o = 0; o < s.out_channels; ++o)
+        work.bias_rows[i * s.out_channels + o] = sum_of(sample_g + o * positions, positions);
+  }
+}
+
+SOTTO_AVX512 void gradients_avx512(const ConvolutionGradients& work, const Panels& panels, int64_t begin, int64_t end) {
+  gradients_of<Avx512>(work, panels, begin, end);
+}
+
+SOTTO_VECTORISED void gradients(const ConvolutionGradients& work, const Panels& panels, int64_t begin, int64_t end) {
+  gradients_of<Avx2>(work, panels, begin, end);
+}
+
+}  // namespace
+
+void convolution_gradients_cpu(const Exec& exec, const ConvolutionGradients& work) {
+  const ConvolutionShape& s = work.shape;
+  const bool wide = has_avx512();
+  const Panels panels = plan_panels(s, wide ? kWidth<Avx512> : kWidth<Avx2>);
+  const int64_t grain = (int64_t{1} << 17) / std::max<int64_t>(1, s.elements() * s.positions()) + 1;
+  parallel_for(exec.threads(), s.samples, grain,
+               [&](int64_t begin, int64_t end) { (wide ? gradients_avx512 : gradients)(work, panels, begin, end); });
+}
+
+}  // namespace sotto::kernels

@@ -191,8 +191,8 @@ void run_samples(const Job& job, int64_t begin, int64_t end) {
 
 void recurrent_backward_cpu(const Exec& exec, const RecurrentLayer& layer, MatrixView<const float> first_hidden,
                             MatrixView<const float> first_cell, const RecurrentTrace& trace,
-                            const RecurrentGradient& gradient, const RecurrentResult& result) {
-  const int64_t width = has_wide_vectors() ? 16 : 8, panel_columns = kTileVectors * width;
+                            const RecurrentGradient& gradient, const RecurrentResult& result, Vectors which) {
+  const int64_t width = which == Vectors::widest && has_wide_vectors() ? 16 : 8, panel_columns = kTileVectors * width;
   const int64_t inputs = layer.input_weight.cols, units = layer.hidden_weight.cols, gates = layer.hidden_weight.rows;
   const auto panel_count = [&](int64_t columns) { return (columns + panel_columns - 1) / panel_columns; };
   const int64_t hidden_panels = panel_count(units), input_panels = result.x.data ? panel_count(inputs) : 0;

@@ -168,8 +168,9 @@ SOTTO_NARROW void run_narrow(const Job& job, int64_t begin, int64_t end, float* 
 
 void recurrent_forward_cpu(const Exec& exec, const RecurrentLayer& layer, MatrixView<const float> x,
                            MatrixView<const float> first_hidden, MatrixView<const float> first_cell,
-                           const RecurrentTrace& trace) {
-  const int64_t width = has_wide_vectors() ? 16 : 8, inputs = x.cols, units = layer.hidden_weight.cols;
+                           const RecurrentTrace& trace, Vectors which) {
+  const int64_t width = which == Vectors::widest && has_wide_vectors() ? 16 : 8, inputs = x.cols,
+                units = layer.hidden_weight.cols;
   const int64_t vectors = keeps_gates(layer.cell) ? gate_count(layer.cell) : kTileVectors;
   const int64_t panel_units = keeps_gates(layer.cell) ? width : vectors * width;
   const int64_t panels = (units + panel_units - 1) / panel_units, depth = inputs + units;

@@ -73,4 +73,51 @@ void recurrent_backward(const Exec& exec, const RecurrentLayer& layer, MatrixVie
   recurrent_backward_cpu(exec, layer, first_hidden, first_cell, trace, gradient, result);
 }
 
+namespace {
+
+template <class T>
+void require_rows(const char* name, bool needed, StepRows<T> rows, int64_t batch, int64_t cols) {
+  require(!needed || rows.cols == cols, cat(name, " has ", rows.cols, " columns, expected ", cols));
+  require(!needed || batch < 2 || rows.stride >= cols,
+          cat(name, ": rows of ", cols, " columns overlap at a stride of ", rows.stride));
+}
+
+}  // namespace
+
+void cell_forward(const Exec& exec, Cell cell, int64_t batch, StepRows<const float> recurrent,
+                  StepRows<const float> hidden_before, StepRows<const float> state_before, StepRows<float> gates,
+                  StepRows<float> state, StepRows<float> hidden) {
+  require(batch >= 0, cat("batch must be at least 0, got ", batch));
+  const int64_t units = hidden.cols, columns = gate_count(cell) * units;
+  require_rows("recurrent", true, recurrent, batch, columns);
+  require_rows("gates", true, gates, batch, columns);
+  require_rows("hidden", true, hidden, batch, units);
+  require_rows("hidden_before", cell == Cell::gru, hidden_before, batch, units);
+  require_rows("state_before", cell == Cell::lstm, state_before, batch, units);
+  require_rows("state", keeps_gates(cell), state, batch, units);
+  const ForwardStep step{cell, batch, units, recurrent, hidden_before, state_before, gates, state, hidden};
+  if (exec.on_cuda()) return cell_forward_cuda(exec, step);
+  cell_forward_cpu(exec, step);
+}
+
+void cell_backward(const Exec& exec, Cell cell, int64_t batch, StepRows<const float> hidden_before,
+                   StepRows<const float> state_before, StepRows<const float> state, StepRows<const float> hidden,
+                   StepRows<float> gates, StepRows<float> hidden_gates, StepRows<float> of_hidden,
+                   StepRows<float> of_cell) {
+  require(batch >= 0, cat("batch must be at least 0, got ", batch));
+  const int64_t units = of_hidden.cols, columns = gate_count(cell) * units;
+  require_rows("gates", true, gates, batch, columns);
+  require_rows("of_hidden", true, of_hidden, batch, units);
+  require_rows("hidden", !keeps_gates(cell), hidden, batch, units);
+  require_rows("hidden_before", cell == Cell::gru, hidden_before, batch, units);
+  require_rows("state_before", cell == Cell::lstm, state_before, batch, units);
+  require_rows("state", keeps_gates(cell), state, batch, units);
+  require_rows("hidden_gates", cell == Cell::gru, hidden_gates, batch, columns);
+  require_rows("of_cell", cell == Cell::lstm, of_cell, batch, units);
+  const BackwardStep step{cell,   batch, units,        hidden_before, state_before, state,
+                          hidden, gates, hidden_gates, of_hidden,     of_cell};
+  if (exec.on_cuda()) return cell_backward_cuda(exec, step);
+  cell_backward_cpu(exec, step);
+}
+
 }  // namespace sotto::kernels

@@ -68,6 +68,30 @@ void recurrent_backward(const Exec& exec, const RecurrentLayer& layer, MatrixVie
                         MatrixView<const float> first_cell, const RecurrentTrace& trace,
                         const RecurrentGradient& gradient, const RecurrentResult& result);
 
+// A row a sequence, `stride` floats apart: one step of a trace is not contiguous.
+template <class T>
+struct StepRows {
+  T* data;
+  int64_t cols, stride;
+};
+
+// The elementwise part of one step of `batch` sequences, where a library makes the products: `gates` comes in as
+// a_t [G·h] and leaves as what the trace keeps of them; `recurrent` is u_t [G·h]. state_before is the LSTM's alone,
+// hidden_before the GRU's; `state` is what the trace keeps. What a cell does not have is {nullptr, 0, 0}; the RNN has
+// `recurrent`, `gates` and `hidden`, which may be the same memory.
+void cell_forward(const Exec& exec, Cell cell, int64_t batch, StepRows<const float> recurrent,
+                  StepRows<const float> hidden_before, StepRows<const float> state_before, StepRows<float> gates,
+                  StepRows<float> state, StepRows<float> hidden);
+
+// Its gradient. `gates` comes in as the trace's (the RNN's as anything) and leaves as the gradient of a_t;
+// hidden_gates, the GRU's alone, leaves as that of u_t. of_hidden comes in as the gradient of h_t and leaves as what of
+// it reaches h_{t−1} beside the gates; of_cell, the LSTM's alone, comes in as the gradient of c_t and leaves as that of
+// c_{t−1}.
+void cell_backward(const Exec& exec, Cell cell, int64_t batch, StepRows<const float> hidden_before,
+                   StepRows<const float> state_before, StepRows<const float> state, StepRows<const float> hidden,
+                   StepRows<float> gates, StepRows<float> hidden_gates, StepRows<float> of_hidden,
+                   StepRows<float> of_cell);
+
 // The relative error of the CPU's σ and tanh; σ below −87 is 2⁻¹²⁵ instead of less.
 constexpr double kActivationError = 6 * 0x1p-24;
 

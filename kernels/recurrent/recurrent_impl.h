@@ -78,11 +78,109 @@ SOTTO_CELL void rnn_backward(bool relu, const T& h, T& dh) {
     dh = dh * (1.0f - h * h);
 }
 
+// A step's rows, by reference in the order of cell_forward and cell_backward.
+struct ForwardStep {
+  Cell cell;
+  int64_t batch, units;
+  StepRows<const float> recurrent, hidden_before, state_before;
+  StepRows<float> gates, state, hidden;
+};
+struct BackwardStep {
+  Cell cell;
+  int64_t batch, units;
+  StepRows<const float> hidden_before, state_before, state, hidden;
+  StepRows<float> gates, hidden_gates, of_hidden, of_cell;
+};
+
+// One element, or one vector of them from `unit` on: `Lane` reads and writes at row i, column j.
+template <class Math, class T, class Lane>
+SOTTO_CELL void forward_at(const ForwardStep& step, int64_t i, int64_t unit, const Lane& lane) {
+  const int64_t h = step.units;
+  T first, second, third, fourth, u, before, state, hidden;
+  lane.load(first, step.gates, i, unit);
+  lane.load(u, step.recurrent, i, unit);
+  first = first + u;
+  if (step.cell == Cell::tanh || step.cell == Cell::relu) {
+    rnn_forward<Math>(step.cell == Cell::relu, first);
+    lane.store(first, step.hidden, i, unit);
+    return;
+  }
+  lane.load(second, step.gates, i, h + unit);
+  lane.load(u, step.recurrent, i, h + unit);
+  second = second + u;
+  lane.load(third, step.gates, i, 2 * h + unit);
+  lane.load(u, step.recurrent, i, 2 * h + unit);
+  if (step.cell == Cell::lstm) {
+    third = third + u;
+    lane.load(fourth, step.gates, i, 3 * h + unit);
+    lane.load(u, step.recurrent, i, 3 * h + unit);
+    fourth = fourth + u;
+    lane.load(before, step.state_before, i, unit);
+    lstm_forward<Math>(first, second, third, fourth, before, state, hidden);
+    lane.store(fourth, step.gates, i, 3 * h + unit);
+  } else {
+    state = u;
+    lane.load(before, step.hidden_before, i, unit);
+    gru_forward<Math>(first, second, third, u, before, hidden);
+  }
+  lane.store(first, step.gates, i, unit);
+  lane.store(second, step.gates, i, h + unit);
+  lane.store(third, step.gates, i, 2 * h + unit);
+  lane.store(state, step.state, i, unit);
+  lane.store(hidden, step.hidden, i, unit);
+}
+
+template <class Math, class T, class Lane>
+SOTTO_CELL void backward_at(const BackwardStep& step, int64_t i, int64_t unit, const Lane& lane) {
+  const int64_t h = step.units;
+  T first, second, third, fourth, state, before, of_hidden, of_cell, hidden;
+  const T none = T{};
+  lane.load(of_hidden, step.of_hidden, i, unit);
+  if (step.cell == Cell::tanh || step.cell == Cell::relu) {
+    lane.load(hidden, step.hidden, i, unit);
+    rnn_backward(step.cell == Cell::relu, hidden, of_hidden);
+    lane.store(of_hidden, step.gates, i, unit);
+    lane.store(none, step.of_hidden, i, unit);
+    return;
+  }
+  lane.load(first, step.gates, i, unit);
+  lane.load(second, step.gates, i, h + unit);
+  lane.load(third, step.gates, i, 2 * h + unit);
+  lane.load(state, step.state, i, unit);
+  if (step.cell == Cell::lstm) {
+    lane.load(fourth, step.gates, i, 3 * h + unit);
+    lane.load(before, step.state_before, i, unit);
+    lane.load(of_cell, step.of_cell, i, unit);
+    lstm_backward<Math>(first, second, third, fourth, before, state, of_hidden, of_cell);
+    lane.store(fourth, step.gates, i, 3 * h + unit);
+    lane.store(of_cell, step.of_cell, i, unit);
+    lane.store(none, step.of_hidden, i, unit);
+  } else {
+    lane.load(before, step.hidden_before, i, unit);
+    gru_backward(first, second, third, state, before, of_hidden);
+    lane.store(first, step.hidden_gates, i, unit);
+    lane.store(second, step.hidden_gates, i, h + unit);
+    lane.store(state, step.hidden_gates, i, 2 * h + unit);
+    lane.store(of_hidden, step.of_hidden, i, unit);
+  }
+  lane.store(first, step.gates, i, unit);
+  lane.store(second, step.gates, i, h + unit);
+  lane.store(third, step.gates, i, 2 * h + unit);
+}
+
+void cell_forward_cpu(const Exec& exec, const ForwardStep& step);
+void cell_backward_cpu(const Exec& exec, const BackwardStep& step);
+void cell_forward_cuda(const Exec& exec, const ForwardStep& step);
+void cell_backward_cuda(const Exec& exec, const BackwardStep& step);
+
+// Which of the CPU's two codes: 16 floats a vector (AVX-512) or 8.
+enum class Vectors { widest, narrow };
 void recurrent_forward_cpu(const Exec& exec, const RecurrentLayer& layer, MatrixView<const float> x,
                            MatrixView<const float> first_hidden, MatrixView<const float> first_cell,
-                           const RecurrentTrace& trace);
+                           const RecurrentTrace& trace, Vectors vectors = Vectors::widest);
 void recurrent_backward_cpu(const Exec& exec, const RecurrentLayer& layer, MatrixView<const float> first_hidden,
                             MatrixView<const float> first_cell, const RecurrentTrace& trace,
-                            const RecurrentGradient& gradient, const RecurrentResult& result);
+                            const RecurrentGradient& gradient, const RecurrentResult& result,
+                            Vectors vectors = Vectors::widest);
 
 }  // namespace sotto::kernels

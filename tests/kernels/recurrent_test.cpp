@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "kernels/recurrent/activations.h"
+#include "kernels/recurrent/recurrent_impl.h"
 #include "tests/kernels/cases/backend.h"
 #include "tests/kernels/cases/recurrent_oracle.h"
 
@@ -31,6 +32,7 @@ struct Outcome {
 struct Options {
   int threads = 1;
   bool given_hidden = true, given_last = true, with_x = true;
+  Vectors vectors = Vectors::widest;
 };
 
 Outcome run(Cell cell, const RecurrentCase& c, const RecurrentInputs& in, const Options& options = {}) {
@@ -46,7 +48,11 @@ Outcome run(Cell cell, const RecurrentCase& c, const RecurrentInputs& in, const 
   const RecurrentTrace trace{view(hidden, rows, h), view(gates, rows, g), view(state, rows, h)};
   const Exec exec = Exec::cpu(options.threads);
   const MatrixView<const float> first_hidden = constant(view(h0, c.batch, h)), first_cell = constant(view(c0, c.batch, h));
-  recurrent_forward(exec, layer, constant(view(x, rows, c.inputs)), first_hidden, first_cell, trace);
+  const bool narrow = options.vectors == Vectors::narrow;  // what a processor without AVX-512 does
+  if (narrow)
+    recurrent_forward_cpu(exec, layer, constant(view(x, rows, c.inputs)), first_hidden, first_cell, trace, Vectors::narrow);
+  else
+    recurrent_forward(exec, layer, constant(view(x, rows, c.inputs)), first_hidden, first_cell, trace);
 
   Guarded<float> hidden_gates = made(rows * g), bias = made(c.batch * g), hidden_bias = made(c.batch * g),
                  dx = made(rows * c.inputs), dh0 = made(c.batch * h), dc0 = made(c.batch * h);
@@ -59,7 +65,10 @@ Outcome run(Cell cell, const RecurrentCase& c, const RecurrentInputs& in, const 
   if (options.with_x) result.x = view(dx, rows, c.inputs);
   if (cell == Cell::lstm) result.first_cell = view(dc0, c.batch, h);
   if (cell == Cell::gru) result.hidden_gates = view(hidden_gates, rows, g), result.hidden_bias = view(hidden_bias, c.batch, g);
-  recurrent_backward(exec, layer, first_hidden, first_cell, trace, gradient, result);
+  if (narrow)
+    recurrent_backward_cpu(exec, layer, first_hidden, first_cell, trace, gradient, result, Vectors::narrow);
+  else
+    recurrent_backward(exec, layer, first_hidden, first_cell, trace, gradient, result);
   Outcome out{hidden.read(), gates.read(), hidden_gates.read(), bias.read(), hidden_bias.read(), dx.read(), dh0.read(), dc0.read()};
   state.read();
   if (cell != Cell::gru) out.hidden_gates = out.gates, out.hidden_bias = out.bias;
@@ -86,11 +95,13 @@ double tolerance(const RecurrentCase& c) {
 class RecurrentTest : public testing::TestWithParam<Cell> {};
 
 TEST_P(RecurrentTest, AgreesWithDoubleInBothDirections) {
-  for (const RecurrentCase& c : kCases) {
-    SCOPED_TRACE(testing::Message() << c.batch << " x " << c.length << ", " << c.inputs << " to " << c.hidden);
+  for (const Vectors vectors : {Vectors::widest, Vectors::narrow})
+    for (const RecurrentCase& c : kCases) {
+    SCOPED_TRACE(testing::Message() << c.batch << " x " << c.length << ", " << c.inputs << " to " << c.hidden
+                                    << (vectors == Vectors::narrow ? ", narrow vectors" : ""));
     const RecurrentInputs in = recurrent_inputs(GetParam(), c, 5);
     const RecurrentTruth truth = recurrent_truth(GetParam(), c, in);
-    const Outcome got = run(GetParam(), c, in);
+    const Outcome got = run(GetParam(), c, in, {.vectors = vectors});
     const double limit = tolerance(c);
     EXPECT_LE(error_of(got.hidden, truth.hidden), limit);
     EXPECT_LE(error_of(got.gates, truth.gates), limit);
@@ -259,6 +270,68 @@ TEST(Activations, AreWithinTheirRelativeErrorForEveryExponent) {
   EXPECT_LE(worst[1], kActivationError) << "sigmoid";
 }
 
+// One step, whose products come from outside, against the oracle's sequences of one step.
+class CellTest : public BackendTest {
+ protected:
+  void check(Cell cell, int64_t batch, int64_t h) {
+    SCOPED_TRACE(testing::Message() << "cell " << int(cell) << ", " << batch << " x " << h);
+    const RecurrentCase c{batch, 1, 3, h, false};
+    RecurrentInputs in = recurrent_inputs(cell, c, 8);
+    std::fill(in.of_last_hidden.begin(), in.of_last_hidden.end(), 0.0f);
+    const RecurrentTruth truth = recurrent_truth(cell, c, in);
+    const int64_t g = gate_count(cell) * h, stride = g + 3;
+    std::vector<float> a(batch * stride), u(batch * g);
+    for (int64_t i = 0; i < batch; ++i)
+      for (int64_t k = 0; k < g; ++k) {
+        double a_sum = in.input_bias[k], u_sum = in.hidden_bias[k];
+        for (int64_t j = 0; j < 3; ++j) a_sum += double(in.input_weight[k * 3 + j]) * in.x[i * 3 + j];
+        for (int64_t j = 0; j < h; ++j) u_sum += double(in.hidden_weight[k * h + j]) * in.first_hidden[i * h + j];
+        a[i * stride + k] = float(a_sum), u[i * g + k] = float(u_sum);
+      }
+    Guarded<float> gates(a, on_cuda()), recurrent(u, on_cuda()), h0(in.first_hidden, on_cuda()), c0(in.first_cell, on_cuda());
+    Guarded<float> state(std::vector<float>(batch * h), on_cuda()), hidden(std::vector<float>(batch * h), on_cuda());
+    Guarded<float> hidden_gates(std::vector<float>(batch * g), on_cuda());
+    Guarded<float> of_hidden(in.of_hidden, on_cuda()), of_cell(in.of_last_cell, on_cuda());
+    const auto constant = [](Guarded<float>& x, int64_t cols) { return StepRows<const float>{x.data(), cols, cols}; };
+    const auto rows = [](Guarded<float>& x, int64_t cols) { return StepRows<float>{x.data(), cols, cols}; };
+    cell_forward(exec(2), cell, batch, constant(recurrent, g), constant(h0, h), constant(c0, h), {gates.data(), g, stride},
+                 rows(state, h), rows(hidden, h));
+    const double limit = 32 * 0x1p-24;
+    EXPECT_LE(error_of(hidden.read(), truth.hidden), limit);
+    cell_backward(exec(2), cell, batch, constant(h0, h), constant(c0, h), constant(state, h), constant(hidden, h),
+                  {gates.data(), g, stride}, rows(hidden_gates, g), rows(of_hidden, h), rows(of_cell, h));
+    const std::vector<float> strided = gates.read();
+    std::vector<float> packed;
+    for (int64_t i = 0; i < batch; ++i) {
+      packed.insert(packed.end(), strided.begin() + i * stride, strided.begin() + i * stride + g);
+      for (int64_t k = g; k < stride; ++k) EXPECT_EQ(strided[i * stride + k], 0.0f) << "wrote between the rows";
+    }
+    EXPECT_LE(error_of(packed, truth.gates), limit);
+    if (cell == Cell::gru) {
+      EXPECT_LE(error_of(hidden_gates.read(), truth.hidden_gates), limit);
+    }
+    if (cell == Cell::lstm) {
+      EXPECT_LE(error_of(of_cell.read(), truth.first_cell), limit);
+    }
+    // What goes to h_{t−1} beside the gates: the oracle's whole, less what goes through them.
+    const std::vector<float> beside = of_hidden.read();
+    for (int64_t i = 0; i < batch; ++i)
+      for (int64_t j = 0; j < h; ++j) {
+        double through = 0;
+        for (int64_t k = 0; k < g; ++k) through += truth.hidden_gates[i * g + k] * in.hidden_weight[k * h + j];
+        EXPECT_NEAR(beside[i * h + j], truth.first_hidden[i * h + j] - through, limit);
+      }
+  }
+};
+
+TEST_P(CellTest, AgreesWithOneStepInDouble) {
+  for (const Cell cell : kCells)
+    for (const auto& [batch, h] : std::vector<std::pair<int64_t, int64_t>>{{0, 3}, {1, 1}, {3, 16}, {70, 33}, {2, 300}})
+      check(cell, batch, h);
+}
+
+SOTTO_ON_EACH_BACKEND(CellTest);
+
 TEST(Recurrent, RefusesSizesThatDoNotMatch) {
   float x[64] = {};
   const auto m = [&](int64_t rows, int64_t cols) { return MatrixView<const float>{x, rows, cols}; };
@@ -280,6 +353,11 @@ TEST(Recurrent, RefusesSizesThatDoNotMatch) {
   EXPECT_THROW(forward(bad), Error);
   bad = good, bad.hidden_weight = m(0, 0);
   EXPECT_THROW(forward(bad), Error);
+  const StepRows<const float> row{x, 2, 2};
+  const StepRows<float> out{x, 2, 2};
+  EXPECT_THROW(cell_forward(Exec::cpu(1), Cell::lstm, 2, row, row, row, out, out, out), Error);
+  EXPECT_THROW(cell_forward(Exec::cpu(1), Cell::tanh, 2, row, row, row, {x, 2, 1}, out, out), Error);
+  EXPECT_THROW(cell_backward(Exec::cpu(1), Cell::gru, 2, row, row, row, row, out, out, out, out), Error);
 }
 
 }  // namespace

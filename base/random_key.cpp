@@ -24,14 +24,28 @@ RunKey RunKey::from_seed(uint64_t seed) {
   return RunKey(sha256(cat("sotto fixed seed ", seed)));
 }
 
+namespace {
+
+bool is_key(const std::string& digits, std::array<uint8_t, 32>& bytes) {
+  size_t size = 0;
+  return sodium_hex2bin(bytes.data(), bytes.size(), digits.data(), digits.size(), nullptr, &size, nullptr) == 0 &&
+         size == bytes.size();
+}
+
+}  // namespace
+
+RunKey RunKey::from_hex(const std::string& digits) {
+  std::array<uint8_t, 32> bytes;
+  // The digits are secret: they do not go into a message.
+  require(is_key(digits, bytes), cat("a key has 64 hexadecimal digits, got ", digits.size(), " characters"));
+  return RunKey(bytes);
+}
+
 RunKey RunKey::read(const std::filesystem::path& path) {
   std::ifstream in(path);
   std::string text;
   std::array<uint8_t, 32> bytes;
-  size_t size = 0;
-  if (!(in >> text) ||
-      sodium_hex2bin(bytes.data(), bytes.size(), text.data(), text.size(), nullptr, &size, nullptr) != 0 ||
-      size != bytes.size())
+  if (!(in >> text) || !is_key(text, bytes))
     throw Error(ErrorKind::io, cat("no run key in ", path.string(), " (64 hexadecimal digits)"));
   return RunKey(bytes);
 }

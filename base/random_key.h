@@ -8,7 +8,7 @@
 namespace sotto {
 
 // What a stream of random numbers is for. Streams of different purposes never overlap.
-enum class Purpose : uint8_t { sampling = 1, noise = 2, initialisation = 3, dropout = 4 };
+enum class Purpose : uint8_t { sampling = 1, noise = 2, initialisation = 3, dropout = 4, clip_quantile = 5 };
 
 // One ChaCha20 stream (RFC 8439): 256-bit key and 96-bit nonce; the 32-bit block counter is the position inside.
 // A plain value, so that a kernel can take it.
@@ -22,6 +22,7 @@ class RunKey {
  public:
   static RunKey from_os();                 // getrandom(2)
   static RunKey from_seed(uint64_t seed);  // reproducible, therefore unsafe: marks the certificate "fixed_seed"
+  static RunKey from_hex(const std::string& digits);  // 64 hexadecimal digits; throws invalid_argument for anything else
   // Reads or writes 64 hexadecimal digits, mode 0600. read() throws io when the file is missing or malformed.
   static RunKey read(const std::filesystem::path& path);
   void write(const std::filesystem::path& path) const;

@@ -75,6 +75,24 @@ function(sotto_program name folder)
   set_property(GLOBAL APPEND_STRING PROPERTY SOTTO_LAYERS "${folder}: ${uses}\n")
 endfunction()
 
+# A folder of operators for Python's torch: a library that torch.ops.load_library opens in a process that has LibTorch.
+# Not with sanitizers: their runtime would have to be Python's, too.
+function(sotto_operators name folder)
+  cmake_parse_arguments(A "" "" "USES" ${ARGN})
+  sotto_sources(${folder} sources)
+  if(SOTTO_SANITIZE)
+    return()
+  endif()
+  add_library(${name} SHARED ${sources})
+  list(TRANSFORM A_USES PREPEND sotto_ OUTPUT_VARIABLE deps)
+  target_link_libraries(${name} PRIVATE ${deps} sotto_torch)
+  target_link_options(${name} PRIVATE -Wl,--exclude-libs,ALL)
+  set_target_properties(${name} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib)
+  sotto_target(${name})
+  string(REPLACE ";" " " uses "${A_USES}")
+  set_property(GLOBAL APPEND_STRING PROPERTY SOTTO_LAYERS "${folder}: ${uses}\n")
+endfunction()
+
 # tests/<folder>/*_test.cpp become one program a folder, and one CTest test a TEST, so that a skip shows as a skip.
 function(sotto_tests)
   if(NOT SOTTO_TESTS)
@@ -130,7 +148,8 @@ function(sotto_layers_test)
 endfunction()
 
 # tests/<folder>/*_test.py are called with the program they are about, the folder's tests or (tests/app) sotto itself, and a
-# folder to write into; those of tests/scripts, about scripts, with nothing. Exit code 77 is a skip.
+# folder to write into; those of tests/python with the operators and where Python's torch may be; those of tests/scripts,
+# about scripts, with nothing. Exit code 77 is a skip.
 function(sotto_script_tests)
   if(NOT SOTTO_TESTS)
     return()
@@ -145,6 +164,9 @@ function(sotto_script_tests)
       set(arguments $<TARGET_FILE:sotto> ${PROJECT_BINARY_DIR}/tests/app.${name})
     elseif(TARGET ${folder}_tests)
       set(arguments $<TARGET_FILE:${folder}_tests> ${PROJECT_BINARY_DIR}/tests/${folder}.${name})
+    endif()
+    if(folder STREQUAL "python" AND TARGET sotto_ops)
+      set(arguments $<TARGET_FILE:sotto_ops> ${SOTTO_DEPS})
     endif()
     add_test(NAME ${folder}.${name} COMMAND ${Python3_EXECUTABLE} -B ${test} ${arguments})
     set_tests_properties(${folder}.${name} PROPERTIES TIMEOUT 300 SKIP_RETURN_CODE 77)

@@ -1,0 +1,19 @@
+#include "python/torch.h"
+
+// torch.ops.sotto: the kernels of sotto on PyTorch's tensors, loaded by torch.ops.load_library("libsotto_ops.so").
+// Every operator returns new tensors and is deterministic. Norms are *squared* and in float64, so that those of all
+// layers add up; each is an upper bound, rounding included, of what the clipped sums below make of the sample.
+// docs/python.md has the formulas; kernels/*/*.h are the contracts.
+TORCH_LIBRARY(sotto, m) {
+  m.def("row_norms(Tensor x) -> Tensor");
+  m.def("outer_norms(Tensor a, Tensor g, bool bias=False) -> Tensor");
+  m.def("ghost_norms(Tensor a, Tensor g, int length, bool bias=False) -> Tensor");
+  m.def("direct_norms(Tensor a, Tensor g, int length, bool bias=False) -> Tensor");
+  m.def("embedding_norms(Tensor ids, Tensor g, int padding_idx=-1) -> Tensor");
+  m.def("tied_cross_norms(Tensor ids, Tensor g_embedding, Tensor a_head, Tensor g_head, int padding_idx=-1) -> Tensor");
+  m.def("clip_factors(Tensor squared_norms, float clip_norm) -> Tensor");
+  m.def("clipped_rows(Tensor x, Tensor factors) -> Tensor");
+  m.def("clipped_outer(Tensor g, Tensor a, Tensor factors, int length=1) -> Tensor");
+  m.def("clipped_embedding(Tensor ids, Tensor g, Tensor factors, int rows, int padding_idx=-1) -> Tensor");
+  m.def("add_gaussian(Tensor sum, float stddev, str key, int step, int tensor) -> Tensor");
+}

@@ -96,6 +96,13 @@ class Setup(unittest.TestCase):
         self.assertTrue(self.is_ready(with_toolkit) and self.is_ready(without))
         self.assertTrue((self.site / "always/b.py").exists())
 
+    def test_recommended_wheels_come_with_a_toolkit_and_when_asked_for(self):
+        wheels = [self.wheel("always"), self.wheel("tests", when="recommended")]
+        for toolkit, recommended, names in ((True, True, ["always", "tests"]), (True, False, ["always"]),
+                                            (False, True, ["always"])):
+            wanted = self.setup.wanted_wheels(wheels, toolkit, use_system=False, with_recommended=recommended)
+            self.assertEqual(list(wanted), names)
+
     def test_missing_package_without_root_names_the_command(self):
         self.setup.os.geteuid, euid = lambda: 1000, self.setup.os.geteuid
         self.addCleanup(setattr, self.setup.os, "geteuid", euid)

@@ -36,6 +36,10 @@ report::Certificate certify(const Trainer& trainer, const TrainResult& result,
   c.sampling = "poisson";
   c.noise_multiplier = config.privacy.noise_multiplier;
   c.clip_norm = config.privacy.clip_norm;
+  const ClippingConfig& clipping = config.privacy.clipping;
+  c.clipping = clipping.rule;
+  if (clipping.groups == "layer") c.clipping += " by layer";
+  if (clipping.adaptive()) c.clipping += " at quantile " + report::exact(clipping.quantile);
   c.l2_sensitivity = trainer.plan().clipping().l2_sensitivity();
   c.sample_rate = config.privacy.sample_rate;
   c.public_size = config.privacy.public_size;

@@ -1,5 +1,8 @@
 #include "engine/checkpoint.h"
 
+#include <cmath>
+#include <cstdlib>
+
 #include "base/error.h"
 #include "base/fault_point.h"
 #include "engine/safetensors.h"
@@ -20,6 +23,7 @@ void write_checkpoint(const std::filesystem::path& path, const Checkpoint& check
                    {"run_id", checkpoint.run_id},
                    {"key_id", checkpoint.key_id},
                    {"replay_hash", checkpoint.replay_hash}};
+  if (checkpoint.clip_norm) file.metadata["clip_norm"] = cat(std::hexfloat, *checkpoint.clip_norm);
   fault_point("checkpoint.before");
   write_safetensors(path, file);
   fault_point("checkpoint.after");
@@ -42,6 +46,13 @@ Checkpoint read_checkpoint(const std::filesystem::path& path) {
   if (field("format") != kFormat)
     throw Error(ErrorKind::data, cat(path.string(), " has format ", field("format"), "; this sotto reads ", kFormat));
   Checkpoint checkpoint = {number("next_step"), field("run_id"), field("key_id"), field("replay_hash"), {}, {}};
+  if (file.metadata.contains("clip_norm")) {
+    const std::string text = field("clip_norm");
+    char* end = nullptr;
+    checkpoint.clip_norm = std::strtod(text.c_str(), &end);
+    if (text.empty() || *end != 0 || !(*checkpoint.clip_norm > 0) || !std::isfinite(*checkpoint.clip_norm))
+      throw Error(ErrorKind::data, cat(path.string(), ": clip_norm must be a positive number, got ", text));
+  }
   for (const auto& [name, tensor] : file.tensors) {
     if (name.rfind("model.", 0) == 0) checkpoint.parameters[name.substr(6)] = tensor;
     if (name.rfind("optimizer.", 0) == 0) checkpoint.optimizer[name.substr(10)] = tensor;

@@ -1,6 +1,7 @@
 #pragma once
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 
 #include "engine/torch.h"
@@ -14,6 +15,7 @@ struct Checkpoint {
   std::string key_id;       // names the run key without revealing it
   std::string replay_hash;  // of all that must match for lost steps to be replayed: see replay_hash()
   std::map<std::string, at::Tensor> parameters, optimizer;
+  std::optional<double> clip_norm = std::nullopt;  // where an adaptive one has come to
 };
 
 void write_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint);

@@ -21,6 +21,25 @@ int64_t batch_cap(double expected_batch) {
                                         std::sqrt(log_probability * log_probability / 9 + 2 * mean * log_probability)));
 }
 
+kernels::ClipFunction clip_function(const ClippingConfig& clipping) {
+  using Rule = kernels::ClipRule;
+  const Rule rule = clipping.rule == "flat" ? Rule::flat : clipping.rule == "psac" ? Rule::psac : Rule::automatic;
+  return {rule, clipping.stability};
+}
+
+// Gradient and count are one release of a Gaussian with multiplier z: z⁻² = z_gradient⁻² + (2·count_noise)⁻², since a
+// unit moves the count, of ½ or -½ a unit, by ½ (Andrew et al. 2021, theorem 1).
+double gradient_share(double noise_multiplier, double count_noise) {
+  const double count_multiplier = 2 * count_noise;
+  const double rest = 1 / (noise_multiplier * noise_multiplier) - 1 / (count_multiplier * count_multiplier);
+  if (!(rest > 0))
+    throw Error(ErrorKind::configuration, cat("privacy.clip_count_noise = ", count_noise,
+                                              " leaves nothing for the gradients: it must be above half the noise "
+                                              "multiplier, ",
+                                              noise_multiplier / 2, "; raise it, or privacy.sample_rate"));
+  return (1 + 0x1p-50) / std::sqrt(rest);
+}
+
 // rounding · clip_norm bounds how far float32 moves the sum of a batch: the largest bound of the kernels that sum.
 double sum_rounding(int64_t cap, int64_t calls, const ModelStructure& structure) {
   const double slack = std::max(
@@ -29,15 +48,33 @@ double sum_rounding(int64_t cap, int64_t calls, const ModelStructure& structure)
   return slack * static_cast<double>(cap) * (structure.tied ? kernels::kTiedSlackFactor : 1.0);
 }
 
+template <class T>
+void check(bool ok, const char* name, const T& value, const char* limit) {
+  if (!ok) throw Error(ErrorKind::configuration, cat(name, " must be ", limit, ", got ", value));
+}
+
+void check_clipping(const ClippingConfig& c) {
+  check(c.rule == "flat" || c.rule == "automatic" || c.rule == "psac", "privacy.clipping", c.rule,
+        "one of flat, automatic, psac");
+  check(c.groups == "all" || c.groups == "layer", "privacy.clip_groups", c.groups, "one of all, layer");
+  check(c.stability > 0 && c.stability <= 1, "privacy.clip_stability", c.stability, "in (0, 1]");
+  check(c.quantile >= 0 && c.quantile < 1, "privacy.clip_quantile", c.quantile, "between 0 (off) and 1");
+  check(c.learning_rate > 0 && c.learning_rate <= 10, "privacy.clip_learning_rate", c.learning_rate, "in (0, 10]");
+  check(c.count_noise >= 0 && std::isfinite(c.count_noise), "privacy.clip_count_noise", c.count_noise,
+        "positive (or absent: a twentieth of the expected batch)");
+  if (c.adaptive() && (c.rule != "flat" || c.groups != "all"))
+    throw Error(
+        ErrorKind::configuration,
+        cat("privacy.clip_quantile follows the norm of the whole gradient under the flat rule, got privacy.clipping = ",
+            c.rule, " and privacy.clip_groups = ", c.groups, "; leave those two out, or the quantile"));
+}
+
 }  // namespace
 
 PrivacyPlan::PrivacyPlan(const PrivacyConfig& config, int64_t microbatch, const RunKey& key,
                          const ModelStructure& structure)
-    : config_(config), key_(key), clipping_(config.clip_norm, microbatch, 0, 0) {
+    : config_(config), key_(key), clipping_(config.clip_norm, microbatch, 0, 0, {}, false) {
   require(microbatch > 0, cat("a micro-batch needs at least one unit, got ", microbatch));
-  const auto check = [](bool ok, const char* name, auto value, const char* limit) {
-    if (!ok) throw Error(ErrorKind::configuration, cat(name, " must be ", limit, ", got ", value));
-  };
   check(config.clip_norm >= kernels::kSmallestClipNorm && config.clip_norm <= kernels::kLargestClipNorm,
         "privacy.clip_norm", config.clip_norm, "between 1e-18 and 1e18");
   check(config.sample_rate > 0 && config.sample_rate <= 1, "privacy.sample_rate", config.sample_rate, "in (0, 1]");
@@ -46,12 +83,17 @@ PrivacyPlan::PrivacyPlan(const PrivacyConfig& config, int64_t microbatch, const 
         config.noise_multiplier, "positive (or absent: calibrated to privacy.epsilon)");
   check(config.public_size > 0, "privacy.public_size", config.public_size, "at least 1");
   check(config.steps > 0, "train.steps", config.steps, "at least 1");
+  check_clipping(config.clipping);
   // More than the truncation takes in any sensible run; where it is not enough, the run is refused.
   constexpr double kTruncationShare = 1e-4;
   accounting_delta_ = config.delta * (1 - kTruncationShare);
   if (config_.noise_multiplier == 0)
     config_.noise_multiplier = accountants::noise_multiplier_for(config.epsilon, accounting_delta_, config.sample_rate,
                                                                  config.steps, config.accountant);
+  ClippingConfig& clip = config_.clipping;
+  if (clip.adaptive() && clip.count_noise == 0) clip.count_noise = expected_batch() / 20;
+  gradient_noise_multiplier_ =
+      clip.adaptive() ? gradient_share(config_.noise_multiplier, clip.count_noise) : config_.noise_multiplier;
   const double truncation =
       kernels::gaussian_truncation_delta(structure.parameter_elements, config.steps, config_.noise_multiplier);
   if (truncation > config.delta * kTruncationShare)
@@ -61,10 +103,12 @@ PrivacyPlan::PrivacyPlan(const PrivacyConfig& config, int64_t microbatch, const 
             " steps, which is too much for privacy.delta = ", config.delta, "; raise delta or the noise multiplier"));
   const int64_t cap = batch_cap(expected_batch());
   const int64_t calls = (cap + microbatch - 1) / microbatch;
-  clipping_ = Clipping(config.clip_norm, microbatch, cap, sum_rounding(cap, calls, structure));
+  clipping_ = Clipping(config.clip_norm, microbatch, cap, sum_rounding(cap, calls, structure),
+                       clip_function(config.clipping), config.clipping.groups == "layer");
   if (clipping_.rounding() > 0.25)
     throw Error(ErrorKind::configuration, cat("with batches of up to ", cap, " units, float32 sums can round by ",
-                                              clipping_.rounding(), " times clip_norm; lower privacy.sample_rate"));
+                                              clipping_.rounding(), " times clip_norm; lower privacy.sample_rate",
+                                              calls > 1 ? " or raise performance.microbatch" : ""));
 }
 
 accountants::Event PrivacyPlan::event() const {
@@ -77,7 +121,9 @@ std::string PrivacyPlan::hash() const {
        << accountants::to_string(config_.relation) << "\naccountant " << config_.accountant << "\nepsilon "
        << config_.epsilon << "\ndelta " << config_.delta << "\nnoise_multiplier " << config_.noise_multiplier
        << "\nclip_norm " << config_.clip_norm << "\nsample_rate " << config_.sample_rate << "\npublic_size "
-       << config_.public_size << "\nsteps " << config_.steps << "\n";
+       << config_.public_size << "\nsteps " << config_.steps << "\nclipping " << config_.clipping.rule << " "
+       << config_.clipping.stability << " " << config_.clipping.groups << " " << config_.clipping.quantile << " "
+       << config_.clipping.learning_rate << " " << config_.clipping.count_noise << "\n";
   return to_hex(sha256(text.str()));
 }
 

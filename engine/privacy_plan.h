@@ -4,8 +4,21 @@
 #include "accountants/event.h"
 #include "base/random_key.h"
 #include "engine/sampler.h"
+#include "kernels/clip/clip.h"
 
 namespace sotto {
+
+// How gradients are bounded, all of it public.
+struct ClippingConfig {
+  std::string rule = "flat";   // flat, automatic, psac: kernels/clip/clip.h has the formulas
+  double stability = 0.1;      // of psac
+  std::string groups = "all";  // all parameters as one vector; layer: each layer to clip_norm / √(number of layers)
+  // Not 0: clip_norm follows this quantile of the units' norms (Andrew et al. 2021), from a count that is noised, too.
+  double quantile = 0;
+  double learning_rate = 0.2;  // clip_norm is multiplied by exp(-learning_rate · (share below it - quantile))
+  double count_noise = 0;      // standard deviation of the count's noise; 0: a twentieth of the expected batch
+  bool adaptive() const { return quantile > 0; }
+};
 
 // Everything the guarantee depends on. Hashed into the ledger; two runs with equal configs and keys give equal results.
 struct PrivacyConfig {
@@ -19,6 +32,7 @@ struct PrivacyConfig {
   double sample_rate = 0;   // of each unit, each step
   int64_t public_size = 0;  // declared number of units: the update divides by sample_rate · public_size
   int64_t steps = 0;
+  ClippingConfig clipping = {};
 };
 
 // What may change speed but neither the guarantee nor the ledger.
@@ -40,28 +54,46 @@ class Clipping {
   double rounding() const { return rounding_; }
   // clip_norm, plus the rounding of the sum with the unit and of the sum without it.
   double l2_sensitivity() const { return clip_norm_ * (1 + 2 * rounding_); }
+  const kernels::ClipFunction& function() const { return function_; }
+  bool by_layer() const { return by_layer_; }
+  // The same at another clip norm: sensitivity, and with it the noise, follow.
+  Clipping at(double clip_norm) const {
+    Clipping other = *this;
+    other.clip_norm_ = clip_norm;
+    return other;
+  }
 
  private:
   friend class PrivacyPlan;
   friend struct PlanPartsForTests;  // defined in tests/ alone: the layers test looks
-  Clipping(double clip_norm, int64_t microbatch, int64_t batch_cap, double rounding)
-      : clip_norm_(clip_norm), microbatch_(microbatch), batch_cap_(batch_cap), rounding_(rounding) {}
+  Clipping(double clip_norm, int64_t microbatch, int64_t batch_cap, double rounding,
+           const kernels::ClipFunction& function, bool by_layer)
+      : clip_norm_(clip_norm),
+        microbatch_(microbatch),
+        batch_cap_(batch_cap),
+        rounding_(rounding),
+        function_(function),
+        by_layer_(by_layer) {}
   double clip_norm_;
   int64_t microbatch_, batch_cap_;
   double rounding_;
+  kernels::ClipFunction function_;
+  bool by_layer_;
 };
 
 // How a clipped sum is noised. Only a PrivacyPlan makes one, so that none is smaller than what was accounted for.
 class Noise {
  public:
   double noise_multiplier() const { return noise_multiplier_; }  // standard deviation ÷ l2_sensitivity
+  double count_stddev() const { return count_stddev_; }          // of the count that an adaptive clip norm follows
   const RunKey& key() const { return key_; }
 
  private:
   friend class PrivacyPlan;
   friend struct PlanPartsForTests;
-  Noise(double noise_multiplier, const RunKey& key) : noise_multiplier_(noise_multiplier), key_(key) {}
-  double noise_multiplier_;
+  Noise(double noise_multiplier, double count_stddev, const RunKey& key)
+      : noise_multiplier_(noise_multiplier), count_stddev_(count_stddev), key_(key) {}
+  double noise_multiplier_, count_stddev_;
   RunKey key_;
 };
 
@@ -83,7 +115,7 @@ class PrivacyPlan {
   const PrivacyConfig& config() const { return config_; }  // with the calibrated noise multiplier
   PoissonSampler sampler(int64_t units) const { return {key_, config_.sample_rate, units}; }
   const Clipping& clipping() const { return clipping_; }
-  Noise noise() const { return {config_.noise_multiplier, key_}; }
+  Noise noise() const { return {gradient_noise_multiplier_, config_.clipping.count_noise, key_}; }
   accountants::Event event() const;
   // delta less the probability that the generator's truncated tails matter: what the accountant is asked for.
   double accounting_delta() const { return accounting_delta_; }
@@ -97,6 +129,7 @@ class PrivacyPlan {
   RunKey key_;
   Clipping clipping_;
   double accounting_delta_;
+  double gradient_noise_multiplier_;  // more than config().noise_multiplier where the count takes a share
 };
 
 }  // namespace sotto

@@ -1,9 +1,13 @@
 #include "engine/private_step.h"
 
+#include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "base/error.h"
 #include "kernels/clip/clip.h"
+#include "kernels/noise/noise.h"
+#include "kernels/rounding.h"
 
 namespace sotto {
 
@@ -13,6 +17,8 @@ PrivateStep::PrivateStep(const Exec& exec, const Parameters& parameters, const P
       parameters_(parameters),
       sampler_(plan.sampler(units)),
       clipping_(plan.clipping()),
+      config_(plan.config().clipping),
+      expected_batch_(plan.expected_batch()),
       noise_(plan.noise()),
       charge_(std::move(charge)),
       gradients_(std::move(gradients)) {}
@@ -21,6 +27,11 @@ PrivateGradient PrivateStep::next(uint64_t step) {
   charge_(step);                            // durable before anything private is read
   const Batch batch = sampler_.draw(step);  // exactly the sampling that the charged event claims
   ClippedSum sum = clip(exec_, parameters_, clipping_, batch, gradients_, diagnostics_);
+  if (config_.adaptive()) {  // Andrew et al. 2021, algorithm 1; public numbers but for the noised count
+    const double share = 0.5 + noised_count(sum, noise_, step) / expected_batch_;
+    const double moved = clipping_.clip_norm() * std::exp(-config_.learning_rate * (share - config_.quantile));
+    set_clip_norm(std::clamp(moved, kernels::kSmallestClipNorm, kernels::kLargestClipNorm));
+  }
   return add_noise(std::move(sum), noise_, step);
 }
 
@@ -39,6 +50,12 @@ ClippedSum clip(const Exec& exec, const Parameters& parameters, const Clipping& 
       sums.push_back(at::zeros_like(parameters.tensor(k)).detach());
   };
   diagnostics = {.batch_size = batch.size()};
+  const std::vector<int64_t> groups = clipping_groups(parameters, clipping);
+  const int64_t group_count = 1 + *std::ranges::max_element(groups);
+  // The root rounds by less than the last factor takes off.
+  const double group_norm =
+      clipping.clip_norm() / std::sqrt(static_cast<double>(group_count)) * (group_count == 1 ? 1.0 : 1 - 0x1p-50);
+  double below = 0;
   const at::NoGradGuard no_grad;
   double loss = 0;
   int64_t finite = 0;
@@ -50,15 +67,20 @@ ClippedSum clip(const Exec& exec, const Parameters& parameters, const Clipping& 
                 static_cast<int64_t>(grads.parameters.size()) == parameters.size(),
             cat("need a gradient a unit: ", grads.batch, " for ", last - first, " units"));
     at::Tensor squared =
-        at::zeros({grads.batch}, parameters.tensor(0).options().dtype(at::kDouble).requires_grad(false));
-    at::Tensor factors = at::empty({grads.batch}, squared.options().dtype(at::kFloat));
-    add_squared_norms(exec, parameters, grads, squared);
-    kernels::clip_factors(exec, {squared.const_data_ptr<double>(), grads.batch}, clipping.clip_norm(),
-                          {factors.mutable_data_ptr<float>(), grads.batch});
+        at::zeros({group_count, grads.batch}, parameters.tensor(0).options().dtype(at::kDouble).requires_grad(false));
+    at::Tensor factors = at::empty({group_count, grads.batch}, squared.options().dtype(at::kFloat));
+    add_squared_norms(exec, parameters, groups, grads, squared);
+    // A unit that is not finite in one group is dropped from all.
+    if (group_count > 1) squared.masked_fill_(squared.sum(0).isfinite().logical_not(), NAN);
+    kernels::clip_factors(exec, {squared.const_data_ptr<double>(), squared.numel()}, clipping.function(), group_norm,
+                          {factors.mutable_data_ptr<float>(), factors.numel()});
     make_sums();
-    add_clipped(exec, grads, factors, sums);
+    add_clipped(exec, grads, groups, factors, sums);
 
-    const at::Tensor on_host = factors.cpu();
+    const at::Tensor norms = squared.sum(0).sqrt_().cpu();
+    for (int64_t i = 0; i < grads.batch; ++i)
+      below += norms.const_data_ptr<double>()[i] <= clipping.clip_norm() ? 0.5 : -0.5;
+    const at::Tensor on_host = std::get<0>(factors.min(0)).cpu();  // of the group that is cut most
     const kernels::ClipCount count = kernels::count_clipped({on_host.const_data_ptr<float>(), on_host.numel()});
     diagnostics.non_finite += count.non_finite;
     diagnostics.clipped += count.clipped + count.non_finite;  // a dropped sample counts as clipped, too
@@ -67,7 +89,25 @@ ClippedSum clip(const Exec& exec, const Parameters& parameters, const Clipping& 
   }
   make_sums();
   diagnostics.mean_loss = finite > 0 ? loss / static_cast<double>(finite) : 0.0;
-  return ClippedSum(std::move(sums), clipping.l2_sensitivity());
+  return ClippedSum(std::move(sums), clipping.l2_sensitivity(), below);
+}
+
+std::vector<int64_t> clipping_groups(const Parameters& parameters, const Clipping& clipping) {
+  std::vector<int64_t> groups(static_cast<size_t>(parameters.size()), 0);
+  if (!clipping.by_layer()) return groups;
+  std::map<std::string, int64_t> layers;
+  for (int64_t k = 0; k < parameters.size(); ++k) {
+    const std::string& name = parameters.name(k);
+    const std::string layer = name.substr(0, name.find_last_of('.') == std::string::npos ? 0 : name.find_last_of('.'));
+    groups[static_cast<size_t>(k)] = layers.emplace(layer, static_cast<int64_t>(layers.size())).first->second;
+  }
+  return groups;
+}
+
+double noised_count(const ClippedSum& sum, const Noise& noise, uint64_t step) {
+  float normal = 0;
+  kernels::fill_gaussian(Exec::cpu(1), noise.key().stream(Purpose::clip_quantile, step), 1.0, {&normal, 1});
+  return sum.below_ + noise.count_stddev() * static_cast<double>(normal);
 }
 
 PrivateGradient add_noise(ClippedSum&& sum, const Noise& noise, uint64_t step) {

@@ -30,13 +30,15 @@ class ClippedSum {
   double l2_sensitivity() const { return l2_sensitivity_; }
 
  private:
-  ClippedSum(std::vector<at::Tensor> sums, double l2_sensitivity)
-      : sums_(std::move(sums)), l2_sensitivity_(l2_sensitivity) {}
+  ClippedSum(std::vector<at::Tensor> sums, double l2_sensitivity, double below)
+      : sums_(std::move(sums)), l2_sensitivity_(l2_sensitivity), below_(below) {}
   friend ClippedSum clip(const Exec&, const Parameters&, const Clipping&, const Batch&, const GradientSource&,
                          StepDiagnostics&);
+  friend double noised_count(const ClippedSum&, const Noise&, uint64_t);
   friend class Optimizer;
   std::vector<at::Tensor> sums_;
   double l2_sensitivity_;
+  double below_;  // Σ ½ for a unit within the clip norm, -½ for any other
 };
 
 // A clipped sum that will be noised as it is read: the optimizer's kernel draws the noise in registers. Nothing but
@@ -57,7 +59,11 @@ class PrivateGradient {
   uint64_t step_;
 };
 
-// Σ_i min(1, clip_norm / ‖g_i‖) g_i over the units of `batch`, micro-batch by micro-batch into one accumulator.
+// The group of each parameter: all in one, or one a layer (the part of a parameter's name before its last dot).
+std::vector<int64_t> clipping_groups(const Parameters& parameters, const Clipping& clipping);
+
+// Σ_i f_i g_i over the units of `batch`, f by the clipping's function, micro-batch by micro-batch into one accumulator.
+// With K groups, each group of parameters is clipped to clip_norm / √K by itself, which is clip_norm for all together.
 // Adding or removing one unit moves it by at most l2_sensitivity() in L2: norms are upper bounds and the rounding of
 // the sum is in the sensitivity. A unit with a NaN or an infinity contributes exactly 0 and is counted. Throws
 // invalid_argument when a unit is in the batch twice, internal when the batch exceeds the public cap.
@@ -66,6 +72,10 @@ ClippedSum clip(const Exec& exec, const Parameters& parameters, const Clipping& 
 
 // Adds N(0, (noise_multiplier · l2_sensitivity)²) to every entry, from the stream (noise, step, parameter).
 PrivateGradient add_noise(ClippedSum&& sum, const Noise& noise, uint64_t step);
+
+// How many units of the batch were within the clip norm, less half of the batch, plus N(0, count_stddev²): a release
+// that the step's event pays for together with the gradient.
+double noised_count(const ClippedSum& sum, const Noise& noise, uint64_t step);
 
 // One step of DP-SGD (Abadi et al. 2016, algorithm 1, with Poisson sampling): the page an auditor reads.
 class PrivateStep {
@@ -77,12 +87,17 @@ class PrivateStep {
   // The next step's private gradient. Throws before anything is read when the charge is refused.
   PrivateGradient next(uint64_t step);
   const StepDiagnostics& diagnostics() const { return diagnostics_; }
+  // The next step's clip norm: the plan's, or where an adaptive one has come to. A function of noised counts.
+  double clip_norm() const { return clipping_.clip_norm(); }
+  void set_clip_norm(double clip_norm) { clipping_ = clipping_.at(clip_norm); }
 
  private:
   Exec exec_;
   const Parameters& parameters_;
   PoissonSampler sampler_;
   Clipping clipping_;
+  ClippingConfig config_;
+  double expected_batch_;
   Noise noise_;
   std::function<void(uint64_t)> charge_;
   GradientSource gradients_;

@@ -60,6 +60,13 @@ PrivacyConfig read_privacy(const Settings& s, const Reader& reader) {
   privacy.sample_rate = reader.checked("privacy.sample_rate", rate, rate > 0 && rate <= 1, "in (0, 1]");
   privacy.public_size = reader.at_least("privacy.public_size", 1);
   privacy.steps = reader.at_least("train.steps", 1);
+  ClippingConfig& clipping = privacy.clipping;  // the plan checks the ranges
+  clipping.rule = s.text("privacy.clipping", clipping.rule);
+  clipping.stability = s.number("privacy.clip_stability", clipping.stability);
+  clipping.groups = s.text("privacy.clip_groups", clipping.groups);
+  clipping.quantile = s.number("privacy.clip_quantile", clipping.quantile);
+  clipping.learning_rate = s.number("privacy.clip_learning_rate", clipping.learning_rate);
+  clipping.count_noise = s.number("privacy.clip_count_noise", clipping.count_noise);
   return privacy;
 }
 

@@ -230,6 +230,7 @@ void Trainer::restore() {
   closed_ = state->closed;
   model_.load_parameters(saved.parameters);
   optimizer_->load_state(saved.optimizer);
+  clip_norm_ = saved.clip_norm;
   step_ = saved.next_step;
 
   const bool same_key = std::filesystem::exists(folder_.key()) && RunKey::read(folder_.key()).id() == saved.key_id;
@@ -274,7 +275,7 @@ void Trainer::charge(uint64_t step) {
 }
 
 void Trainer::save_checkpoint() {
-  Checkpoint checkpoint = {step_, identity_.run_id, key_.id(), replay_hash(), {}, optimizer_->state()};
+  Checkpoint checkpoint = {step_, identity_.run_id, key_.id(), replay_hash(), {}, optimizer_->state(), clip_norm_};
   for (const auto& [name, tensor] : model_.named_parameters()) checkpoint.parameters[name] = tensor;
   write_checkpoint(folder_.checkpoint(), checkpoint);
 }
@@ -293,6 +294,7 @@ void Trainer::log(const StepDiagnostics& diagnostics, double seconds) {
   if (step_ % every != 0 && step_ != 1 && step_ != steps) return;
   nlohmann::json line = {
       {"step", step_}, {"epsilon", spent(step_)}, {"learning_rate", optimizer_->learning_rate(step_ - 1)}};
+  if (clip_norm_) line["clip_norm"] = *clip_norm_;
   if (test_.labels.defined() && test_.size() > 0) line["test_loss"] = mean_loss(model_, test_);
   metrics_->append(line);
 }
@@ -301,6 +303,7 @@ TrainResult Trainer::run() {
   PrivateStep private_step(
       exec_, *parameters_, *plan_, train_.size(), [this](uint64_t step) { charge(step); },
       [this](const std::vector<int64_t>& units) { return gradients(units); });
+  if (clip_norm_) private_step.set_clip_norm(*clip_norm_);
   const auto steps = static_cast<uint64_t>(config_.privacy.steps);
   // A run that ended before its certificate was written ends again, without another step.
   if (closed_) return finish(step_ == steps ? RunStatus::completed : RunStatus::budget_exhausted);
@@ -317,6 +320,7 @@ TrainResult Trainer::run() {
       hooks_.say(error.what());
       return finish(RunStatus::budget_exhausted);
     }
+    if (config_.privacy.clipping.adaptive()) clip_norm_ = private_step.clip_norm();
     fault_point("step.updated");
     ++step_;
     log(private_step.diagnostics(), std::chrono::duration<double>(Clock::now() - start).count());

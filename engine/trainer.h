@@ -103,7 +103,8 @@ class Trainer {
   std::unique_ptr<accountants::Ledger> ledger_;
   std::unique_ptr<MetricsLog> metrics_, operator_metrics_;
   bool closed_ = false;   // the ledger has released the run: it is over
-  uint64_t step_ = 0;     // completed steps
+  std::optional<double> clip_norm_;  // of the next step, where it is adaptive
+  uint64_t step_ = 0;                // completed steps
   uint64_t charged_ = 0;  // steps that the ledger holds a charge for
   double epsilon_ = 0;    // after charged_
 };

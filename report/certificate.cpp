@@ -62,6 +62,7 @@ void check(const Certificate& c, const std::string& place) {
   const double largest = std::numeric_limits<double>::max(), tiny = std::numeric_limits<double>::denorm_min();
   for (const auto& [field, value] : {std::pair{"sotto_version", &c.sotto_version},
                                      {"noise_arithmetic", &c.noise_arithmetic},
+                                     {"clipping", &c.clipping},
                                      {"unit_of_privacy", &c.unit_of_privacy},
                                      {"sampling", &c.sampling},
                                      {"model.kind", &c.model.kind},
@@ -114,6 +115,7 @@ Json to_json(const Certificate& c) {
   out["noise_multiplier"] = c.noise_multiplier;
   out["clip_norm"] = c.clip_norm;
   out["l2_sensitivity"] = c.l2_sensitivity;
+  out["clipping"] = c.clipping;
   out["noise_arithmetic"] = c.noise_arithmetic;
   out["metrics"] = Json::object();
   for (const auto& [name, value] : c.metrics) out["metrics"][name] = value;
@@ -160,6 +162,7 @@ Certificate certificate_from_json(const Json& object, const std::string& place) 
   c.noise_multiplier = in.number("noise_multiplier");
   c.clip_norm = in.number("clip_norm");
   c.l2_sensitivity = in.number("l2_sensitivity");
+  if (in.has("clipping")) c.clipping = in.text("clipping");
   c.noise_arithmetic = in.text("noise_arithmetic");
   const Fields metrics = in.object("metrics");
   for (const std::string& name : metrics.names()) c.metrics[name] = metrics.number(name);

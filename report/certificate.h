@@ -48,6 +48,7 @@ struct Certificate {
   double epsilon_planned = 0;  // the run's allotment, a hard stop
   double delta = 0;
   std::vector<std::string> not_covered;
+  std::string clipping = "flat";
   std::string noise_arithmetic, accountant, neighbouring_relation, unit_of_privacy, sampling;
   double noise_multiplier = 0, clip_norm = 0, l2_sensitivity = 0, sample_rate = 0;
   int64_t public_size = 0, steps = 0, steps_planned = 0;

@@ -117,6 +117,7 @@ Html budget_part(const RunFolder& run, std::vector<Figure>& figures) {
   list += entry("Neighbouring relation", html(c.neighbouring_relation));
   list += entry("Sampling", html(c.sampling, ", rate ", exact(c.sample_rate)));
   list += entry("Noise multiplier", html(exact(c.noise_multiplier)));
+  list += entry("Clipping", html(c.clipping));
   list += entry("Clipping norm", html(exact(c.clip_norm)));
   list += entry("L2 sensitivity", html(exact(c.l2_sensitivity)));
   list += entry("Noise arithmetic", html(c.noise_arithmetic));

@@ -26,6 +26,18 @@ at::Tensor by_sample(const at::Tensor& rows, int64_t batch) {
   return rows.view({batch, -1, rows.size(1)});
 }
 
+// A weight can carry its bias only where one factor holds for both.
+void separate_biases(GradSamples& grads, const std::vector<int64_t>& groups) {
+  for (size_t k = 0; k < grads.parameters.size(); ++k)
+    for (FactoredUse& use : grads.parameters[k].factored) {
+      if (use.bias < 0 || groups[static_cast<size_t>(use.bias)] == groups[k]) continue;
+      ParameterSamples& bias = grads.parameters[static_cast<size_t>(use.bias)];
+      bias.stored.push_back(use.gradient);
+      bias.carried = false;
+      use.bias = -1;
+    }
+}
+
 // Uses along one sequence: Σ_t over the joined rows is the sum over the uses, so cross terms are exact.
 void join_factored(std::vector<FactoredUse>& uses, int64_t batch) {
   if (uses.size() < 2) return;
@@ -123,9 +135,13 @@ at::Tensor gradient_rows(const GradSamples& grads, int64_t k, int64_t elements) 
   return sum_of_rows(own, grads.batch, elements, 0, grads.batch);
 }
 
-void add_squared_norms(const Exec& exec, const Parameters& parameters, GradSamples& grads, at::Tensor& squared) {
-  const VectorView<double> out = {squared.mutable_data_ptr<double>(), squared.numel()};
+void add_squared_norms(const Exec& exec, const Parameters& parameters, const std::vector<int64_t>& groups,
+                       GradSamples& grads, at::Tensor& squared) {
+  require(squared.dim() == 2 && squared.size(1) == grads.batch, "squared norms are [groups, batch]");
+  separate_biases(grads, groups);
   for (int64_t k = 0; k < parameters.size(); ++k) {
+    const VectorView<double> out = {squared.mutable_data_ptr<double>() + groups[static_cast<size_t>(k)] * grads.batch,
+                                    grads.batch};
     ParameterSamples& samples = grads.parameters[static_cast<size_t>(k)];
     join_factored(samples.factored, grads.batch);
     join_indexed(samples.indexed, grads.batch);
@@ -152,9 +168,15 @@ void add_squared_norms(const Exec& exec, const Parameters& parameters, GradSampl
   }
 }
 
-void add_clipped(const Exec& exec, const GradSamples& grads, const at::Tensor& factors, std::vector<at::Tensor>& sums) {
-  const VectorView<const float> f = {factors.const_data_ptr<float>(), factors.numel()};
+void add_squared_norms(const Exec& exec, const Parameters& parameters, GradSamples& grads, at::Tensor& squared) {
+  at::Tensor one_group = squared.unsqueeze(0);
+  add_squared_norms(exec, parameters, std::vector<int64_t>(static_cast<size_t>(parameters.size())), grads, one_group);
+}
+
+void add_clipped(const Exec& exec, const GradSamples& grads, const std::vector<int64_t>& groups,
+                 const at::Tensor& factors, std::vector<at::Tensor>& sums) {
   for (size_t k = 0; k < grads.parameters.size(); ++k) {
+    const VectorView<const float> f = {factors.const_data_ptr<float>() + groups[k] * grads.batch, grads.batch};
     const ParameterSamples& samples = grads.parameters[k];
     for (const at::Tensor& rows : samples.stored)
       kernels::accumulate_clipped_rows(exec, matrix(rows), f, vector(sums[k]));

@@ -49,13 +49,18 @@ struct GradSamples {
 // The per-sample gradients [batch, elements] of parameter `k`, whatever their form. Makes them all: for small batches.
 at::Tensor gradient_rows(const GradSamples& grads, int64_t k, int64_t elements);
 
-// squared[i] += an upper bound of ‖gradient of sample i over all parameters‖², rounding included (DESIGN §9.1). Joins
-// the uses of each parameter first. A sample with a NaN or an infinity anywhere gets a non-finite entry.
+// squared[groups[k]][i] += an upper bound of ‖gradient of sample i for parameter k‖², rounding included (DESIGN §9.1);
+// `squared` is [groups, batch]. Joins the uses of each parameter first. A sample with a NaN or an infinity gets a
+// non-finite entry in its parameter's group.
+void add_squared_norms(const Exec& exec, const Parameters& parameters, const std::vector<int64_t>& groups,
+                       GradSamples& grads, at::Tensor& squared);
+
+// The same with all parameters in one group: `squared` is [batch].
 void add_squared_norms(const Exec& exec, const Parameters& parameters, GradSamples& grads, at::Tensor& squared);
 
-// sums[k] += Σ_i factors[i] · (gradient of sample i for parameter k). A sample whose factor is 0 is never read as a
-// number.
-
-void add_clipped(const Exec& exec, const GradSamples& grads, const at::Tensor& factors, std::vector<at::Tensor>& sums);
+// sums[k] += Σ_i factors[groups[k]][i] · (gradient of sample i for parameter k). A sample whose factor is 0 is never
+// read as a number.
+void add_clipped(const Exec& exec, const GradSamples& grads, const std::vector<int64_t>& groups,
+                 const at::Tensor& factors, std::vector<at::Tensor>& sums);
 
 }  // namespace sotto

@@ -14,7 +14,7 @@ int main() try {
 
   const double squared_norm[] = {25};
   float factor[] = {0};
-  kernels::clip_factors(Exec::cpu(1), {squared_norm, 1}, 1.0, {factor, 1});
+  kernels::clip_factors(Exec::cpu(1), {squared_norm, 1}, {}, 1.0, {factor, 1});
   std::printf("clip factor %.6f\n", factor[0]);
 } catch (const sotto::Error& error) {
   std::fprintf(stderr, "plan_cost: %s\n", error.what());

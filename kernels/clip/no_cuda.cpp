@@ -3,7 +3,7 @@
 
 namespace sotto::kernels {
 
-void clip_factors_cuda(const Exec&, VectorView<const double>, double, VectorView<float>) {
+void clip_factors_cuda(const Exec&, VectorView<const double>, const ClipFunction&, double, VectorView<float>) {
   throw Error(ErrorKind::cuda, "clip_factors: this sotto was built without the CUDA toolkit");
 }
 

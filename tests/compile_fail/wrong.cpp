@@ -19,17 +19,17 @@ PrivateGradient noise_of_one_s_own_choice(ClippedSum sum, const RunKey& key) {
 }
 
 PrivateGradient less_noise_than_was_planned(ClippedSum sum, const PrivacyPlan& plan) {
-  return add_noise(std::move(sum), {1e-9, plan.noise().key()}, 0);
+  return add_noise(std::move(sum), {1e-9, 0.0, plan.noise().key()}, 0);
   // expect: Noise::Noise.* is private within this context
 }
 
 Clipping sensitivity_without_its_rounding() {
-  return Clipping(1.0, 1, 1, 0.0);
+  return Clipping(1.0, 1, 1, 0.0, {}, false);
   // expect: Clipping::Clipping.* is private within this context
 }
 
 ClippedSum sum_that_nothing_has_clipped(std::vector<at::Tensor> gradients) {
-  return ClippedSum(std::move(gradients), 1.0);
+  return ClippedSum(std::move(gradients), 1.0, 0.0);
   // expect: ClippedSum::ClippedSum.* is private within this context
 }
 

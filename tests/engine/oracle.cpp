@@ -35,7 +35,7 @@ at::Tensor one_at_a_time(const Case& c, const Subject& subject, const at::Tensor
 at::Tensor clipped_sum(const GradSamples& grads, const Parameters& parameters, const at::Tensor& factors) {
   std::vector<at::Tensor> sums, parts;
   for (int64_t k = 0; k < parameters.size(); ++k) sums.push_back(at::zeros_like(parameters.tensor(k)).detach());
-  add_clipped(Exec::cpu(1), grads, factors, sums);
+  add_clipped(Exec::cpu(1), grads, std::vector<int64_t>(sums.size()), factors, sums);
   for (const at::Tensor& sum : sums) parts.push_back(sum.reshape({-1}));
   return at::cat(parts);
 }

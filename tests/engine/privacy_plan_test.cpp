@@ -59,9 +59,17 @@ TEST(PrivacyPlan, HashHoldsEveryFieldOfThePrivacyConfig) {
       [](PrivacyConfig& c) { c.clip_norm = std::nextafter(c.clip_norm, 9); },
       [](PrivacyConfig& c) { c.sample_rate = std::nextafter(c.sample_rate, 1); },
       [](PrivacyConfig& c) { c.public_size += 1; },
-      [](PrivacyConfig& c) { c.steps += 1; }};
-  // Ten fields: an eleventh does not compile until it has its line above.
-  const auto& [unit, relation, accountant, epsilon, delta, noise, clip_norm, rate, size, steps] = private_config();
+      [](PrivacyConfig& c) { c.steps += 1; },
+      [](PrivacyConfig& c) { c.clipping.rule = "automatic"; },
+      [](PrivacyConfig& c) { c.clipping.stability = 0.2; },
+      [](PrivacyConfig& c) { c.clipping.groups = "layer"; },
+      [](PrivacyConfig& c) { c.clipping.quantile = 0.5; },
+      [](PrivacyConfig& c) { c.clipping.learning_rate = 0.3; },
+      [](PrivacyConfig& c) { c.clipping.count_noise = 7; }};
+  // Eleven fields, of which the last has six: one more does not compile until it has its line above.
+  const auto& [unit, relation, accountant, epsilon, delta, noise, clip_norm, rate, size, steps, clipping] = private_config();
+  const auto& [rule, stability, groups, quantile, learning_rate, count_noise] = clipping;
+  (void)rule, (void)stability, (void)groups, (void)quantile, (void)learning_rate, (void)count_noise;
   (void)unit, (void)relation, (void)accountant, (void)epsilon, (void)delta, (void)noise, (void)clip_norm, (void)rate,
       (void)size, (void)steps;
   std::set<std::string> hashes = {plan_of(private_config(), {1, 8}).hash()};
@@ -80,6 +88,29 @@ TEST(PrivacyPlan, SamplerNoiseAndEventSayTheSame) {
   EXPECT_EQ(event.sample_rate, plan.config().sample_rate);
   EXPECT_EQ(plan.sampler(400).draw(0).units, PoissonSampler(kKey, event.sample_rate, 400).draw(0).units);
   EXPECT_EQ(plan.clipping().l2_sensitivity(), kClipNorm * (1 + 2 * plan.clipping().rounding()));
+}
+
+TEST(PrivacyPlan, AnAdaptiveClipNormsCountTakesItsShareOfTheNoise) {
+  PrivacyConfig config = private_config();
+  config.clipping.quantile = 0.5;
+  config.clipping.count_noise = 4;
+  const PrivacyPlan plan = plan_of(config, {1, 8});
+  const double gradient = plan.noise().noise_multiplier(), count = 2 * plan.noise().count_stddev();
+  EXPECT_GT(gradient, config.noise_multiplier);
+  // Together no cheaper than the event that is charged, and dearer by rounding alone.
+  const double joint = 1 / std::sqrt(1 / (gradient * gradient) + 1 / (count * count));
+  EXPECT_GE(joint, config.noise_multiplier);
+  EXPECT_NEAR(joint, config.noise_multiplier, 1e-14);
+  EXPECT_EQ(std::get<accountants::PoissonSampledGaussian>(plan.event().mechanism).noise_multiplier, config.noise_multiplier);
+  config.clipping.count_noise = config.noise_multiplier / 2;
+  EXPECT_THROW(plan_of(config, {1, 8}), Error);
+  for (const auto& wrong : {ClippingConfig{.rule = "per_element"}, ClippingConfig{.groups = "tensor"}, ClippingConfig{.stability = 0},
+                            ClippingConfig{.quantile = 1}, ClippingConfig{.learning_rate = 0, }, ClippingConfig{.count_noise = -1},
+                            ClippingConfig{.rule = "automatic", .quantile = 0.5}, ClippingConfig{.groups = "layer", .quantile = 0.5}}) {
+    PrivacyConfig bad = private_config();
+    bad.clipping = wrong;
+    EXPECT_THROW(plan_of(bad, {1, 8}), Error);
+  }
 }
 
 TEST(PrivacyPlan, CalibratedNoiseSpendsAtMostTheAllotment) {

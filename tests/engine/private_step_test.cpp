@@ -99,6 +99,108 @@ TEST(PrivateStep, MicroBatchesChangeNothingButRounding) {
   }
 }
 
+Clipping clipping_by(const ClippingConfig& how) {
+  PrivacyConfig config = private_config();
+  config.clipping = how;
+  return PrivacyPlan(config, 7, kKey, {.parameter_elements = 221}).clipping();
+}
+
+double norm_of(const std::vector<at::Tensor>& parts) {
+  double square = 0;
+  for (const at::Tensor& part : parts) square += part.square().sum().item<double>();
+  return std::sqrt(square);
+}
+
+TEST(PrivateStep, EachLayerIsClippedToItsShareOfTheClipNorm) {
+  const Parameters parameters({{"a.weight", at::zeros({30, 7}).set_requires_grad(true)}, {"b.bias", at::zeros({11}).set_requires_grad(true)}});
+  const Clipping clipping = clipping_by({.groups = "layer"});
+  EXPECT_EQ(clipping_groups(parameters, clipping), (std::vector<int64_t>{0, 1}));
+  EXPECT_EQ(clipping_groups(Parameters({{"a.weight", parameters.tensor(0)}, {"a.bias", parameters.tensor(1)}}), clipping),
+            (std::vector<int64_t>{0, 0}));
+  at::manual_seed(4);
+  Rows rows = random_rows(40, 1.0);
+  rows.by_parameter[1].mul_(1e-3);  // only the first layer is too long
+  rows.by_parameter[0].select(0, 5).fill_(NAN);
+  const double share = kClipNorm / std::sqrt(2.0);
+  for (const int64_t unit : {0, 17, 39}) {
+    const auto sum = sum_of(parameters, clipping, {unit}, rows);
+    EXPECT_LE(norm_of({sum[0]}), share);
+    EXPECT_GE(norm_of({sum[0]}), share * (1 - 1e-5));
+    EXPECT_NEAR(norm_of({sum[1]}), rows.by_parameter[1][unit].norm().item<double>(), 1e-9) << "kept as it is";
+  }
+  EXPECT_EQ(norm_of(sum_of(parameters, clipping, {5}, rows)), 0) << "not finite in one layer: dropped from all";
+  const Rows long_rows = random_rows(40, 10.0);
+  for (const int64_t unit : {0, 17, 39}) EXPECT_LE(norm_of(sum_of(parameters, clipping, {unit}, long_rows)), kClipNorm);
+}
+
+TEST(PrivateStep, NormalisedGradientsAreNeverLongerThanTheClipNorm) {
+  const Parameters parameters = two_parameters();
+  at::manual_seed(5);
+  for (const char* rule : {"automatic", "psac"})
+    for (const char* groups : {"all", "layer"})
+      for (const double scale : {0.0, 1e-30, 1e-6, 0.03, 1.0, 1e6, 1e30}) {
+        const Rows rows = random_rows(3, scale);
+        EXPECT_LE(norm_of(sum_of(parameters, clipping_by({.rule = rule, .groups = groups}), {1}, rows)), kClipNorm) << rule << scale;
+      }
+  const Rows rows = random_rows(3, 0.05);
+  const double norm = std::hypot(rows.by_parameter[0][1].norm().item<double>(), rows.by_parameter[1][1].norm().item<double>());
+  EXPECT_NEAR(norm_of(sum_of(parameters, clipping_by({.rule = "automatic"}), {1}, rows)), norm * kClipNorm / (norm + kClipNorm), 1e-6);
+}
+
+// 300 units with norms 0.01, 0.02, … 3, every one in every batch: the quantiles are known.
+PrivacyConfig following(double quantile) {
+  PrivacyConfig config = private_config();
+  config.sample_rate = 1;
+  config.public_size = 300;
+  config.clipping.quantile = quantile;
+  config.clipping.learning_rate = 0.3;
+  return config;
+}
+
+TEST(PrivateStep, AnAdaptiveClipNormFindsItsQuantile) {
+  const Parameters parameters = two_parameters();
+  const Rows rows = {{at::zeros({300, 210}).index_put_({at::indexing::Slice(), 3}, at::arange(1, 301).to(at::kFloat) / 100), at::zeros({300, 11})}};
+  for (const double quantile : {0.2, 0.5, 0.9}) {
+    const PrivacyPlan plan(following(quantile), 64, kKey, {.parameter_elements = 221});
+    PrivateStep step(Exec::cpu(1), parameters, plan, 300, [](uint64_t) {}, [&](const auto& units) { return rows.of(units); });
+    double mean = 0;
+    for (uint64_t number = 0; number < 100; ++number) {
+      step.next(number);
+      if (number >= 60) mean += step.clip_norm() / 40;
+    }
+    EXPECT_NEAR(mean, 3 * quantile, 0.15) << "the count's noise is 5 % of the batch";
+  }
+}
+
+TEST(PrivateStep, AnAdaptiveClipNormIsItsFormulaOfANoisedCount) {
+  const Parameters parameters = two_parameters();
+  const Rows rows = {{at::zeros({300, 210}), at::zeros({300, 11})}};
+  const PrivacyConfig config = following(0.5);
+  const PrivacyPlan plan(config, 64, kKey, {.parameter_elements = 221});
+  EXPECT_EQ(plan.noise().count_stddev(), 15) << "a twentieth of the expected batch";
+  // 290 of 300 declared units: all within the clip norm, then none; the divisor stays the declared one.
+  for (const double value : {0.0, 50.0}) {
+    rows.by_parameter[0].select(1, 0).fill_(value);
+    PrivateStep step(Exec::cpu(1), parameters, plan, 290, [](uint64_t) {}, [&](const auto& units) { return rows.of(units); });
+    double expected = kClipNorm;
+    std::vector<double> noise;
+    for (uint64_t number = 0; number < 60; ++number) {
+      const double before = step.clip_norm();
+      step.next(number);
+      const double share = 0.5 - std::log(step.clip_norm() / before) / config.clipping.learning_rate;
+      noise.push_back((share - 0.5) * 300 - (value == 0.0 ? 145 : -145));
+      expected *= std::exp(-config.clipping.learning_rate * (share - 0.5));
+    }
+    EXPECT_NEAR(step.clip_norm(), expected, 1e-9 * expected);
+    double square = 0;
+    for (const double z : noise) square += z * z / 60;
+    EXPECT_NEAR(std::sqrt(square), 15, 15 * 5 / std::sqrt(120.0)) << "five standard errors";
+  }
+  PrivateStep again(Exec::cpu(1), parameters, plan, 290, [](uint64_t) {}, [&](const auto& units) { return rows.of(units); });
+  again.set_clip_norm(0.25);
+  EXPECT_EQ(again.clip_norm(), 0.25);
+}
+
 TEST(PrivateStep, RefusesABatchThatIsNotASetOfUnits) {
   const Parameters parameters = two_parameters();
   const Rows rows = random_rows(9, 1);

@@ -12,10 +12,10 @@ namespace {
 
 class ClipTest : public BackendTest {
  protected:
-  std::vector<float> run(const std::vector<double>& squared, double clip_norm) {
+  std::vector<float> run(const std::vector<double>& squared, double clip_norm, const ClipFunction& function = {}) {
     Guarded<double> in(squared, on_cuda());
     Guarded<float> out(std::vector<float>(squared.size(), -7.0f), on_cuda());
-    clip_factors(exec(), {in.data(), static_cast<int64_t>(squared.size())}, clip_norm, out.view());
+    clip_factors(exec(), {in.data(), static_cast<int64_t>(squared.size())}, function, clip_norm, out.view());
     return out.read();
   }
 };
@@ -37,6 +37,33 @@ TEST_P(ClipTest, FactorIsTheLargestFloatThatKeepsTheNorm) {
       ASSERT_GT(std::nextafter(factors[i], 2.0f) * norm, limit * (1 - 1e-14L)) << squared[i];
     }
   }
+}
+
+TEST_P(ClipTest, EveryRuleIsItsFormulaRoundedDown) {
+  std::mt19937_64 rng(2);
+  std::uniform_real_distribution<double> exponent(-40, 40);
+  std::vector<double> squared = {0, 1, 4};
+  for (int i = 0; i < 2000; ++i) squared.push_back(std::exp2(exponent(rng)));
+  for (const double clip_norm : {1.0, 0.03, 2e5}) {
+    const auto check = [&](const ClipFunction& function, auto weight) {
+      const auto factors = run(squared, clip_norm, function);
+      for (size_t i = 0; i < squared.size(); ++i) {
+        const long double norm = std::sqrt(static_cast<long double>(squared[i])), truth = weight(norm);
+        ASSERT_LE(factors[i], 1.0f);
+        ASSERT_LE(factors[i] * norm, clip_norm * (1 - 4.0L * kFloatUnit)) << norm;
+        ASSERT_LE(factors[i], truth) << norm;
+        ASSERT_GE(factors[i], truth * (1 - 6 * kFloatUnit)) << norm;  // four for the norm's room, one for rounding down
+      }
+    };
+    check({ClipRule::automatic}, [&](long double n) { return clip_norm / (n + clip_norm); });
+    for (const double r : {1.0, 0.1, 1e-3})
+      check({ClipRule::psac, r}, [&](long double n) {
+        const long double kappa = 2 * std::sqrt(static_cast<long double>(r)) - r, v = kappa * n / clip_norm;
+        return kappa / (v + r / (v + r));
+      });
+  }
+  for (const ClipRule rule : {ClipRule::automatic, ClipRule::psac})
+    for (const double bad : {double(NAN), double(INFINITY), -1.0}) EXPECT_EQ(run({bad}, 1, {rule})[0], 0);
 }
 
 TEST_P(ClipTest, NormsAtTheEdges) {
@@ -77,13 +104,15 @@ TEST(Clip, RefusesAClipNormThatIsNotPositiveAndFinite) {
   double squared = 1;
   float factor = 0;
   for (double clip_norm : {0.0, -1.5, double(NAN), double(INFINITY), 1e-300, 1e300}) try {
-      clip_factors(Exec::cpu(1), {&squared, 1}, clip_norm, {&factor, 1});
+      clip_factors(Exec::cpu(1), {&squared, 1}, {}, clip_norm, {&factor, 1});
       ADD_FAILURE() << clip_norm << " was accepted";
     } catch (const Error& error) {
       EXPECT_EQ(error.kind(), ErrorKind::invalid_argument);
       EXPECT_NE(std::string(error.what()).find(cat("got ", clip_norm)), std::string::npos) << error.what();
     }
-  EXPECT_THROW(clip_factors(Exec::cpu(1), {&squared, 1}, 1, {&factor, 0}), Error);
+  EXPECT_THROW(clip_factors(Exec::cpu(1), {&squared, 1}, {}, 1, {&factor, 0}), Error);
+  for (const double stability : {0.0, -1.0, 1.5, double(NAN)})
+    EXPECT_THROW(clip_factors(Exec::cpu(1), {&squared, 1}, {ClipRule::psac, stability}, 1, {&factor, 1}), Error);
 }
 
 }  // namespace

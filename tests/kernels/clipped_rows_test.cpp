@@ -28,7 +28,7 @@ TEST_P(ClippedRowsTest, IsTheSumOfTheScaledRowsWithinItsSlack) {
     std::vector<double> squared(samples);
     std::vector<float> factors(samples);
     accumulate_row_norms(Exec::cpu(1), {x.data(), samples, columns}, {squared.data(), samples});
-    clip_factors(Exec::cpu(1), {squared.data(), samples}, 1.0, {factors.data(), samples});
+    clip_factors(Exec::cpu(1), {squared.data(), samples}, {}, 1.0, {factors.data(), samples});
     const auto got = run(x, factors, columns);
     long double error = 0;
     for (int64_t j = 0; j < columns; ++j) {

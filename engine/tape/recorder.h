@@ -70,6 +70,7 @@ void register_linear_rule(torch::Library& library);
 void register_bias_rule(torch::Library& library);
 void register_embedding_rule(torch::Library& library);
 void register_layer_norm_rule(torch::Library& library);
+void register_convolution_rule(torch::Library& library);
 void register_refusals(torch::Library& library);
 
 }  // namespace sotto

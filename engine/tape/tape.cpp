@@ -25,6 +25,7 @@ void register_rules_once() {
     register_bias_rule(made->back());
     register_embedding_rule(made->back());
     register_layer_norm_rule(made->back());
+    register_convolution_rule(made->back());
     register_refusals(made->back());
     return made;
   }();

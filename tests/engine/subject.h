@@ -56,5 +56,6 @@ std::vector<Case> linear_cases();
 std::vector<Case> embedding_cases();
 std::vector<Case> norm_cases();
 std::vector<Case> script_cases();
+std::vector<Case> convolution_cases();
 
 }  // namespace sotto

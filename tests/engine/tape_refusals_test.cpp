@@ -155,7 +155,11 @@ TEST(Tape, EveryRuleIsRegistered) {
   const Tape tape(Exec::cpu(1), parameters);
   const std::pair<const char*, const char*> captured[] = {
       {"aten::linear", ""}, {"aten::addmm", ""}, {"aten::matmul", ""}, {"aten::mm", ""}, {"aten::add", "Tensor"},
-      {"aten::add_", "Tensor"}, {"aten::embedding", ""}, {"aten::layer_norm", ""}, {"aten::batch_norm", ""}};
+      {"aten::add_", "Tensor"}, {"aten::embedding", ""}, {"aten::layer_norm", ""}, {"aten::convolution", ""}, {"aten::_convolution", ""},
+      {"aten::_convolution", "deprecated"}, {"aten::_convolution_mode", ""}, {"aten::conv1d", ""}, {"aten::conv2d", ""},
+      {"aten::conv3d", ""}, {"aten::conv1d", "padding"}, {"aten::conv2d", "padding"}, {"aten::conv3d", "padding"},
+      {"aten::conv_transpose1d", ""}, {"aten::conv_transpose2d", "input"}, {"aten::conv_transpose3d", "input"},
+      {"aten::batch_norm", ""}};
   for (const auto& [name, overload] : captured) {
     const auto schema = c10::Dispatcher::singleton().findSchema({name, overload});
     ASSERT_TRUE(schema) << name;

@@ -112,12 +112,13 @@ TEST_P(TapeTest, NonFiniteSampleIsDroppedAndTheOthersKeepTheirBits) {
 
 INSTANTIATE_TEST_SUITE_P(Layers, TapeTest,
                          ::testing::Values(Group{"linear", linear_cases}, Group{"embedding", embedding_cases},
-                                           Group{"norm", norm_cases}, Group{"script", script_cases}),
+                                           Group{"norm", norm_cases}, Group{"script", script_cases},
+                                           Group{"convolution", convolution_cases}),
                          [](const auto& info) { return std::string(info.param.name); });
 
 // .grad is where autograd would leave a gradient summed over the samples.
 TEST(Tape, NeverFormsAnUnclippedGradientAndLeavesOrdinaryTrainingAlone) {
-  for (const auto& cases : {linear_cases(), embedding_cases(), norm_cases(), script_cases()})
+  for (const auto& cases : {linear_cases(), embedding_cases(), norm_cases(), script_cases(), convolution_cases()})
     for (const Case& c : cases) {
       SCOPED_TRACE(c.name);
       at::manual_seed(3);

@@ -1,0 +1,274 @@
+#include "kernels/convolution/convolution.h"
+
+#include "base/error.h"
+#include "engine/tape/recorder.h"
+
+namespace sotto {
+namespace {
+
+// As aten::convolution has it: one entry a spatial dimension.
+struct Geometry {
+  std::vector<int64_t> stride, padding, dilation, output_padding;
+  bool transposed = false;
+  int64_t groups = 1;
+
+  at::Tensor apply(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias) const {
+    return at::convolution(input, weight, bias, stride, padding, dilation, transposed, output_padding, groups);
+  }
+};
+
+struct ConvolutionUse {
+  RecorderPointer recorder;
+  at::Tensor weight, bias;  // as passed; either may be frozen, and the bias absent
+  int64_t weight_index, bias_index;
+  Geometry geometry;
+  BatchLayout layout;
+
+  // [batch, frames, channels, …]: where a sample's images are merged into dimension 0, its gradient is their sum
+  at::Tensor frames(const at::Tensor& x) const {
+    const at::Tensor by_sample = recorder->by_sample(x, layout);
+    return layout.merged ? by_sample : by_sample.unsqueeze(1);
+  }
+};
+
+// The sizes of a convolution from x to g; of a transposed one they change places, which makes it an ordinary one.
+kernels::ConvolutionShape shape_of(const Geometry& geometry, const at::Tensor& x, const at::Tensor& g,
+                                   const at::Tensor& weight) {
+  kernels::ConvolutionShape s = {x.size(0), x.size(1), g.size(1), geometry.groups, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}};
+  const int64_t spatial = weight.dim() - 2;
+  for (int64_t k = 0; k < spatial; ++k) {
+    const int64_t at = 3 - spatial + k;
+    s.input[at] = x.size(2 + k);
+    s.output[at] = g.size(2 + k);
+    s.kernel[at] = weight.size(2 + k);
+    s.stride[at] = geometry.stride[static_cast<size_t>(k)];
+    s.padding[at] = geometry.padding[static_cast<size_t>(k)];
+    s.dilation[at] = geometry.dilation[static_cast<size_t>(k)];
+  }
+  return s;
+}
+
+MatrixView<float> matrix(at::Tensor& rows) {
+  return rows.defined() ? MatrixView<float>{rows.mutable_data_ptr<float>(), rows.size(0), rows.size(1)}
+                        : MatrixView<float>{nullptr, 0, 0};
+}
+
+// The weight's per-sample gradients [batch, elements], and the bias's [batch, channels] if `bias_rows` is defined.
+at::Tensor gradient_rows(const Exec& exec, const Geometry& geometry, const at::Tensor& weight, const at::Tensor& input,
+                         const at::Tensor& gradient, at::Tensor bias_rows = {}) {
+  at::Tensor sum;
+  for (int64_t frame = 0; frame < input.size(1); ++frame) {
+    at::Tensor x = input.select(1, frame).contiguous(), g = gradient.select(1, frame).contiguous();
+    if (geometry.transposed) std::swap(x, g);
+    at::Tensor rows = at::empty({x.size(0), weight.numel()}, x.options());
+    kernels::convolution_gradients(exec, shape_of(geometry, x, g, weight), x.const_data_ptr<float>(),
+                                   g.const_data_ptr<float>(), matrix(rows), matrix(bias_rows));
+    sum = sum.defined() ? sum.add_(rows) : rows;
+  }
+  return sum;
+}
+
+at::Tensor sum_over_places(const at::Tensor& gradient) {  // [batch, frames, channels, …]
+  return gradient.flatten(3).sum(std::vector<int64_t>{1, 3});
+}
+
+// Stores the per-sample gradients where there is room; else they are made again in blocks.
+void take_gradients(const ConvolutionUse& use, const at::Tensor& input, const at::Tensor& gradient) {
+  Tape::Recorder& recorder = *use.recorder;
+  const int64_t bytes = recorder.batch * use.weight.numel() * static_cast<int64_t>(sizeof(float));
+  const bool store = use.weight_index >= 0 && bytes <= recorder.storage_left;
+  at::Tensor bias_rows;
+  if (store) {
+    recorder.storage_left -= bytes;
+    if (use.bias_index >= 0 && !use.geometry.transposed && input.size(1) == 1)  // in the same pass over the gradient
+      bias_rows = at::empty({recorder.batch, use.bias.numel()}, gradient.options());
+    recorder.store(use.weight_index,
+                   gradient_rows(recorder.exec, use.geometry, use.weight, input, gradient, bias_rows));
+  } else if (use.weight_index >= 0) {
+    const auto rows = [exec = recorder.exec, geometry = use.geometry, weight = use.weight.detach(), input, gradient](
+                          int64_t first, int64_t count) {
+      return gradient_rows(exec, geometry, weight, input.narrow(0, first, count), gradient.narrow(0, first, count));
+    };
+    recorder.samples(use.weight_index).recomputed.push_back({rows});
+  }
+  if (use.bias_index >= 0) recorder.store(use.bias_index, bias_rows.defined() ? bias_rows : sum_over_places(gradient));
+}
+
+struct ConvolutionFunction : torch::autograd::Function<ConvolutionFunction> {
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& input, const at::Tensor&,
+                            std::shared_ptr<ConvolutionUse> use) {
+    carry(context, use);
+    context->save_for_backward({input});
+    return use->geometry.apply(input, use->weight, use->bias);
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list outputs) {
+    const CaptureOff off(kCaptureKey);
+    const ConvolutionUse& use = carried<ConvolutionUse>(context);
+    const at::Tensor input = context->get_saved_variables()[0].detach();
+    take_gradients(use, use.frames(input), use.frames(outputs[0]));
+    at::Tensor input_gradient;
+    if (context->needs_input_grad(0)) {
+      const Geometry& g = use.geometry;
+      input_gradient = std::get<0>(at::convolution_backward(outputs[0], input, use.weight, at::OptionalIntArrayRef(),
+                                                            g.stride, g.padding, g.dilation, g.transposed,
+                                                            g.output_padding, g.groups, {true, false, false}));
+    }
+    return {input_gradient, at::Tensor(), at::Tensor()};
+  }
+};
+
+std::string name_of(const Tape::Recorder& recorder, int64_t weight_index, int64_t bias_index) {
+  return recorder.parameters.name(weight_index >= 0 ? weight_index : bias_index);
+}
+
+// The convolution where one of its parameters is ours; nothing where no rule applies.
+std::optional<at::Tensor> convolution_rule(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias,
+                                           const Geometry& geometry) {
+  const RecorderPointer recorder = current_recorder();
+  if (!recorder) return std::nullopt;
+  const int64_t weight_index = recorder->find(weight), bias_index = recorder->find(bias);
+  if (weight_index < 0 && bias_index < 0) return std::nullopt;
+  // What is trained but is not a parameter itself (a cast, a slice): the coverage walk names its parameter.
+  const bool foreign_weight = weight_index < 0 && weight.requires_grad();
+  const bool foreign_bias = bias_index < 0 && bias.defined() && bias.requires_grad();
+  if (foreign_weight || foreign_bias) return std::nullopt;
+  const bool has_batch = input.dim() == weight.dim();
+  if (!has_batch && !recorder->observing)
+    recorder->refuse(cat("parameter ", name_of(*recorder, weight_index, bias_index), ": the input of its convolution, ",
+                         "of shape ", input.sizes(),
+                         ", has no batch dimension; pass [batch, channels, …], a tensor of ", weight.dim(),
+                         " dimensions"));
+  BatchLayout layout;
+  if (weight_index >= 0) layout = recorder->record_use(weight_index, "convolution", input);
+  if (bias_index >= 0) layout = recorder->record_use(bias_index, "convolution", input);
+  if (!layout.merged && layout.dimension != 0 && !recorder->observing)
+    recorder->refuse(cat("parameter ", name_of(*recorder, weight_index, bias_index), ": the input of its convolution, ",
+                         "of shape ", input.sizes(), ", has its samples in dimension ", layout.dimension,
+                         "; a convolution's samples must be dimension 0"));
+  if (!has_batch) {
+    const at::Tensor constant_bias = bias.defined() ? bias.detach() : bias;
+    return geometry.apply(input.unsqueeze(0), weight.detach(), constant_bias).squeeze(0);
+  }
+  return ConvolutionFunction::apply(input, recorder->anchor,
+                                    std::make_shared<ConvolutionUse>(ConvolutionUse{
+                                        recorder, weight, bias, weight_index, bias_index, geometry, layout}));
+}
+
+using OptionalTensor = const std::optional<at::Tensor>&;
+using Sizes = c10::SymIntArrayRef;
+
+// A single number stands for all spatial dimensions.
+std::vector<int64_t> expanded(Sizes sizes, const at::Tensor& weight) {
+  std::vector<int64_t> values = C10_AS_INTARRAYREF_SLOW(sizes).vec();
+  if (values.size() == 1) values.resize(static_cast<size_t>(std::max<int64_t>(weight.dim() - 2, 1)), values[0]);
+  return values;
+}
+
+at::Tensor captured_convolution(const at::Tensor& input, const at::Tensor& weight, OptionalTensor bias, Sizes stride,
+                                Sizes padding, Sizes dilation, bool transposed, Sizes output_padding,
+                                c10::SymInt groups) {
+  const CaptureOff off(kCaptureKey);
+  const Geometry geometry = {expanded(stride, weight),
+                             expanded(padding, weight),
+                             expanded(dilation, weight),
+                             expanded(output_padding, weight),
+                             transposed,
+                             groups.expect_int()};
+  if (const auto output = convolution_rule(input, weight, bias.value_or(at::Tensor()), geometry)) return *output;
+  return at::convolution_symint(input, weight, bias, stride, padding, dilation, transposed, output_padding, groups);
+}
+
+// Traced graphs call this one. The flags choose between algorithms.
+at::Tensor captured_underscored(const at::Tensor& input, const at::Tensor& weight, OptionalTensor bias, Sizes stride,
+                                Sizes padding, Sizes dilation, bool transposed, Sizes output_padding,
+                                c10::SymInt groups, bool, bool, bool, bool) {
+  return captured_convolution(input, weight, bias, stride, padding, dilation, transposed, output_padding, groups);
+}
+
+at::Tensor captured_deprecated(const at::Tensor& input, const at::Tensor& weight, OptionalTensor bias, Sizes stride,
+                               Sizes padding, Sizes dilation, bool transposed, at::IntArrayRef output_padding,
+                               c10::SymInt groups, bool, bool, bool) {
+  return captured_convolution(input, weight, bias, stride, padding, dilation, transposed,
+                              c10::fromIntArrayRefSlow(output_padding), groups);
+}
+
+using Plain = at::Tensor (*)(const at::Tensor&, const at::Tensor&, OptionalTensor, Sizes, Sizes, Sizes, c10::SymInt);
+
+template <Plain kPlain>
+at::Tensor captured_plain(const at::Tensor& input, const at::Tensor& weight, OptionalTensor bias, Sizes stride,
+                          Sizes padding, Sizes dilation, c10::SymInt groups) {
+  const CaptureOff off(kCaptureKey);
+  Geometry geometry = {expanded(stride, weight), expanded(padding, weight), expanded(dilation, weight), {}, false,
+                       groups.expect_int()};
+  geometry.output_padding.assign(geometry.stride.size(), 0);
+  if (const auto output = convolution_rule(input, weight, bias.value_or(at::Tensor()), geometry)) return *output;
+  return kPlain(input, weight, bias, stride, padding, dilation, groups);
+}
+
+using Transposed = at::Tensor (*)(const at::Tensor&, const at::Tensor&, OptionalTensor, Sizes, Sizes, Sizes,
+                                  c10::SymInt, Sizes);
+
+template <Transposed kTransposed>
+at::Tensor captured_transposed(const at::Tensor& input, const at::Tensor& weight, OptionalTensor bias, Sizes stride,
+                               Sizes padding, Sizes output_padding, c10::SymInt groups, Sizes dilation) {
+  const CaptureOff off(kCaptureKey);
+  const Geometry geometry = {expanded(stride, weight),
+                             expanded(padding, weight),
+                             expanded(dilation, weight),
+                             expanded(output_padding, weight),
+                             true,
+                             groups.expect_int()};
+  if (const auto output = convolution_rule(input, weight, bias.value_or(at::Tensor()), geometry)) return *output;
+  return kTransposed(input, weight, bias, stride, padding, output_padding, groups, dilation);
+}
+
+// padding="same" or "valid". Where "same" needs an odd number of zeros, the last side gets one more, as in LibTorch.
+at::Tensor captured_named_padding(const at::Tensor& input, const at::Tensor& weight, OptionalTensor bias, Sizes stride,
+                                  std::string_view padding, Sizes dilation, c10::SymInt groups) {
+  const CaptureOff off(kCaptureKey);
+  const auto ordinary = [&] {
+    return at::_convolution_mode_symint(input, weight, bias, stride, padding, dilation, groups);
+  };
+  Geometry geometry = {expanded(stride, weight), {}, expanded(dilation, weight), {}, false, groups.expect_int()};
+  const size_t spatial = geometry.stride.size();
+  geometry.padding.assign(spatial, 0);
+  geometry.output_padding.assign(spatial, 0);
+  const bool strided = std::ranges::any_of(geometry.stride, [](int64_t s) { return s != 1; });
+  if (padding == "valid") {
+    const auto output = convolution_rule(input, weight, bias.value_or(at::Tensor()), geometry);
+    return output ? *output : ordinary();
+  }
+  if (padding != "same" || strided || geometry.dilation.size() != spatial) return ordinary();  // LibTorch says why not
+  std::vector<int64_t> further;  // from the last dimension to the first, in front and behind
+  for (size_t k = spatial; k-- > 0;) {
+    const int64_t total = geometry.dilation[k] * (weight.size(static_cast<int64_t>(k) + 2) - 1);
+    geometry.padding[k] = total / 2;
+    further.insert(further.end(), {0, total % 2});
+  }
+  const bool even = std::ranges::all_of(further, [](int64_t n) { return n == 0; });
+  const at::Tensor padded = even ? input : at::constant_pad_nd(input, further);
+  const auto output = convolution_rule(padded, weight, bias.value_or(at::Tensor()), geometry);
+  return output ? *output : ordinary();
+}
+
+}  // namespace
+
+void register_convolution_rule(torch::Library& library) {
+  library.impl("convolution", &captured_convolution);
+  library.impl("_convolution", &captured_underscored);
+  library.impl("_convolution.deprecated", &captured_deprecated);
+  library.impl("_convolution_mode", &captured_named_padding);
+  library.impl("conv1d", &captured_plain<&at::conv1d_symint>);
+  library.impl("conv2d", &captured_plain<&at::conv2d_symint>);
+  library.impl("conv3d", &captured_plain<&at::conv3d_symint>);
+  library.impl("conv1d.padding", &captured_named_padding);
+  library.impl("conv2d.padding", &captured_named_padding);
+  library.impl("conv3d.padding", &captured_named_padding);
+  library.impl("conv_transpose1d", &captured_transposed<&at::conv_transpose1d_symint>);
+  library.impl("conv_transpose2d.input", &captured_transposed<&at::conv_transpose2d_symint>);
+  library.impl("conv_transpose3d.input", &captured_transposed<&at::conv_transpose3d_symint>);
+}
+
+}  // namespace sotto

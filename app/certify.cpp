@@ -2,6 +2,7 @@
 
 #include "engine/predict.h"
 #include "kernels/noise/truncation.h"
+#include "report/numbers.h"
 
 namespace sotto::app {
 

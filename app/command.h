@@ -20,6 +20,7 @@ void add_predict(CLI::App& program, Action& chosen);
 void add_export(CLI::App& program, Action& chosen);
 void add_report(CLI::App& program, Action& chosen);
 void add_doctor(CLI::App& program, Action& chosen);
+void add_norms(CLI::App& program, Action& chosen);
 void add_bench(CLI::App& program, Action& chosen);
 
 // Adds --json to a sub-command: one JSON object on standard output and nothing else there.

@@ -16,7 +16,9 @@ struct DataType {
   const char* name;
   at::ScalarType type;
 };
-constexpr DataType kTypes[] = {{"F32", at::kFloat}, {"F64", at::kDouble}, {"I64", at::kLong}};
+constexpr DataType kTypes[] = {{"F32", at::kFloat}, {"F64", at::kDouble}, {"F16", at::kHalf},  {"BF16", at::kBFloat16},
+                               {"I64", at::kLong},  {"I32", at::kInt},    {"I16", at::kShort}, {"I8", at::kChar},
+                               {"U8", at::kByte},   {"BOOL", at::kBool}};
 
 const char* type_name(const at::Tensor& tensor) {
   for (const DataType& type : kTypes)
@@ -34,7 +36,8 @@ at::Tensor read_tensor(const std::string& name, const Json& entry, const char* d
   for (const DataType& candidate : kTypes)
     if (entry.at("dtype") == candidate.name) type = &candidate;
   if (!type)
-    refuse(place, cat("tensor ", name, " has dtype ", entry.at("dtype").dump(), "; F32, F64 and I64 are known"));
+    refuse(place, cat("tensor ", name, " has dtype ", entry.at("dtype").dump(),
+                      "; F32, F64, F16, BF16, I64, I32, I16, I8, U8 and BOOL are known"));
   const auto shape = entry.at("shape").get<std::vector<int64_t>>();
   const auto offsets = entry.at("data_offsets").get<std::vector<uint64_t>>();
   constexpr uint64_t largest = uint64_t{1} << 56;

@@ -9,7 +9,7 @@ namespace sotto {
 
 // A safetensors file: named tensors and a map of texts. docs/formats/checkpoint.md describes it. Nothing in it is code.
 struct TensorFile {
-  std::map<std::string, at::Tensor> tensors;  // float32, float64 or int64, contiguous, on the CPU
+  std::map<std::string, at::Tensor> tensors;  // contiguous, on the CPU; floats, signed integers, uint8 or bool
   std::map<std::string, std::string> metadata;
 };
 

@@ -63,8 +63,7 @@ at::Tensor losses_of(const Probe& probe, const at::Tensor& input, uint64_t seed 
 }
 
 std::string names(const Parameters& parameters) {
-  return parameters.size() == 1 ? parameters.name(0)
-                                : cat(parameters.name(0), " and ", parameters.size() - 1, " more");
+  return parameters.size() == 1 ? parameters.name(0) : cat(parameters.name(0), " and ", parameters.size() - 1, " more");
 }
 
 }  // namespace

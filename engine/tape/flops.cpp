@@ -15,7 +15,7 @@ thread_local Counter* g_counter = nullptr;
 
 // Of one call, from its beginning to its end.
 struct Call : at::ObserverContext {
-  bool whole = false;     // what it calls is not counted again
+  bool whole = false;    // what it calls is not counted again
   double an_output = 0;  // multiplications and additions for each entry of its output, known at its end
 };
 
@@ -45,7 +45,8 @@ double matrix_product(at::IntArrayRef a, at::IntArrayRef b) {
 
 // What the call costs, if it is one that is counted. Operators that call each other count once, the outer one.
 std::optional<double> cost(const std::string& name, Inputs in, double& an_output) {
-  if ((name == "aten::mm" || name == "aten::bmm") && are_tensors(in, 2)) return matrix_product(shape(in, 0), shape(in, 1));
+  if ((name == "aten::mm" || name == "aten::bmm") && are_tensors(in, 2))
+    return matrix_product(shape(in, 0), shape(in, 1));
   if (name == "aten::mv" && are_tensors(in, 2)) return 2 * product(shape(in, 0));
   if ((name == "aten::addmm" || name == "aten::baddbmm") && are_tensors(in, 3))
     return matrix_product(shape(in, 1), shape(in, 2));

@@ -58,6 +58,7 @@ class Tape {
 
   // Parameters whose uses no rule takes: their gradients come from a pass for each sample alone, which is slow.
   void set_uncaptured(std::set<int64_t> parameters) { uncaptured_ = std::move(parameters); }
+  const std::set<int64_t>& uncaptured() const { return uncaptured_; }
 
   // Memory the tape may spend on stored per-sample gradients, in bytes; beyond it, factors are kept instead.
   void set_storage_limit(int64_t bytes) { storage_limit_ = bytes; }

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <bit>
+#include <fstream>
 #include <set>
 
 #include "base/atomic_file.h"
@@ -45,6 +46,20 @@ TEST(RandomKey, FileIsReadableByItsOwnerOnlyAndReadsBack) {
   const RunKey again = RunKey::read(path);
   EXPECT_EQ(again.id(), key.id());
   EXPECT_EQ(words(again.stream(Purpose::noise, 3)), words(key.stream(Purpose::noise, 3)));
+}
+
+TEST(RandomKey, DigitsAndFileAreTheSameKey) {
+  const auto path = std::filesystem::temp_directory_path() / cat("sotto_hex_key_", ::getpid());
+  const std::string digits = "00112233445566778899aabbccddeeff102132435465768798a9bacbdcedfe0f";
+  RunKey::from_hex(digits).write(path);
+  std::string written;
+  std::ifstream(path) >> written;
+  EXPECT_EQ(written, digits);
+  EXPECT_EQ(RunKey::read(path).id(), RunKey::from_hex(digits).id());
+  std::filesystem::remove(path);
+  for (const std::string wrong : {"", "0011", "zz112233445566778899aabbccddeeff102132435465768798a9bacbdcedfe0f"})
+    EXPECT_THROW(RunKey::from_hex(wrong), Error);
+  EXPECT_THROW(RunKey::from_hex(digits + "00"), Error);
 }
 
 TEST(RandomKey, MalformedKeyFilesAreRefused) {

@@ -1,0 +1,87 @@
+#include "engine/norms.h"
+
+#include <cmath>
+#include <thread>
+
+#include "app/command.h"
+#include "app/rules.h"
+#include "base/error.h"
+#include "report/numbers.h"
+
+namespace sotto::app {
+namespace {
+
+struct Options {
+  std::string model, inputs, loss;
+  int64_t microbatch = 0;
+  int threads = 0;
+  bool explain = false, json = false;
+};
+
+// Infinity is never JSON.
+Json finite_or_null(const std::vector<double>& norms) {
+  Json list = Json::array();
+  for (const double norm : norms) list.push_back(std::isfinite(norm) ? Json(norm) : Json());
+  return list;
+}
+
+std::string for_people(const SampleNorms& found, bool explain) {
+  std::string text;
+  if (explain)
+    text = rules_table(found.rules) + "\n";
+  else
+    for (size_t i = 0; i < found.norms.size(); ++i)
+      text += cat(i, "  ", std::isfinite(found.norms[i]) ? report::round_up(found.norms[i], 6) : "not finite", "\n");
+  int64_t slow = 0;
+  for (const ParameterRule& rule : found.rules) slow += rule.rule.ends_with("(slow)");
+  return cat(text, found.norms.size(), " samples, ", found.parameter_elements, " parameters",
+             slow > 0 ? "; no rule covers every use of them, so each sample passes by itself, which is slow" : "",
+             explain ? "" : "; --explain shows the rule for each parameter");
+}
+
+}  // namespace
+
+void add_norms(CLI::App& program, Action& chosen) {
+  auto* command = program.add_subcommand("norms", "the per-sample gradient norms of a model, to compare with your own");
+  command->footer(
+      "Examples:\n"
+      "  sotto norms model.pt --inputs batch.safetensors --loss cross_entropy --json\n"
+      "  sotto norms model.pt --inputs batch.safetensors --loss mse --explain\n"
+      "In Python: torch.jit.script(model).save(\"model.pt\"), safetensors.torch.save_file({\"x\": x, \"y\": y}, "
+      "\"batch.safetensors\").\nThe norms are exact statistics of the inputs: nothing here is private.");
+  auto options = std::make_shared<Options>();
+  command->add_option("MODEL", options->model, "TorchScript file")->required();
+  command->add_option("--inputs", options->inputs, "safetensors file with tensors x and y, batch in dimension 0")
+      ->required();
+  command->add_option("--loss", options->loss, "mean over what follows the batch dimension, summed over samples")
+      ->required()
+      ->check(CLI::IsMember({"cross_entropy", "mse"}));
+  command->add_option("--microbatch", options->microbatch, "samples a pass (0: chosen)")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  command->add_option("--threads", options->threads, "threads (0: all cores)")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  command->add_flag("--explain", options->explain, "show the rule for each parameter and its predicted cost");
+  add_json_flag(*command, options->json);
+  command->callback([options, &chosen] {
+    chosen = [options] {
+      const int threads =
+          options->threads > 0 ? options->threads : static_cast<int>(std::thread::hardware_concurrency());
+      const SampleNorms found = sample_norms(
+          options->model, options->inputs,
+          {options->loss == "mse" ? NormLoss::mse : NormLoss::cross_entropy, options->microbatch, threads});
+      const auto non_finite = std::ranges::count_if(found.norms, [](double norm) { return !std::isfinite(norm); });
+      print(options->json,
+            {{"norms", finite_or_null(found.norms)},
+             {"non_finite", non_finite},
+             {"rules", describe_rules(found.rules)},
+             {"parameters", found.parameter_elements},
+             {"microbatch", found.microbatch}},
+            for_people(found, options->explain));
+      return 0;
+    };
+  });
+}
+
+}  // namespace sotto::app

@@ -1,0 +1,83 @@
+#include "engine/tape/explain.h"
+
+#include <gtest/gtest.h>
+#include <torch/nn/modules/conv.h>
+
+#include "base/error.h"
+#include "engine/tape/flops.h"
+#include "tests/engine/subject.h"
+
+namespace sotto {
+namespace {
+
+std::vector<ParameterRule> rules_of(const std::vector<Case>& cases, const std::string& name, int64_t batch, int64_t storage) {
+  for (const Case& c : cases)
+    if (c.name == name) {
+      at::manual_seed(1);
+      const Subject subject = c.make();
+      const Parameters parameters(subject.named());
+      Tape tape(Exec::cpu(1), parameters);
+      tape.set_storage_limit(storage);
+      const at::Tensor input = c.input(batch);
+      const GradSamples grads = tape.per_sample(batch, [&] { return wavy_loss(subject.forward(input)); });
+      return explain(parameters, grads, tape.uses(), tape.uncaptured());
+    }
+  ADD_FAILURE() << "no case " << name;
+  return {};
+}
+
+TEST(Explain, TellsEveryParametersRuleInItsOrder) {
+  for (const auto& cases : {linear_cases(), embedding_cases(), norm_cases(), script_cases()})
+    for (const Case& c : cases)
+      for (const int64_t storage : {int64_t{1} << 30, int64_t{0}}) {
+        const Parameters parameters(c.make().named());
+        const auto rules = rules_of(cases, c.name, 3, storage);
+        ASSERT_EQ(static_cast<int64_t>(rules.size()), parameters.size()) << c.name;
+        for (int64_t k = 0; k < parameters.size(); ++k) {
+          const ParameterRule& rule = rules[static_cast<size_t>(k)];
+          EXPECT_EQ(rule.name, parameters.name(k));
+          EXPECT_FALSE(rule.operations.empty()) << c.name << " " << rule.name;
+          EXPECT_FALSE(rule.rule.empty() || rule.rule.starts_with("no gradient")) << c.name << " " << rule.name;
+          EXPECT_GE(rule.least_flops, 0);
+        }
+      }
+}
+
+TEST(Explain, CountsAsTheFormulasSay) {
+  const auto mlp = rules_of(linear_cases(), "mlp", 5, 1 << 30);
+  const double p = static_cast<double>(mlp[0].shape[0]), d = static_cast<double>(mlp[0].shape[1]);
+  EXPECT_EQ(mlp[0].rule, "outer product");
+  EXPECT_EQ(mlp[0].flops, 2 * 5 * (p + d));
+  EXPECT_EQ(mlp[0].least_flops, mlp[0].flops);
+  EXPECT_EQ(mlp[0].bytes, 4 * 5 * (p + d));
+  EXPECT_EQ(mlp[1].rule, "with its weight");
+  EXPECT_EQ(mlp[1].flops, 0);
+}
+
+TEST(Explain, FloorAddsTheLeastToThePlainStep) {
+  std::vector<ParameterRule> rules(2);
+  rules[0].least_flops = 30;
+  rules[1].least_flops = 60;
+  rules[1].flops = 1e9;  // what was chosen does not matter
+  EXPECT_DOUBLE_EQ(flop_floor(rules, 100), 1.3);
+  EXPECT_THROW(flop_floor(rules, 0), Error);
+}
+
+TEST(Flops, CountsProductsConvolutionsAndAttentionOnce) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor a = at::randn({5, 7}), b = at::randn({7, 3});
+  const auto count = [](const std::function<void()>& work) { return counted_flops(work); };
+  EXPECT_EQ(count([&] { at::mm(a, b); }), 2 * 5 * 7 * 3);
+  EXPECT_EQ(count([&] { at::linear(a, b.t(), at::zeros({3})); }), 2 * 5 * 7 * 3);
+  EXPECT_EQ(count([&] { at::linear(at::randn({2, 5, 7}), b.t()); }), 2 * 2 * 5 * 7 * 3);
+  EXPECT_EQ(count([&] { at::bmm(at::randn({2, 5, 7}), at::randn({2, 7, 3})); }), 2 * 2 * 5 * 7 * 3);
+  EXPECT_EQ(count([&] { (a + 1).relu().sum(); }), 0);
+  // Output [2, 6, 4, 4]; each entry takes 4/2 · 3 · 3 products.
+  EXPECT_EQ(count([&] { at::conv2d(at::randn({2, 4, 8, 8}), at::randn({6, 2, 3, 3}), {}, 2, 1, 1, 2); }), 2 * 2 * 6 * 16 * 18);
+  EXPECT_EQ(count([&] { at::conv_transpose1d(at::randn({2, 4, 9}), at::randn({4, 3, 5})); }), 2 * 2 * 4 * 9 * 15);
+  const at::Tensor q = at::randn({2, 3, 8, 4}), k = at::randn({2, 3, 8, 4});
+  EXPECT_EQ(count([&] { at::scaled_dot_product_attention(q, k, k); }), 4 * 2 * 3 * 8 * 8 * 4);
+}
+
+}  // namespace
+}  // namespace sotto

@@ -2,6 +2,7 @@
 
 #include "app/allocator.h"
 #include "app/command.h"
+#include "app/rules.h"
 #include "base/error.h"
 #include "engine/step_bench.h"
 #include "report/numbers.h"
@@ -54,6 +55,8 @@ void add_bench(CLI::App& program, Action& chosen) {
                      {"parameters", b.parameters},
                      {"rounds", b.rounds},
                      {"threads", b.threads},
+                     {"floor", b.floor},
+                     {"rules", describe_rules(b.rules)},
                      {"peak_bytes_ratio", peak_ratio(b)},
                      {"plain_peak_bytes", b.plain_peak_bytes},
                      {"private_peak_bytes", b.private_peak_bytes},
@@ -64,7 +67,8 @@ void add_bench(CLI::App& program, Action& chosen) {
             cat(b.model, ", batch ", b.batch, ", ", b.parameters, " parameters, ", b.threads, " threads, ", b.rounds,
                 " rounds\nplain step    ", report::rounded(b.plain_ms, 3), " ms\nprivate step  ",
                 report::rounded(b.private_ms, 3), " ms\nratio         ", report::rounded(b.ratio, 3), " (",
-                report::rounded(untuned.ratio, 3), " with the default allocator settings)\npeak memory   ",
+                report::rounded(untuned.ratio, 3), " with the default allocator settings)\nfloor         ",
+                report::rounded(b.floor, 3), " (what exact clipping must cost, in FLOPs)\npeak memory   ",
                 report::rounded(peak_ratio(b), 3), " of the plain step's\nbeside it     charge ",
                 report::rounded(b.charge_ms, 3), " ms, draw ", report::rounded(b.draw_ms, 3), " ms of 100,000 units"));
       return 0;

@@ -18,6 +18,7 @@
 #include "engine/optimizer.h"
 #include "engine/peak_memory.h"
 #include "engine/private_step.h"
+#include "engine/tape/flops.h"
 #include "engine/tape/tape.h"
 
 namespace sotto {
@@ -99,6 +100,15 @@ class PrivateRound {
   void operator()() { optimizer_.step(step_.next(number_++)); }
   int64_t batch() const { return task_.inputs.size(0); }
   int64_t parameters() const { return parameters_.elements(); }
+  void explain_to(StepBench& result) {
+    const GradSamples grads =
+        tape_.per_sample(batch(), [this] { return per_sample_loss(task_.model.forward(task_.inputs), task_.labels); });
+    result.rules = explain(parameters_, grads, tape_.uses(), tape_.uncaptured());
+    result.floor = flop_floor(result.rules, counted_flops([this] {
+                                const at::NoGradGuard no_grad;
+                                task_.model.forward(task_.inputs);
+                              }));
+  }
 
  private:
   Task task_;
@@ -187,6 +197,7 @@ StepBench bench_step(const std::string& model, int64_t rounds, int threads) {
     private_ms.push_back(milliseconds(private_round));
     ratios.push_back(private_ms.back() / plain_ms.back());
   }
+  private_round.explain_to(result);
   result.model = model;
   result.batch = private_round.batch();
   result.parameters = private_round.parameters();

@@ -2,6 +2,8 @@
 #include <cstdint>
 #include <string>
 
+#include "engine/tape/explain.h"
+
 namespace sotto {
 
 // Milliseconds are medians over the rounds; plain and private steps alternate. Peaks are those of a step with its
@@ -13,6 +15,8 @@ struct StepBench {
   double plain_ms = 0, private_ms = 0, ratio = 0;  // ratio: median of private ÷ plain, round by round
   double charge_ms = 0, draw_ms = 0;               // beside the ratio: a durable ledger row, a draw from 100,000 units
   int64_t plain_peak_bytes = 0, private_peak_bytes = 0;
+  std::vector<ParameterRule> rules;
+  double floor = 0;  // flop_floor of the model at this batch
 };
 
 // A full step of DP-SGD (forward, backward, norms, clip, ChaCha20 noise, SGD with momentum) against LibTorch's own step

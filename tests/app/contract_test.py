@@ -9,7 +9,8 @@ from harness import Place
 
 NUMBER, WHOLE, TEXT = (int, float), int, str
 COMMANDS = [["train"], ["account", "epsilon"], ["account", "noise"], ["ledger", "show"], ["ledger", "verify"],
-            ["ledger", "cap"], ["eval"], ["predict"], ["export"], ["report"], ["doctor"], ["bench", "step"]]
+            ["ledger", "cap"], ["eval"], ["predict"], ["export"], ["report"], ["doctor"], ["norms"],
+            ["bench", "step"]]
 
 
 class ContractTest(harness.Case):
@@ -212,9 +213,22 @@ class ContractTest(harness.Case):
 
     def test_Bench(self):
         found = self.answer("bench", "step", "--model", "mlp", "--rounds", 3)
-        self.assertFields(found, {"plain_ms": NUMBER, "private_ms": NUMBER, "ratio": NUMBER, "peak_bytes_ratio": NUMBER})
+        self.assertFields(found, {"plain_ms": NUMBER, "private_ms": NUMBER, "ratio": NUMBER, "peak_bytes_ratio": NUMBER,
+                                  "floor": NUMBER, "rules": list})
         for name in ("plain_ms", "private_ms", "ratio", "peak_bytes_ratio"):
             self.assertGreater(found[name], 0, name)
+        # 120-256-128-2 at one row a sample: 2(p + d) for each weight over 6pd for each, and the biases come free.
+        sizes = [(256, 120), (128, 256), (2, 128)]
+        floor = 1 + sum(2 * (p + d) for p, d in sizes) / sum(6 * p * d for p, d in sizes)
+        self.assertAlmostEqual(found["floor"], floor, delta=1e-9)
+        self.assertEqual({rule["rule"] for rule in found["rules"]}, {"outer product", "with its weight"})
+
+    def test_Norms(self):
+        fixtures = harness.SOURCE / "tests/fixtures/norms"
+        found = self.answer("norms", fixtures / "mlp.pt", "--inputs", fixtures / "mlp.safetensors", "--loss", "cross_entropy")
+        self.assertFields(found, {"norms": list, "non_finite": WHOLE, "rules": list, "parameters": WHOLE, "microbatch": WHOLE})
+        for rule in found["rules"]:
+            self.assertFields(rule, {"name": TEXT, "shape": list, "operations": list, "rule": TEXT, "flops": NUMBER, "bytes": NUMBER})
 
     def test_FailureIsOneObjectToo(self):
         done = self.trained.call("report", "nowhere", "--json")

@@ -71,6 +71,8 @@ void register_bias_rule(torch::Library& library);
 void register_embedding_rule(torch::Library& library);
 void register_layer_norm_rule(torch::Library& library);
 void register_convolution_rule(torch::Library& library);
+void register_recurrent_rule(torch::Library& library);
+void register_recurrent_cell_rule(torch::Library& library);
 void register_refusals(torch::Library& library);
 
 }  // namespace sotto

@@ -26,6 +26,7 @@ void register_rules_once() {
     register_embedding_rule(made->back());
     register_layer_norm_rule(made->back());
     register_convolution_rule(made->back());
+    register_recurrent_rule(made->back());
     register_refusals(made->back());
     return made;
   }();

@@ -157,7 +157,7 @@ TEST(StructureCheck, RefusesALayerWhoseInputBelongsToNoSample) {
 }
 
 TEST(StructureCheck, CountsElementsRowsAndTies) {
-  for (const auto& cases : {linear_cases(), embedding_cases(), norm_cases(), script_cases(), convolution_cases()})
+  for (const auto& cases : {linear_cases(), embedding_cases(), norm_cases(), script_cases(), convolution_cases(), recurrent_cases()})
     for (const Case& c : cases) {
       SCOPED_TRACE(c.name);
       const Subject subject = c.make();

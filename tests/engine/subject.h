@@ -56,6 +56,7 @@ std::vector<Case> linear_cases();
 std::vector<Case> embedding_cases();
 std::vector<Case> norm_cases();
 std::vector<Case> script_cases();
+std::vector<Case> recurrent_cases();
 std::vector<Case> convolution_cases();
 
 }  // namespace sotto

@@ -159,6 +159,9 @@ TEST(Tape, EveryRuleIsRegistered) {
       {"aten::_convolution", "deprecated"}, {"aten::_convolution_mode", ""}, {"aten::conv1d", ""}, {"aten::conv2d", ""},
       {"aten::conv3d", ""}, {"aten::conv1d", "padding"}, {"aten::conv2d", "padding"}, {"aten::conv3d", "padding"},
       {"aten::conv_transpose1d", ""}, {"aten::conv_transpose2d", "input"}, {"aten::conv_transpose3d", "input"},
+      {"aten::lstm", "input"}, {"aten::gru", "input"}, {"aten::rnn_tanh", "input"}, {"aten::rnn_relu", "input"},
+      {"aten::lstm", "data"}, {"aten::gru", "data"}, {"aten::rnn_tanh", "data"}, {"aten::rnn_relu", "data"},
+      {"aten::lstm_cell", ""}, {"aten::gru_cell", ""}, {"aten::rnn_tanh_cell", ""}, {"aten::rnn_relu_cell", ""},
       {"aten::batch_norm", ""}};
   for (const auto& [name, overload] : captured) {
     const auto schema = c10::Dispatcher::singleton().findSchema({name, overload});

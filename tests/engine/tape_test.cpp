@@ -71,7 +71,7 @@ TEST_P(TapeTest, ClippedSumIsTheSumOfClippedGradients) {
     const at::Tensor expected = truth.t().mv((clip_norm / norms).clamp_max(1.0));
     const Measured got = measure(tape, parameters, batch, [&] { return wavy_loss(subject.forward(input)); });
     at::Tensor factors = at::empty({batch});
-    kernels::clip_factors(Exec::cpu(1), {got.squared.const_data_ptr<double>(), batch}, clip_norm,
+    kernels::clip_factors(Exec::cpu(1), {got.squared.const_data_ptr<double>(), batch}, {}, clip_norm,
                           {factors.mutable_data_ptr<float>(), batch});
     const at::Tensor sum = clipped_sum(got.grads, parameters, factors).to(at::kDouble);
     EXPECT_LE((sum - expected).norm().item<double>(), (kWorstRaise + kFloatPasses) * batch * clip_norm);
@@ -113,12 +113,13 @@ TEST_P(TapeTest, NonFiniteSampleIsDroppedAndTheOthersKeepTheirBits) {
 INSTANTIATE_TEST_SUITE_P(Layers, TapeTest,
                          ::testing::Values(Group{"linear", linear_cases}, Group{"embedding", embedding_cases},
                                            Group{"norm", norm_cases}, Group{"script", script_cases},
-                                           Group{"convolution", convolution_cases}),
+                                           Group{"convolution", convolution_cases},
+                                           Group{"recurrent", recurrent_cases}),
                          [](const auto& info) { return std::string(info.param.name); });
 
 // .grad is where autograd would leave a gradient summed over the samples.
 TEST(Tape, NeverFormsAnUnclippedGradientAndLeavesOrdinaryTrainingAlone) {
-  for (const auto& cases : {linear_cases(), embedding_cases(), norm_cases(), script_cases(), convolution_cases()})
+  for (const auto& cases : {linear_cases(), embedding_cases(), norm_cases(), script_cases(), convolution_cases(), recurrent_cases()})
     for (const Case& c : cases) {
       SCOPED_TRACE(c.name);
       at::manual_seed(3);

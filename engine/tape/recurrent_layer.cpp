@@ -1,0 +1,90 @@
+#include "engine/tape/recurrent_layer.h"
+
+namespace sotto {
+namespace {
+
+using kernels::Cell;
+using Tensors = std::vector<at::Tensor>;
+
+// Per-sample gradients instead of factors where they take no more memory than the factors would.
+bool store_pays(const Tape::Recorder& recorder, int64_t length, int64_t p, int64_t d) {
+  return length > 1 && p * d <= length * (p + d) &&
+         recorder.batch * p * d * static_cast<int64_t>(sizeof(float)) <= recorder.storage_left;
+}
+
+void take_weight(const RecurrentUse& use, int64_t index, const at::Tensor& inputs, const at::Tensor& gates) {
+  Tape::Recorder& recorder = *use.recorder;
+  const at::Tensor activation = use.rows(inputs), gradient = use.rows(gates);
+  const int64_t p = gradient.size(1), d = activation.size(1), length = gradient.size(0) / recorder.batch;
+  if (recorder.uses[static_cast<size_t>(index)] == 1 && store_pays(recorder, length, p, d)) {
+    const at::Tensor per_sample = at::bmm(gradient.view({recorder.batch, length, p}).transpose(1, 2),
+                                          activation.view({recorder.batch, length, d}));
+    recorder.storage_left -= per_sample.nbytes();
+    return recorder.store(index, per_sample.view({recorder.batch, p * d}));
+  }
+  recorder.samples(index).factored.push_back({activation, gradient, length, -1});
+}
+
+// [sequences, p] to [batch, p]: a sample may bring several sequences.
+void take_bias(const RecurrentUse& use, int64_t index, const at::Tensor& sums) {
+  const at::Tensor rows = use.rows(sums).view({use.recorder->batch, -1, sums.size(1)});
+  use.recorder->store(index, rows.size(1) == 1 ? rows.select(1, 0) : rows.sum(1));
+}
+
+// One direction of one layer. Outputs: hidden [N, T, h], the last step's [N, h], and the LSTM's last cell [N, h].
+struct RecurrentFunction : torch::autograd::Function<RecurrentFunction> {
+  static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
+                                                const at::Tensor& first_hidden, const at::Tensor& first_cell,
+                                                const at::Tensor&, std::shared_ptr<RecurrentUse> use) {
+    carry(context, use);
+    context->set_materialize_grads(false);
+    RecurrentTensors& tensors = use->tensors;
+    recurrent_forward(use->recorder->exec, use->weights, tensors);
+    const at::Tensor hidden = tensors.hidden;
+    tensors.hidden = hidden.detach();  // the output itself would hold this node, and the node it
+    // For the check that nobody has changed them in place: `tensors` shares their memory.
+    context->save_for_backward({x, first_hidden, first_cell, hidden});
+    const int64_t last = use->weights.reverse ? 0 : hidden.size(1) - 1;
+    Tensors outputs = {hidden, hidden.select(1, last).clone()};
+    if (use->weights.cell == Cell::lstm) outputs.push_back(tensors.state.select(1, last).clone());
+    return outputs;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list outputs) {
+    const CaptureOff off(kCaptureKey);
+    const std::shared_ptr<RecurrentUse> use = shared(context);
+    if (!use->tensors.hidden.defined())
+      use->recorder->refuse("the backward pass of a recurrent layer ran twice, and its gates were kept for one");
+    context->get_saved_variables();
+    RecurrentTensors tensors = std::exchange(use->tensors, {});
+    const RecurrentGradients made =
+        recurrent_backward(use->recorder->exec, use->weights, tensors, outputs[0], outputs[1],
+                           outputs.size() > 2 ? outputs[2] : at::Tensor(), context->needs_input_grad(0));
+    if (use->input_bias_index >= 0) take_bias(*use, use->input_bias_index, made.bias);
+    if (use->hidden_bias_index >= 0) take_bias(*use, use->hidden_bias_index, made.hidden_bias);
+    if (use->input_index >= 0) take_weight(*use, use->input_index, tensors.x, made.gates);
+    if (use->hidden_index >= 0)
+      take_weight(*use, use->hidden_index, hidden_before(use->weights, tensors), made.hidden_gates);
+    return {made.x, made.first_hidden, made.first_cell, at::Tensor(), at::Tensor()};
+  }
+
+ private:
+  static std::shared_ptr<RecurrentUse> shared(torch::autograd::AutogradContext* context) {
+    return static_cast<Carried<RecurrentUse>*>(context->saved_data["use"].toCapsule().get())->use;
+  }
+};
+
+}  // namespace
+
+std::vector<at::Tensor> run_recurrent_layer(const at::Tensor& x, const at::Tensor& first_hidden,
+                                            const at::Tensor& first_cell, std::shared_ptr<RecurrentUse> use) {
+  use->tensors.x = x.detach().contiguous();
+  use->tensors.first_hidden = first_hidden.detach().contiguous();
+  if (first_cell.defined()) use->tensors.first_cell = first_cell.detach().contiguous();
+  const at::Tensor anchor = use->recorder->anchor;
+  // A node's input cannot be undefined: the anchor stands in.
+  return RecurrentFunction::apply(x, first_hidden, first_cell.defined() ? first_cell : anchor, anchor, std::move(use));
+}
+
+}  // namespace sotto

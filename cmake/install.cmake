@@ -17,6 +17,10 @@ if(TARGET sotto)
   set_target_properties(sotto PROPERTIES INSTALL_RPATH "${SOTTO_RUNTIME_FOLDERS}")
   install(TARGETS sotto RUNTIME DESTINATION bin)
 endif()
+if(TARGET sotto_ops)
+  set_target_properties(sotto_ops PROPERTIES INSTALL_RPATH "${SOTTO_RUNTIME_FOLDERS}")
+  install(TARGETS sotto_ops LIBRARY DESTINATION lib)
+endif()
 
 set(package_folder lib/cmake/sotto)
 configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/sottoConfig.cmake.in ${PROJECT_BINARY_DIR}/sottoConfig.cmake

@@ -74,9 +74,10 @@ std::set<int64_t> uncaptured_parameters(Tape& tape, const Parameters& parameters
   for (const RecordedUse& use : of_two.uses)
     if (found.contains(use.parameter))
       throw Error(ErrorKind::configuration,
-                  cat("parameter ", parameters.name(use.parameter), " is used by a ", use.operation,
-                      " and also hidden from it (a matmul, cast, slice, view or sum of it), so the two uses cannot be "
-                      "told apart by sample; pass it whole to both, or freeze it with requires_grad_(false)"));
+                  cat("parameter ", parameters.name(use.parameter), ": besides its ", use.operation,
+                      " there is a use that is hidden from it (a matmul, cast, slice, view or sum of it), so that the "
+                      "two cannot be told apart by sample; pass it whole to both, or freeze it with "
+                      "requires_grad_(false)"));
   if (of_two.uses.size() == of_three.uses.size())
     for (size_t i = 0; i < of_two.uses.size(); ++i)
       if (!follows_batch(of_two.uses[i], of_three.uses[i])) found.insert(of_two.uses[i].parameter);

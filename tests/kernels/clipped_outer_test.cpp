@@ -46,7 +46,7 @@ class ClippedOuterTest : public BackendTest {
     } else {
       accumulate_ghost_norms(Exec::cpu(1), a_view, g_view, shape.length, true, {squared.data(), shape.samples});
     }
-    clip_factors(Exec::cpu(1), {squared.data(), shape.samples}, clip_norm, {factors.data(), shape.samples});
+    clip_factors(Exec::cpu(1), {squared.data(), shape.samples}, {}, clip_norm, {factors.data(), shape.samples});
     return factors;
   }
 };

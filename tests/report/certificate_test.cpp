@@ -65,6 +65,10 @@ TEST(Certificate, MissingFieldIsNamed) {
   for (const auto& field : whole.items()) {
     Json json = whole;
     json.erase(field.key());
+    if (field.key() == "clipping") {  // younger than the format
+      EXPECT_EQ(certificate_from_json(json).clipping, "flat");
+      continue;
+    }
     const std::string message = message_of([&] { certificate_from_json(json, "RUN/certificate.json"); });
     EXPECT_NE(message.find("RUN/certificate.json"), std::string::npos) << message;
     EXPECT_NE(message.find("`" + field.key() + "` is missing"), std::string::npos) << message;

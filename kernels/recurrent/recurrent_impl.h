@@ -175,6 +175,8 @@ void cell_backward_cuda(const Exec& exec, const BackwardStep& step);
 
 // Which of the CPU's two codes: 16 floats a vector (AVX-512) or 8.
 enum class Vectors { widest, narrow };
+void sample_gradients_cpu(const Exec& exec, MatrixView<const float> a, MatrixView<const float> g, int64_t length,
+                          MatrixView<float> rows, Vectors which = Vectors::widest);
 void recurrent_forward_cpu(const Exec& exec, const RecurrentLayer& layer, MatrixView<const float> x,
                            MatrixView<const float> first_hidden, MatrixView<const float> first_cell,
                            const RecurrentTrace& trace, Vectors vectors = Vectors::widest);

@@ -32,8 +32,8 @@ void add_bench(CLI::App& program, Action& chosen) {
     bool json = false;
   };
   auto options = std::make_shared<Options>();
-  step->add_option("--model", options->model, "mlp or transformer")
-      ->check(CLI::IsMember({"mlp", "transformer"}))
+  step->add_option("--model", options->model, "mlp, mnist_cnn, cifar_cnn, lstm or transformer")
+      ->check(CLI::IsMember({"mlp", "mnist_cnn", "cifar_cnn", "lstm", "transformer"}))
       ->capture_default_str();
   step->add_option("--rounds", options->rounds, "alternating rounds; medians are reported")
       ->check(CLI::PositiveNumber)

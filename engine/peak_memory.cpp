@@ -10,33 +10,36 @@ namespace {
 
 std::atomic<int64_t> g_live{0}, g_peak{0};
 
-// Forwards to LibTorch's allocator and counts. Installed for good at its first use: tensors outlive any scope, and must
-// be freed by the allocator that made them.
+// Forwards to LibTorch's allocator and counts, with the size in front of each block, so that the block's address alone
+// is enough to free it: oneDNN asks for memory that way. Installed for good at its first use: tensors outlive any
+// scope, and must be freed by the allocator that made them.
 class CountingAllocator : public c10::Allocator {
  public:
-  explicit CountingAllocator(c10::Allocator* inner) : inner_(inner) {}
+  explicit CountingAllocator(c10::Allocator* inner) { inner_ = inner; }
 
   c10::DataPtr allocate(size_t bytes) override {
-    struct Block {
-      c10::DataPtr data;
-      int64_t bytes;
-    };
-    auto* block = new Block{inner_->allocate(bytes), static_cast<int64_t>(bytes)};
-    const int64_t live = g_live += block->bytes;
+    if (bytes == 0) return {nullptr, nullptr, &release, c10::Device(c10::kCPU)};
+    char* header = static_cast<char*>(inner_->raw_allocate(bytes + kHeader));
+    *reinterpret_cast<size_t*>(header) = bytes;
+    const int64_t live = g_live += static_cast<int64_t>(bytes);
     int64_t peak = g_peak;
     while (live > peak && !g_peak.compare_exchange_weak(peak, live)) {
     }
-    const auto free = [](void* context) {
-      auto* owned = static_cast<Block*>(context);
-      g_live -= owned->bytes;
-      delete owned;
-    };
-    return {block->data.get(), block, free, block->data.device()};
+    return {header + kHeader, header + kHeader, &release, c10::Device(c10::kCPU)};
   }
+  c10::DeleterFnPtr raw_deleter() const override { return &release; }
   void copy_data(void* to, const void* from, std::size_t count) const override { default_copy_data(to, from, count); }
 
  private:
-  c10::Allocator* inner_;
+  static constexpr size_t kHeader = 64;  // LibTorch aligns to 64 bytes, and so must we
+
+  static void release(void* data) {
+    if (!data) return;
+    char* header = static_cast<char*>(data) - kHeader;
+    g_live -= static_cast<int64_t>(*reinterpret_cast<size_t*>(header));
+    inner_->raw_deallocate(header);
+  }
+  static inline c10::Allocator* inner_ = nullptr;
 };
 
 }  // namespace

@@ -13,7 +13,10 @@
 #include "base/error.h"
 #include "engine/loss.h"
 #include "engine/model.h"
+#include "engine/models/cifar_cnn.h"
+#include "engine/models/lstm.h"
 #include "engine/models/mlp.h"
+#include "engine/models/mnist_cnn.h"
 #include "engine/models/transformer.h"
 #include "engine/optimizer.h"
 #include "engine/peak_memory.h"
@@ -29,20 +32,27 @@ struct Task {
   at::Tensor inputs, labels;
 };
 
+template <class Module>
+Task task_of(std::shared_ptr<Module> module, at::Tensor inputs, int64_t classes) {
+  const int64_t batch = inputs.size(0);
+  return {Model::wrap(module, [module](const at::Tensor& x) { return module->forward(x); }), std::move(inputs),
+          at::randint(classes, {batch}, at::kLong)};
+}
+
 Task make_task(const std::string& name) {
   at::manual_seed(1);
-  if (name == "mlp") {
-    auto module = std::make_shared<Mlp>(120, std::vector<int64_t>{256, 128}, 2);
-    return {Model::wrap(module, [module](const at::Tensor& x) { return module->forward(x); }), at::randn({1024, 120}),
-            at::randint(2, {1024}, at::kLong)};
-  }
+  if (name == "mlp")
+    return task_of(std::make_shared<Mlp>(120, std::vector<int64_t>{256, 128}, 2), at::randn({1024, 120}), 2);
+  if (name == "mnist_cnn") return task_of(std::make_shared<MnistCnn>(), at::randn({256, 1, 28, 28}), 10);
+  if (name == "cifar_cnn") return task_of(std::make_shared<CifarCnn>(), at::randn({128, 3, 32, 32}), 10);
+  if (name == "lstm") return task_of(std::make_shared<Lstm>(64, 128, 2), at::randn({64, 64, 64}), 2);
   if (name == "transformer") {
     const TransformerSizes sizes;
-    auto module = std::make_shared<Transformer>(sizes);
-    return {Model::wrap(module, [module](const at::Tensor& x) { return module->forward(x); }),
-            at::randint(sizes.vocabulary, {32, sizes.length}, at::kLong), at::randint(2, {32}, at::kLong)};
+    return task_of(std::make_shared<Transformer>(sizes), at::randint(sizes.vocabulary, {32, sizes.length}, at::kLong),
+                   2);
   }
-  throw Error(ErrorKind::configuration, cat("--model must be mlp or transformer, got ", name));
+  throw Error(ErrorKind::configuration,
+              cat("--model must be mlp, mnist_cnn, cifar_cnn, lstm or transformer, got ", name));
 }
 
 constexpr double kRate = 0.01, kMomentum = 0.9;
@@ -67,7 +77,8 @@ class PlainStep {
 
 // Of one unit a sample, each of them in every batch.
 PrivacyPlan whole_batch_plan(const Task& task, int64_t elements) {
-  const int64_t batch = task.inputs.size(0), length = task.inputs.is_floating_point() ? 1 : task.inputs.size(1);
+  const int64_t batch = task.inputs.size(0),
+                length = task.inputs.dim() == 2 && task.inputs.is_floating_point() ? 1 : task.inputs.size(1);
   PrivacyConfig config;
   config.unit_of_privacy = "sample";
   config.delta = 1e-5;

@@ -17,7 +17,7 @@
 #include "engine/loss.h"
 #include "engine/model_artifact.h"
 #include "engine/predict.h"
-#include "engine/tape/structure_check.h"
+#include "engine/tape/coverage.h"
 
 namespace sotto {
 namespace {
@@ -29,8 +29,12 @@ int chosen_threads(int wanted) {
 }
 
 // Activations of a few megabytes: large enough for the matrix kernels, small enough for the caches.
-int64_t chosen_microbatch(int64_t wanted, const ModelStructure& structure) {
-  return wanted > 0 ? wanted : std::clamp<int64_t>(8192 / structure.rows_per_unit, 16, 1024);
+int64_t chosen_microbatch(int64_t wanted, const ModelStructure& structure, const Tape& tape, int64_t storage_limit) {
+  if (wanted > 0) return wanted;
+  const int64_t by_rows = std::clamp<int64_t>(8192 / structure.rows_per_unit, 16, 1024);
+  if (tape.uncaptured().empty()) return by_rows;
+  const auto gradient_bytes = structure.parameter_elements * static_cast<int64_t>(sizeof(float));  // each is stored
+  return std::clamp<int64_t>(storage_limit / gradient_bytes, 1, by_rows);
 }
 
 data::Split split_of(const std::string& name) {
@@ -122,12 +126,16 @@ void Trainer::make_model() {
                        }};
   tape_ = std::make_unique<Tape>(exec_, *parameters_);
   tape_->set_storage_limit(config_.performance.storage_limit);
-  structure_ = check_structure(*tape_, *parameters_, probe);
+  structure_ = check_model(*tape_, *parameters_, probe);
+  if (!tape_->uncaptured().empty())
+    hooks_.say("no rule covers every use of the model's parameters: each sample passes by itself, which is slow "
+               "(`sotto norms` shows the rules)");
   {  // what the run is evaluated by at its end must be there before its first charge
     const at::NoGradGuard no_grad;
     positive_probability(model_.forward(probe.input(2, 7)));
   }
-  config_.performance.microbatch = chosen_microbatch(config_.performance.microbatch, structure_);
+  config_.performance.microbatch =
+      chosen_microbatch(config_.performance.microbatch, structure_, *tape_, config_.performance.storage_limit);
   plan_ = std::make_unique<PrivacyPlan>(config_.privacy, config_.performance.microbatch, key_, structure_);
   config_.privacy = plan_->config();
 }
@@ -255,7 +263,9 @@ GradSamples Trainer::gradients(const std::vector<int64_t>& units) {
   const at::Tensor rows =
       at::from_blob(const_cast<int64_t*>(units.data()), {static_cast<int64_t>(units.size())}, at::kLong);
   const at::Tensor inputs = train_.inputs.index_select(0, rows), labels = train_.labels.index_select(0, rows);
-  return tape_->per_sample(inputs.size(0), [&] { return per_sample_loss(model_.forward(inputs), labels); });
+  return tape_->per_sample(inputs.size(0), [&](int64_t first, int64_t count) {
+    return per_sample_loss(model_.forward(inputs.narrow(0, first, count)), labels.narrow(0, first, count));
+  });
 }
 
 void Trainer::charge(uint64_t step) {

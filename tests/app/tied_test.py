@@ -127,11 +127,17 @@ class TiedTest(harness.Case):
                 self.assertEqual(len(self.values(place)), parameters)
                 self.assertLedgerHolds(place)
 
+    def test_AModelThatNoRuleCoversTrainsOneSampleAtATimeAndSaysSo(self):
+        place = self.script("weight_norm", "weight_norm", train__steps=2)
+        self.assertExit(place.train(), 0, "each sample passes by itself")
+        self.assertEqual(len(self.values(place)), 2)
+        self.assertLedgerHolds(place)
+
     def test_ModelsThatNoRuleMakesPrivateAreRefused(self):
         for name, words in {
             "batch_norm": ["norm.weight", "batch normalisation", "layer normalisation"],
             "value_dependent": ["value_dependent.pt", "reads the values of a tensor", "torch.where"],
-            "uncovered": ["temperature", "outside linear, embedding and layer_norm", "requires_grad_(false)"],
+            "hidden_use": ["head.weight", "besides its linear", "requires_grad_(false)"],
             "frozen": ["frozen.pt", "no trainable parameter", "torch.jit.script"],
         }.items():
             with self.subTest(name):

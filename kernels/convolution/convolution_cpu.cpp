@@ -13,8 +13,15 @@ namespace {
 
 #if defined(__x86_64__) && !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
 #define SOTTO_AVX512 __attribute__((target("arch=x86-64-v4")))
+bool runs_avx512() {  // all that x86-64-v4 asks for: there are processors with the first of them alone
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
 #else
 #define SOTTO_AVX512
+bool runs_avx512() {
+  return false;
+}
 #endif
 
 // Registers decide how many taps a tile has; the sizes are those that kernels of 1, 3, 5 and 7 and channels by the
@@ -240,7 +247,7 @@ SOTTO_VECTORISED void gradients(const ConvolutionGradients& work, const Panels& 
 
 void convolution_gradients_cpu(const Exec& exec, const ConvolutionGradients& work) {
   const ConvolutionShape& s = work.shape;
-  const bool wide = has_avx512();
+  const bool wide = runs_avx512();
   const Panels panels = plan_panels(s, wide ? kWidth<Avx512> : kWidth<Avx2>);
   const int64_t grain = (int64_t{1} << 17) / std::max<int64_t>(1, s.elements() * s.positions()) + 1;
   parallel_for(exec.threads(), s.samples, grain,

@@ -110,6 +110,25 @@ void join_mixture(ParameterSamples& samples, int64_t batch, int64_t elements) {
   }});
 }
 
+// The activations of weight k's one use, beside those of the later weights of its group that have the same output
+// gradients (an LSTM's W_ih and W_hh): ‖(Σ g aᵀ, Σ g bᵀ)‖² is one norm, with one Gram matrix of the g. They become
+// `measured`.
+at::Tensor joined_activation(const GradSamples& grads, const std::vector<int64_t>& groups, size_t k,
+                             std::vector<bool>& measured) {
+  const FactoredUse& own = grads.parameters[k].factored.front();
+  std::vector<at::Tensor> activations;
+  for (size_t j = k; j < grads.parameters.size(); ++j) {
+    const std::vector<FactoredUse>& uses = grads.parameters[j].factored;
+    if (uses.size() != 1 || groups[j] != groups[k]) continue;
+    const FactoredUse& use = uses.front();
+    if (use.gradient.const_data_ptr() != own.gradient.const_data_ptr() || use.gradient.sizes() != own.gradient.sizes())
+      continue;
+    activations.push_back(use.activation);
+    measured[j] = true;
+  }
+  return activations.size() == 1 ? own.activation : at::cat(activations, 1);
+}
+
 // Calls take(first, rows) for the samples in blocks of at most 64 MiB.
 template <class Take>
 void recompute(const RecomputedUse& use, int64_t batch, int64_t elements, const Take& take) {
@@ -140,14 +159,18 @@ void add_squared_norms(const Exec& exec, const Parameters& parameters, const std
   require(squared.dim() == 2 && squared.size(1) == grads.batch, "squared norms are [groups, batch]");
   separate_biases(grads, groups);
   for (int64_t k = 0; k < parameters.size(); ++k) {
-    const VectorView<double> out = {squared.mutable_data_ptr<double>() + groups[static_cast<size_t>(k)] * grads.batch,
-                                    grads.batch};
     ParameterSamples& samples = grads.parameters[static_cast<size_t>(k)];
     join_factored(samples.factored, grads.batch);
     join_indexed(samples.indexed, grads.batch);
     join_stored(samples.stored);
+    join_mixture(samples, grads.batch, parameters.tensor(k).numel());
+  }
+  std::vector<bool> measured(static_cast<size_t>(parameters.size()), false);
+  for (int64_t k = 0; k < parameters.size(); ++k) {
+    const VectorView<double> out = {squared.mutable_data_ptr<double>() + groups[static_cast<size_t>(k)] * grads.batch,
+                                    grads.batch};
+    const ParameterSamples& samples = grads.parameters[static_cast<size_t>(k)];
     const int64_t elements = parameters.tensor(k).numel();
-    join_mixture(samples, grads.batch, elements);
     for (const RecomputedUse& use : samples.recomputed)
       recompute(use, grads.batch, elements, [&](int64_t first, const at::Tensor& rows) {
         kernels::accumulate_row_norms(exec, matrix(rows), {out.data + first, rows.size(0)});
@@ -156,8 +179,10 @@ void add_squared_norms(const Exec& exec, const Parameters& parameters, const std
     for (const FactoredUse& use : samples.factored) {
       if (use.length == 1)
         kernels::accumulate_outer_norms(exec, matrix(use.activation), matrix(use.gradient), use.bias >= 0, out);
-      else
-        kernels::accumulate_ghost_norms(exec, matrix(use.activation), matrix(use.gradient), use.length, false, out);
+      else if (!measured[static_cast<size_t>(k)])
+        kernels::accumulate_ghost_norms(exec,
+                                        matrix(joined_activation(grads, groups, static_cast<size_t>(k), measured)),
+                                        matrix(use.gradient), use.length, false, out);
     }
     for (const IndexedUse& use : samples.indexed) {
       kernels::accumulate_embedding_norms(exec, id_matrix(use.ids), matrix(use.gradient), use.padding_index, out);

@@ -6,23 +6,31 @@ namespace {
 using kernels::Cell;
 using Tensors = std::vector<at::Tensor>;
 
-// Per-sample gradients instead of factors where they take no more memory than the factors would.
-bool store_pays(const Tape::Recorder& recorder, int64_t length, int64_t p, int64_t d) {
+// Per-sample gradients instead of factors where they take no more memory: the gates' gradients are a factor of both
+// weights, and gone only if both are stored.
+bool store_pays(const RecurrentUse& use, int64_t length) {
+  const Tape::Recorder& recorder = *use.recorder;
+  const int64_t p = use.weights.hidden_weight.size(0);
+  int64_t d = 0;
+  for (const auto& [index, weight] :
+       {std::pair(use.input_index, use.weights.input_weight), std::pair(use.hidden_index, use.weights.hidden_weight)}) {
+    if (index < 0) continue;
+    if (recorder.uses[static_cast<size_t>(index)] != 1) return false;
+    d += weight.size(1);
+  }
   return length > 1 && p * d <= length * (p + d) &&
          recorder.batch * p * d * static_cast<int64_t>(sizeof(float)) <= recorder.storage_left;
 }
 
-void take_weight(const RecurrentUse& use, int64_t index, const at::Tensor& inputs, const at::Tensor& gates) {
+void take_weight(const RecurrentUse& use, int64_t index, bool stores, const at::Tensor& inputs,
+                 const at::Tensor& gates) {
   Tape::Recorder& recorder = *use.recorder;
   const at::Tensor activation = use.rows(inputs), gradient = use.rows(gates);
-  const int64_t p = gradient.size(1), d = activation.size(1), length = gradient.size(0) / recorder.batch;
-  if (recorder.uses[static_cast<size_t>(index)] == 1 && store_pays(recorder, length, p, d)) {
-    const at::Tensor per_sample = at::bmm(gradient.view({recorder.batch, length, p}).transpose(1, 2),
-                                          activation.view({recorder.batch, length, d}));
-    recorder.storage_left -= per_sample.nbytes();
-    return recorder.store(index, per_sample.view({recorder.batch, p * d}));
-  }
-  recorder.samples(index).factored.push_back({activation, gradient, length, -1});
+  if (!stores)
+    return recorder.samples(index).factored.push_back({activation, gradient, gradient.size(0) / recorder.batch, -1});
+  const at::Tensor rows = sample_gradients(recorder.exec, activation, gradient, recorder.batch);
+  recorder.storage_left -= rows.nbytes();
+  recorder.store(index, rows);
 }
 
 // [sequences, p] to [batch, p]: a sample may bring several sequences.
@@ -63,9 +71,10 @@ struct RecurrentFunction : torch::autograd::Function<RecurrentFunction> {
                            outputs.size() > 2 ? outputs[2] : at::Tensor(), context->needs_input_grad(0));
     if (use->input_bias_index >= 0) take_bias(*use, use->input_bias_index, made.bias);
     if (use->hidden_bias_index >= 0) take_bias(*use, use->hidden_bias_index, made.hidden_bias);
-    if (use->input_index >= 0) take_weight(*use, use->input_index, tensors.x, made.gates);
+    const bool stores = store_pays(*use, tensors.x.size(0) * tensors.x.size(1) / use->recorder->batch);
+    if (use->input_index >= 0) take_weight(*use, use->input_index, stores, tensors.x, made.gates);
     if (use->hidden_index >= 0)
-      take_weight(*use, use->hidden_index, hidden_before(use->weights, tensors), made.hidden_gates);
+      take_weight(*use, use->hidden_index, stores, hidden_before(use->weights, tensors), made.hidden_gates);
     return {made.x, made.first_hidden, made.first_cell, at::Tensor(), at::Tensor()};
   }
 

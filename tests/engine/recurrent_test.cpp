@@ -108,6 +108,31 @@ TEST(RecurrentRule, RefusesPackedSequencesByName) {
 }
 
 // No rule has the projection, so that its parameters are found out and samples pass one by one.
+// W_ih and W_hh share the gates' gradients, hence one Gram matrix where one norm is asked for.
+TEST(RecurrentRule, MeasuresItsWeightsTogetherAsApart) {
+  at::manual_seed(6);
+  auto r = LSTM(LSTMOptions(4, 9).batch_first(true));
+  std::vector<std::pair<std::string, at::Tensor>> named;
+  for (const auto& item : r->named_parameters()) named.emplace_back(item.key(), item.value());
+  const Parameters parameters(named);
+  Tape tape(Exec::cpu(1), parameters);
+  const at::Tensor x = at::randn({3, 6, 4});
+  GradSamples grads = tape.per_sample(3, [&] { return wavy_loss(std::get<0>(r->forward(x))); });
+  ASSERT_EQ(grads.parameters[0].factored.size(), 1u);
+  ASSERT_EQ(grads.parameters[1].factored.size(), 1u);
+  EXPECT_EQ(grads.parameters[0].factored[0].gradient.data_ptr(), grads.parameters[1].factored[0].gradient.data_ptr());
+  const at::NoGradGuard no_grad;
+  at::Tensor together = at::zeros({1, 3}, at::kDouble), apart = at::zeros({4, 3}, at::kDouble);
+  add_squared_norms(Exec::cpu(1), parameters, {0, 0, 0, 0}, grads, together);
+  add_squared_norms(Exec::cpu(1), parameters, {0, 1, 2, 3}, grads, apart);
+  for (int64_t k = 0; k < 4; ++k)
+    for (int64_t i = 0; i < 3; ++i) {
+      const double truth = gradient_rows(grads, k, parameters.tensor(k).numel())[i].square().sum().item<double>();
+      EXPECT_NEAR(apart[k][i].item<double>(), truth, 1e-3 * truth) << k;
+    }
+  EXPECT_TRUE(together[0].allclose(apart.sum(0), 1e-3));
+}
+
 TEST(RecurrentRule, LeavesProjectionsToOnePassASample) {
   const Case c = {"projected", eager([](Net& net) -> Forward {
                     auto r = net.add("r", LSTM(LSTMOptions(4, 5).proj_size(3).batch_first(true)));

@@ -73,21 +73,27 @@ SOTTO_INLINE void run_panel(const Job& job, int64_t first, int64_t depth, int64_
                             float* to, bool adds, Scratch& scratch) {
   pack_activations<Vectors, V>(job, first, depth, column, scratch.activations.data());
   const float* g = scratch.gradients.data();
+  const bool whole = !adds && column + Vectors * kWidth<V> <= job.a.cols;
   for (int64_t p = begin; p < end; p += kTileRows<V>, g += kPositions * kPackedTile) {
     V products[kTileRows<V> * Vectors];
     multiply<Vectors>(depth, g, scratch.activations.data(), products);
-    for (int64_t m = 0; m < std::min(kTileRows<V>, end - p); ++m)
-      for (int64_t v = 0; v < Vectors; ++v) {
-        const int64_t at = column + v * kWidth<V>, count = job.a.cols - at;
-        if (count <= 0) break;
-        float* const out = to + (p + m) * job.a.cols + at;
+    const int64_t present = std::min(kTileRows<V>, end - p);
+    float* out = to + p * job.a.cols + column;
+    if (whole) {
+      for (int64_t m = 0; m < present; ++m, out += job.a.cols)
+        for (int v = 0; v < Vectors; ++v) store(products[m * Vectors + v], out + v * kWidth<V>, kWidth<V>);
+      continue;
+    }
+    for (int64_t m = 0; m < present; ++m, out += job.a.cols)
+      for (int64_t v = 0; v < Vectors && v * kWidth<V> < job.a.cols - column; ++v) {
+        const int64_t count = job.a.cols - column - v * kWidth<V>;
         V sum = products[m * Vectors + v];
         if (adds) {
           V before;
-          load(before, out, count);
+          load(before, out + v * kWidth<V>, count);
           sum = sum + before;
         }
-        store(sum, out, count);
+        store(sum, out + v * kWidth<V>, count);
       }
   }
 }

@@ -1,5 +1,8 @@
 #include "engine/tape/grad_samples.h"
 
+#include <algorithm>
+#include <map>
+
 #include "base/error.h"
 #include "kernels/clipped_sum/clipped_sum.h"
 #include "kernels/embedding_norms/embedding_norms.h"
@@ -26,6 +29,12 @@ at::Tensor by_sample(const at::Tensor& rows, int64_t batch) {
   return rows.view({batch, -1, rows.size(1)});
 }
 
+bool same_columns(const ParameterSamples& samples) {
+  const auto columns = [&](int64_t d) { return d == samples.factored.front().activation.size(1); };
+  return std::ranges::all_of(samples.factored, columns, [](const auto& use) { return use.activation.size(1); }) &&
+         std::ranges::all_of(samples.indexed, columns, [](const auto& use) { return use.gradient.size(1); });
+}
+
 // A weight can carry its bias only where one factor holds for both.
 void separate_biases(GradSamples& grads, const std::vector<int64_t>& groups) {
   for (size_t k = 0; k < grads.parameters.size(); ++k)
@@ -39,7 +48,7 @@ void separate_biases(GradSamples& grads, const std::vector<int64_t>& groups) {
 }
 
 // Uses along one sequence: Σ_t over the joined rows is the sum over the uses, so cross terms are exact.
-void join_factored(std::vector<FactoredUse>& uses, int64_t batch) {
+void join_along_sequence(std::vector<FactoredUse>& uses, int64_t batch) {
   if (uses.size() < 2) return;
   std::vector<at::Tensor> activations, gradients;
   int64_t length = 0;
@@ -48,7 +57,37 @@ void join_factored(std::vector<FactoredUse>& uses, int64_t batch) {
     gradients.push_back(by_sample(use.gradient, batch));
     length += use.length;
   }
-  uses = {{at::cat(activations, 1).flatten(0, 1), at::cat(gradients, 1).flatten(0, 1), length, -1}};
+  const int64_t first_row = uses.front().first_row;
+  uses = {{at::cat(activations, 1).flatten(0, 1), at::cat(gradients, 1).flatten(0, 1), length, -1, first_row}};
+}
+
+// Uses of the same rows of a parameter become one. Uses of rows apart stay apart, their norms add up; where rows
+// overlap in part, or a table is the head of it too, each use is extended to all rows.
+void join_factored(ParameterSamples& samples, int64_t batch, int64_t elements) {
+  std::vector<FactoredUse>& uses = samples.factored;
+  if (uses.empty() || !same_columns(samples)) return;
+  std::map<std::pair<int64_t, int64_t>, std::vector<FactoredUse>> by_rows;  // first row, number of rows
+  for (const FactoredUse& use : uses) by_rows[{use.first_row, use.gradient.size(1)}].push_back(use);
+  bool apart = samples.indexed.empty();
+  int64_t reached = 0;
+  for (const auto& [rows, own] : by_rows) {
+    apart = apart && rows.first >= reached;
+    reached = rows.first + rows.second;
+  }
+  const int64_t all = elements / uses.front().activation.size(1);
+  if (!apart && (by_rows.size() > 1 || by_rows.begin()->first.second != all)) {
+    for (FactoredUse& use : uses) {
+      const int64_t behind = all - use.first_row - use.gradient.size(1);
+      use.gradient = at::constant_pad_nd(use.gradient, {use.first_row, behind});
+      use.first_row = 0;
+    }
+    return join_along_sequence(uses, batch);
+  }
+  uses.clear();
+  for (auto& [rows, own] : by_rows) {
+    join_along_sequence(own, batch);
+    uses.push_back(own.front());
+  }
 }
 
 void join_indexed(std::vector<IndexedUse>& uses, int64_t batch) {
@@ -71,10 +110,14 @@ void join_stored(std::vector<at::Tensor>& stored) {
   }
 }
 
-at::Tensor rows_of(const FactoredUse& use, int64_t batch, int64_t first, int64_t count) {
+at::Tensor rows_of(const FactoredUse& use, int64_t batch, int64_t elements, int64_t first, int64_t count) {
   const at::Tensor g = by_sample(use.gradient, batch).narrow(0, first, count);
   const at::Tensor a = by_sample(use.activation, batch).narrow(0, first, count);
-  return at::bmm(g.transpose(1, 2), a).view({count, -1});
+  const at::Tensor own = at::bmm(g.transpose(1, 2), a).view({count, -1});
+  if (own.size(1) == elements) return own;
+  at::Tensor rows = at::zeros({count, elements}, own.options());
+  rows.narrow(1, use.first_row * a.size(2), own.size(1)).copy_(own);
+  return rows;
 }
 
 at::Tensor rows_of(const IndexedUse& use, int64_t batch, int64_t elements, int64_t first, int64_t count) {
@@ -91,7 +134,7 @@ at::Tensor sum_of_rows(const ParameterSamples& parts, int64_t batch, int64_t ele
   at::Tensor sum;
   const auto add = [&](const at::Tensor& rows) { sum = sum.defined() ? at::add(sum, rows) : rows; };
   for (const at::Tensor& rows : parts.stored) add(rows.narrow(0, first, count));
-  for (const FactoredUse& use : parts.factored) add(rows_of(use, batch, first, count));
+  for (const FactoredUse& use : parts.factored) add(rows_of(use, batch, elements, first, count));
   for (const IndexedUse& use : parts.indexed) add(rows_of(use, batch, elements, first, count));
   for (const RecomputedUse& use : parts.recomputed) add(use.rows(first, count));
   return sum.defined() ? sum.contiguous() : at::zeros({count, elements});
@@ -99,7 +142,8 @@ at::Tensor sum_of_rows(const ParameterSamples& parts, int64_t batch, int64_t ele
 
 // A mixture for which no kernel has the cross term becomes one use that is recomputed: the sum of its parts' rows.
 void join_mixture(ParameterSamples& samples, int64_t batch, int64_t elements) {
-  const bool by_kernels = samples.stored.empty() && samples.recomputed.empty();
+  const bool by_kernels =
+      samples.stored.empty() && samples.recomputed.empty() && (samples.factored.empty() || same_columns(samples));
   const bool one_kind = samples.factored.empty() && samples.indexed.empty() &&
                         (samples.recomputed.empty() || (samples.stored.empty() && samples.recomputed.size() == 1));
   if (by_kernels || one_kind) return;
@@ -160,10 +204,11 @@ void add_squared_norms(const Exec& exec, const Parameters& parameters, const std
   separate_biases(grads, groups);
   for (int64_t k = 0; k < parameters.size(); ++k) {
     ParameterSamples& samples = grads.parameters[static_cast<size_t>(k)];
-    join_factored(samples.factored, grads.batch);
+    const int64_t elements = parameters.tensor(k).numel();
+    join_factored(samples, grads.batch, elements);
     join_indexed(samples.indexed, grads.batch);
     join_stored(samples.stored);
-    join_mixture(samples, grads.batch, parameters.tensor(k).numel());
+    join_mixture(samples, grads.batch, elements);
   }
   std::vector<bool> measured(static_cast<size_t>(parameters.size()), false);
   for (int64_t k = 0; k < parameters.size(); ++k) {
@@ -179,6 +224,8 @@ void add_squared_norms(const Exec& exec, const Parameters& parameters, const std
     for (const FactoredUse& use : samples.factored) {
       if (use.length == 1)
         kernels::accumulate_outer_norms(exec, matrix(use.activation), matrix(use.gradient), use.bias >= 0, out);
+      else if (samples.factored.size() > 1)  // of rows apart
+        kernels::accumulate_ghost_norms(exec, matrix(use.activation), matrix(use.gradient), use.length, false, out);
       else if (!measured[static_cast<size_t>(k)])
         kernels::accumulate_ghost_norms(exec,
                                         matrix(joined_activation(grads, groups, static_cast<size_t>(k), measured)),
@@ -216,7 +263,8 @@ void add_clipped(const Exec& exec, const GradSamples& grads, const std::vector<i
     for (const FactoredUse& use : samples.factored)
       kernels::accumulate_clipped_outer(
           exec, matrix(use.gradient), matrix(use.activation), f, use.length,
-          {sums[k].mutable_data_ptr<float>(), use.gradient.size(1), use.activation.size(1)},
+          {sums[k].mutable_data_ptr<float>() + use.first_row * use.activation.size(1), use.gradient.size(1),
+           use.activation.size(1)},
           use.bias < 0 ? VectorView<float>{nullptr, 0} : vector(sums[static_cast<size_t>(use.bias)]));
     for (const IndexedUse& use : samples.indexed)
       kernels::accumulate_clipped_embedding(exec, id_matrix(use.ids), matrix(use.gradient), f, use.padding_index,

@@ -67,9 +67,13 @@ const Use& carried(torch::autograd::AutogradContext* context) {
 // Makes ops dispatch to the rules when capture is on. Called once; explicit, because a registration by static
 // constructor vanishes from a static library.
 void register_linear_rule(torch::Library& library);
-void register_bias_rule(torch::Library& library);
+void register_matmul_rules(torch::Library& library);
+void register_elementwise_rules(torch::Library& library);
+void register_expand_rules(torch::Library& library);
 void register_embedding_rule(torch::Library& library);
+void register_embedding_bag_rule(torch::Library& library);
 void register_layer_norm_rule(torch::Library& library);
+void register_group_norm_rules(torch::Library& library);
 void register_convolution_rule(torch::Library& library);
 void register_recurrent_rule(torch::Library& library);
 void register_recurrent_cell_rule(torch::Library& library);

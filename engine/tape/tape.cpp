@@ -22,9 +22,13 @@ void register_rules_once() {
     made->back().fallback(torch::CppFunction::makeFallthrough());
     made->emplace_back(torch::Library::IMPL, "aten", kCaptureKey, __FILE__, __LINE__);
     register_linear_rule(made->back());
-    register_bias_rule(made->back());
+    register_matmul_rules(made->back());
+    register_elementwise_rules(made->back());
+    register_expand_rules(made->back());
     register_embedding_rule(made->back());
+    register_embedding_bag_rule(made->back());
     register_layer_norm_rule(made->back());
+    register_group_norm_rules(made->back());
     register_convolution_rule(made->back());
     register_recurrent_rule(made->back());
     register_refusals(made->back());
@@ -61,9 +65,10 @@ void refuse_uncovered(const at::Tensor& losses, const Parameters& parameters, co
       if (index >= 0 && !uncaptured.contains(index))
         throw Error(ErrorKind::configuration,
                     cat("parameter ", parameters.name(index),
-                        " is used outside linear, embedding and layer_norm (a matmul, cast, slice, view or sum of it), "
-                        "so its gradient cannot be clipped per sample; pass it whole to one of these layers, or freeze "
-                        "it with requires_grad_(false)"));
+                        " is used where no rule takes it (a cast, a function of it alone, weight or spectral "
+                        "normalisation, a product with another parameter), so its gradient cannot be clipped per "
+                        "sample; pass it to a layer or an operator that has the samples too, or freeze it with "
+                        "requires_grad_(false)"));
     }
     for (const auto& edge : node->next_edges()) open.push_back(edge.function.get());
   }

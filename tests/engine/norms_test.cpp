@@ -144,7 +144,7 @@ TEST_F(Norms, RefusesByNameWhatMixesSamplesOrHidesAUse) {
   EXPECT_NE(refusal(mixed_bare, x, y).find("changing one sample changes the loss of another"), std::string::npos);
   torch::jit::Module divided = script({{"w", {3, 4}}, {"s", {1}}}, "  return torch.linear(x, self.w) * self.s.exp() / x.size(0)\n");
   EXPECT_NE(refusal(divided, x, y).find("divide by the size of the batch"), std::string::npos);
-  torch::jit::Module hidden = script({{"e", {6, 3}}}, "  return torch.matmul(torch.embedding(self.e, x).tanh().sum(1), self.e[0:3].t())\n");
+  torch::jit::Module hidden = script({{"e", {6, 3}}}, "  return torch.matmul(torch.embedding(self.e, x).tanh().sum(1), self.e.sin().t())\n");
   EXPECT_NE(refusal(hidden, ids, y).find("parameter e: besides its embedding there is a use that is hidden"), std::string::npos) << refusal(hidden, ids, y);
   torch::jit::Module unused = script({{"w", {3, 4}}, {"s", {1}}, {"spare", {2}}}, "  return torch.linear(x, self.w) * self.s.exp()\n");
   EXPECT_NE(refusal(unused, x, y).find("spare is not used"), std::string::npos);

@@ -56,6 +56,12 @@ std::vector<Case> linear_cases();
 std::vector<Case> embedding_cases();
 std::vector<Case> norm_cases();
 std::vector<Case> script_cases();
+std::vector<Case> elementwise_cases();
+std::vector<Case> matmul_cases();
+std::vector<Case> group_norm_cases();
+std::vector<Case> embedding_bag_cases();
+Case gpt2_block();    // its layers merge the batch with the positions
+Case grouped_bags();  // several bags a sample
 std::vector<Case> recurrent_cases();
 std::vector<Case> convolution_cases();
 

@@ -114,12 +114,14 @@ INSTANTIATE_TEST_SUITE_P(Layers, TapeTest,
                          ::testing::Values(Group{"linear", linear_cases}, Group{"embedding", embedding_cases},
                                            Group{"norm", norm_cases}, Group{"script", script_cases},
                                            Group{"convolution", convolution_cases},
-                                           Group{"recurrent", recurrent_cases}),
+                                           Group{"recurrent", recurrent_cases},
+                                           Group{"elementwise", elementwise_cases}, Group{"matmul", matmul_cases},
+                                           Group{"group_norm", group_norm_cases}, Group{"embedding_bag", embedding_bag_cases}),
                          [](const auto& info) { return std::string(info.param.name); });
 
 // .grad is where autograd would leave a gradient summed over the samples.
 TEST(Tape, NeverFormsAnUnclippedGradientAndLeavesOrdinaryTrainingAlone) {
-  for (const auto& cases : {linear_cases(), embedding_cases(), norm_cases(), script_cases(), convolution_cases(), recurrent_cases()})
+  for (const auto& cases : {linear_cases(), embedding_cases(), norm_cases(), script_cases(), convolution_cases(), recurrent_cases(), elementwise_cases(), matmul_cases(), group_norm_cases(), embedding_bag_cases()})
     for (const Case& c : cases) {
       SCOPED_TRACE(c.name);
       at::manual_seed(3);

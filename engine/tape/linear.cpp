@@ -1,6 +1,7 @@
 #include "engine/tape/linear.h"
 
 #include "base/error.h"
+#include "engine/tape/sample_gradients.h"
 
 namespace sotto {
 namespace {
@@ -40,10 +41,9 @@ void take_weight(const LinearUse& use, at::Tensor activation, at::Tensor gradien
   const int64_t p = gradient.size(1), d = activation.size(1), length = gradient.size(0) / recorder.batch;
   const bool only_use = use.uses_of(weight) == 1;
   if (only_use && use.rows.whole && store_pays(recorder, length, p, d)) {
-    const at::Tensor per_sample = at::bmm(gradient.view({recorder.batch, length, p}).transpose(1, 2),
-                                          activation.view({recorder.batch, length, d}));
+    const at::Tensor per_sample = sample_gradients(recorder.exec, activation, gradient, recorder.batch);
     recorder.storage_left -= per_sample.nbytes();
-    return recorder.store(weight, per_sample.view({recorder.batch, p * d}));
+    return recorder.store(weight, per_sample);
   }
   const bool carries_bias = only_use && length == 1 && use.rows.whole && !use.rows.exchanged && bias >= 0 &&
                             use.uses_of(bias) == 1 && recorder.parameters.tensor(bias).numel() == p;

@@ -1,5 +1,7 @@
 #include "engine/tape/recurrent_layer.h"
 
+#include "engine/tape/sample_gradients.h"
+
 namespace sotto {
 namespace {
 

@@ -72,15 +72,6 @@ RecurrentGradients recurrent_backward(const Exec& exec, const RecurrentWeights& 
   return made;
 }
 
-at::Tensor sample_gradients(const Exec& exec, const at::Tensor& a, const at::Tensor& g, int64_t batch) {
-  const int64_t length = a.size(0) / batch, p = g.size(1), d = a.size(1);
-  if (exec.on_cuda())
-    return at::bmm(g.view({batch, length, p}).transpose(1, 2), a.view({batch, length, d})).view({batch, p * d});
-  at::Tensor rows = at::empty({batch, p * d}, a.options());
-  kernels::sample_gradients(exec, in(a), in(g), length, out(rows));
-  return rows;
-}
-
 at::Tensor hidden_before(const RecurrentWeights& weights, const RecurrentTensors& tensors) {
   const at::Tensor first = tensors.first_hidden.unsqueeze(1);
   const int64_t others = tensors.hidden.size(1) - 1;

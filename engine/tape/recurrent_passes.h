@@ -39,9 +39,6 @@ RecurrentGradients recurrent_backward_by_steps(const Exec& exec, const Recurrent
                                                RecurrentTensors& tensors, const at::Tensor& hidden,
                                                const at::Tensor& last_hidden, const at::Tensor& last_cell, bool with_x);
 
-// Σ_t g_t a_tᵀ of each sample, [batch, p·d], from its rows of a [batch·length, d] and g [batch·length, p].
-at::Tensor sample_gradients(const Exec& exec, const at::Tensor& a, const at::Tensor& g, int64_t batch);
-
 // h_{t−1} [N, T, h] of every step.
 at::Tensor hidden_before(const RecurrentWeights& weights, const RecurrentTensors& tensors);
 

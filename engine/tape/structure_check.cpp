@@ -37,6 +37,14 @@ bool same_contribution(const ParameterSamples& a, const ParameterSamples& b, int
   return true;
 }
 
+// The rows that one sample brings to a use; a convolution's gradients never come as rows.
+int64_t rows_of(const RecordedUse& use, int64_t batch) {
+  const bool ids = use.operation.starts_with("embedding");
+  const int64_t trailing = ids || use.shape.size() < 2 ? 1 : use.shape.back();
+  const int64_t elements = c10::multiply_integers(use.shape) / std::max<int64_t>(trailing, 1);
+  return use.operation == "convolution" ? 1 : std::max<int64_t>(1, elements / batch);
+}
+
 }  // namespace
 
 ModelStructure check_structure(Tape& tape, const Parameters& parameters, const Probe& probe) {
@@ -46,9 +54,7 @@ ModelStructure check_structure(Tape& tape, const Parameters& parameters, const P
     run(tape, probe, probe.input(batch, 7));
     std::vector<int64_t> rows(static_cast<size_t>(parameters.size()), 0);
     for (const RecordedUse& use : tape.uses()) {
-      const int64_t trailing = use.operation == "embedding" ? 1 : use.shape.back();
-      const int64_t elements = c10::multiply_integers(use.shape);
-      rows[static_cast<size_t>(use.parameter)] += elements / std::max<int64_t>(trailing, 1) / batch;
+      rows[static_cast<size_t>(use.parameter)] += rows_of(use, batch);
     }
     for (int64_t k = 0; k < parameters.size(); ++k) {
       if (rows[static_cast<size_t>(k)] == 0)

@@ -141,6 +141,14 @@ TEST(StructureCheck, FindsTheLayoutsOfAnUnmodifiedAttentionLayer) {
     EXPECT_LE((got.gradients[i] - truth[i]).norm().item<double>(), 1e-5 * truth[i].norm().item<double>()) << i;
 }
 
+TEST(StructureCheck, AScaleOfALossOfOneNumberASampleIsUsed) {
+  EXPECT_EQ(refusal(eager([](Net& net) -> Forward {
+              auto a = net.add("a", Linear(6, 1));
+              const at::Tensor scale = net.own("scale", at::ones({1}));
+              return [=](const at::Tensor& x) { return (a.ptr()->forward(x).squeeze(1) * scale).unsqueeze(1); };
+            })), "");
+}
+
 TEST(StructureCheck, RefusesALayerWhoseInputBelongsToNoSample) {
   const Factory shared_places = eager([](Net& net) -> Forward {
     auto e = net.add("places", Embedding(6, 6));

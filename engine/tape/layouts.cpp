@@ -17,8 +17,9 @@ std::vector<BatchLayout> candidates(const RecordedUse& of_two, const RecordedUse
   for (size_t k = 0; k < of_three.shape.size(); ++k)
     if (of_two.shape[k] == 2 && of_three.shape[k] == kBatch) found.push_back({.dimension = static_cast<int64_t>(k)});
   if (!of_three.shape.empty() && of_two.shape[0] % 2 == 0 && of_three.shape[0] == of_two.shape[0] / 2 * kBatch) {
-    found.push_back({.merged = true});
-    found.push_back({.merged = true, .position_first = true});
+    const int64_t positions = of_three.shape[0] / kBatch;
+    found.push_back({.merged = true, .positions = positions});
+    found.push_back({.merged = true, .position_first = true, .positions = positions});
   }
   return found;
 }

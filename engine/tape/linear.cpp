@@ -79,7 +79,7 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
     if (context->needs_input_grad(0)) {
       std::vector<int64_t> shape = outputs[0].sizes().vec();
       shape.back() = use.weight.size(1);
-      const bool in_order = use.layout == BatchLayout{} || use.layout == BatchLayout{.merged = true};
+      const bool in_order = use.layout.dimension == 0 && !use.layout.position_first;
       input_gradient =
           at::mm(in_order ? gradient : outputs[0].reshape({-1, outputs[0].size(-1)}), use.weight).view(shape);
     }

@@ -92,11 +92,14 @@ BatchLayout Tape::Recorder::record_use(int64_t parameter, const char* operation,
                " of a forward pass that had ", layouts.size(),
                " when it was checked; a model must use its layers in the same order for every batch"));
   const BatchLayout layout = layouts.empty() ? BatchLayout{} : layouts[number];
-  const bool fits = input.dim() > layout.dimension &&
-                    (layout.merged ? input.size(0) % batch == 0 : input.size(layout.dimension) == batch);
+  const bool rows_fit = layout.merged && input.dim() > 0 &&
+                        (layout.positions > 0 ? input.size(0) == batch * layout.positions : input.size(0) % batch == 0);
+  const bool fits = layout.merged ? rows_fit : input.dim() > layout.dimension && input.size(layout.dimension) == batch;
   if (!fits && !observing)
     refuse(cat("parameter ", parameters.name(parameter), ": the input of its ", operation, " has shape ", input.sizes(),
-               ", but dimension ", layout.dimension, " must ", layout.merged ? "hold" : "be", " the batch of ", batch,
+               ", but dimension ", layout.dimension, " must ",
+               layout.positions > 0 ? cat("hold ", layout.positions, " rows for each of ", batch, " samples")
+                                    : cat(layout.merged ? "hold" : "be", " the batch of ", batch),
                "; give each sample its own rows (expand shared ids to the batch), so that its gradient can be told "
                "apart"));
   ++uses[static_cast<size_t>(parameter)];

@@ -14,6 +14,9 @@ namespace sotto {
 struct BatchLayout {
   int64_t dimension = 0;
   bool merged = false, position_first = false;
+  // Of merged rows: how many each sample must have, so that a model that drops rows by value (padding) is never taken
+  // for one whose samples have fewer. 0: any.
+  int64_t positions = 0;
   bool operator==(const BatchLayout&) const = default;
 };
 

@@ -178,17 +178,17 @@ TEST(PrivateStep, AnAdaptiveClipNormIsItsFormulaOfANoisedCount) {
   const PrivacyConfig config = following(0.5);
   const PrivacyPlan plan(config, 64, kKey, {.parameter_elements = 221});
   EXPECT_EQ(plan.noise().count_stddev(), 15) << "a twentieth of the expected batch";
-  // 290 of 300 declared units: all within the clip norm, then none; the divisor stays the declared one.
+  // Half of the declared units are there: all within the clip norm, then none; the divisor stays the declared number.
   for (const double value : {0.0, 1e6}) {
     rows.by_parameter[0].select(1, 0).fill_(value);
-    PrivateStep step(Exec::cpu(1), parameters, plan, 290, [](uint64_t) {}, [&](const auto& units) { return rows.of(units); });
+    PrivateStep step(Exec::cpu(1), parameters, plan, 150, [](uint64_t) {}, [&](const auto& units) { return rows.of(units); });
     double expected = kClipNorm;
     std::vector<double> noise;
     for (uint64_t number = 0; number < 60; ++number) {
       const double before = step.clip_norm();
       step.next(number);
       const double share = 0.5 - std::log(step.clip_norm() / before) / config.clipping.learning_rate;
-      noise.push_back((share - 0.5) * 300 - (value == 0.0 ? 145 : -145));
+      noise.push_back((share - 0.5) * 300 - (value == 0.0 ? 75 : -75));
       expected *= std::exp(-config.clipping.learning_rate * (share - 0.5));
     }
     EXPECT_NEAR(step.clip_norm(), expected, 1e-9 * expected);
@@ -196,7 +196,7 @@ TEST(PrivateStep, AnAdaptiveClipNormIsItsFormulaOfANoisedCount) {
     for (const double z : noise) square += z * z / 60;
     EXPECT_NEAR(std::sqrt(square), 15, 15 * 5 / std::sqrt(120.0)) << "five standard errors";
   }
-  PrivateStep again(Exec::cpu(1), parameters, plan, 290, [](uint64_t) {}, [&](const auto& units) { return rows.of(units); });
+  PrivateStep again(Exec::cpu(1), parameters, plan, 150, [](uint64_t) {}, [&](const auto& units) { return rows.of(units); });
   again.set_clip_norm(0.25);
   EXPECT_EQ(again.clip_norm(), 0.25);
 }

@@ -13,6 +13,7 @@ struct Figure {
   Json plot;  // {"traces": […], "x": {…}, "y": {…}}: page_script.cpp draws it
   std::vector<std::string> columns;
   std::vector<std::vector<std::string>> rows;
+  int height = 0;  // pixels; 0: the stylesheet's
 };
 
 // How far the released model can move someone's belief about one unit, at most. Needs a finite epsilon.

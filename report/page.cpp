@@ -38,6 +38,7 @@ Json plots(const std::vector<Figure>& figures) {
   for (const Figure& figure : figures) {
     out.push_back(figure.plot);
     out.back()["id"] = figure.id;
+    if (figure.height > 0) out.back()["height"] = figure.height;
   }
   return out;
 }
@@ -74,11 +75,32 @@ Html table(const std::vector<std::string>& columns, const std::vector<std::vecto
 Html show(const Figure& figure) {
   Html caption;
   if (!figure.caption.empty()) caption = html("<p class=\"note\">", figure.caption, "</p>");
+  Html height;
+  if (figure.height > 0) height = html(" style=\"height: ", figure.height, "px\"");
   return html("<figure><figcaption>", figure.title, "</figcaption><div class=\"plot\" role=\"img\" id=\"plot_",
-              figure.id, "\" aria-label=\"",
+              figure.id, "\"", height, " aria-label=\"",
               figure.title + ". " + figure.description + " The numbers are in the table below.", "\"></div>", caption,
               "<details><summary>The numbers as a table</summary>", table(figure.columns, figure.rows),
               "</details></figure>\n");
+}
+
+std::string document(const std::string& title, const Html& body, const std::vector<Figure>& figures) {
+  const std::string script = page_script();
+  // Whatever slipped past the escaping still could not run or load anything.
+  const std::string policy = cat("default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; script-src ",
+                                 policy_hash(plotly_source()), " ", policy_hash(script));
+  const Html head = html(
+      "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta "
+      "http-equiv=\"Content-Security-Policy\" content=\"",
+      policy,
+      "\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<meta "
+      "name=\"color-scheme\" content=\"light dark\">\n<title>",
+      title, "</title>\n");
+  return html(head, raw_element("<style>", page_style(), "</style>\n"), "</head>\n<body>\n", body,
+              raw_element("<script type=\"application/json\" id=\"figures\">", inert(plots(figures)), "</script>\n"),
+              raw_element("<script>", plotly_source(), "</script>\n"), raw_element("<script>", script, "</script>\n"),
+              "</body>\n</html>\n")
+      .markup();
 }
 
 std::string page(const RunFolder& run, const std::vector<OperatorPoint>* exact) {
@@ -102,22 +124,7 @@ std::string page(const RunFolder& run, const std::vector<OperatorPoint>* exact) 
   body += reproduce_part(run);
   body += html("</main>\n");
 
-  const std::string script = page_script();
-  // Whatever slipped past the escaping still could not run or load anything.
-  const std::string policy = cat("default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; script-src ",
-                                 policy_hash(plotly_source()), " ", policy_hash(script));
-  const Html head = html(
-      "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta "
-      "http-equiv=\"Content-Security-Policy\" content=\"",
-      policy,
-      "\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<meta "
-      "name=\"color-scheme\" content=\"light dark\">\n<title>Privacy report: ",
-      run.certificate.dataset.name, "</title>\n");
-  return html(head, raw_element("<style>", page_style(), "</style>\n"), "</head>\n<body>\n", body,
-              raw_element("<script type=\"application/json\" id=\"figures\">", inert(plots(figures)), "</script>\n"),
-              raw_element("<script>", plotly_source(), "</script>\n"), raw_element("<script>", script, "</script>\n"),
-              "</body>\n</html>\n")
-      .markup();
+  return document("Privacy report: " + run.certificate.dataset.name, body, figures);
 }
 
 }  // namespace sotto::report

@@ -31,8 +31,11 @@ Html operator_part(const std::vector<OperatorPoint>& points, std::vector<Figure>
 Html ledger_part(const RunFolder& run);
 Html reproduce_part(const RunFolder& run);
 
-// The whole page in one string: it loads nothing, and its content policy forbids any script but its own two. With
-// `exact` (the operator's metrics) it is not releasable and says so at the top.
+// A whole page around its body, in one string: it loads nothing, and its content policy forbids any script but its own
+// two, which draw `figures`.
+std::string document(const std::string& title, const Html& body, const std::vector<Figure>& figures);
+
+// The report of a run. With `exact` (the operator's metrics) it is not releasable and says so at the top.
 std::string page(const RunFolder& run, const std::vector<OperatorPoint>* exact = nullptr);
 
 }  // namespace sotto::report

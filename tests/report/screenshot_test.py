@@ -1,4 +1,4 @@
-"""Opens the fixture's report in headless Chromium and checks that every plot is really drawn.
+"""Opens the fixtures' reports in headless Chromium and checks that every plot is really drawn.
 
 Usage: screenshot_test.py REPORT_TESTS FOLDER    (77 = skipped: no browser)
 REPORT_TESTS writes the pages into FOLDER; then the DOM after the scripts ran must hold, for each plot, traces whose paths
@@ -134,12 +134,12 @@ def main():
     if browser is None:
         print("skipped: no chromium here")
         sys.exit(77)
-    run = folder / "medai"
+    run, roofline = folder / "medai", folder / "roofline"
     folder.mkdir(parents=True, exist_ok=True)
-    subprocess.run([program, "--gtest_filter=ReportPage.OfTheFixtureIsWritten", "--gtest_brief=1"], check=True,
-                   env={**os.environ, "SOTTO_REPORT_FIXTURE": str(run)})
+    subprocess.run([program, "--gtest_filter=ReportPage.OfTheFixtureIsWritten:RooflinePage.IsWrittenWithItsJson", "--gtest_brief=1"],
+                   check=True, env={**os.environ, "SOTTO_REPORT_FIXTURE": str(run), "SOTTO_ROOFLINE_FIXTURE": str(roofline)})
     problems = []
-    for page, wanted in ((run / "report.html", 6), (folder / "medai.operator" / "report.html", 11)):
+    for page, wanted in ((run / "report.html", 6), (folder / "medai.operator" / "report.html", 11), (roofline / "roofline.html", 2)):
         places = boxes(browser, page, folder)
         plots = drawn(browser, page)
         if len(places) != wanted or set(plots.paths) != set(places):

@@ -15,10 +15,9 @@ void check(bool ok, const std::string& message) {
   if (!ok) throw Error(ErrorKind::configuration, message);
 }
 
-double cost(std::string_view accountant_name, double noise_multiplier, double sample_rate, int64_t steps,
-            double delta) {
+double cost(std::string_view accountant_name, const Event& step, int64_t steps, double delta) {
   const auto accountant = make_accountant(accountant_name, NeighbouringRelation::add_remove);
-  accountant->compose(Event{PoissonSampledGaussian{noise_multiplier, sample_rate}}, steps);
+  accountant->compose(step, steps);
   return accountant->epsilon(delta);
 }
 
@@ -32,12 +31,21 @@ void check_target(double target_epsilon, double delta) {
 
 double noise_multiplier_for(double target_epsilon, double delta, double sample_rate, int64_t steps,
                             std::string_view accountant_name) {
-  check_target(target_epsilon, delta);
   check(sample_rate > 0 && sample_rate <= 1, cat("sample_rate must be above 0 and at most 1, got ", sample_rate));
+  return noise_multiplier_for(
+      target_epsilon, delta, steps,
+      [&](double noise_multiplier) {
+        return Event{PoissonSampledGaussian{noise_multiplier, sample_rate}};
+      },
+      accountant_name);
+}
+
+double noise_multiplier_for(double target_epsilon, double delta, int64_t steps,
+                            const std::function<Event(double noise_multiplier)>& step,
+                            std::string_view accountant_name) {
+  check_target(target_epsilon, delta);
   check(steps > 0, cat("steps must be at least 1, got ", steps));
-  const auto fits = [&](double noise) {
-    return cost(accountant_name, noise, sample_rate, steps, delta) <= target_epsilon;
-  };
+  const auto fits = [&](double noise) { return cost(accountant_name, step(noise), steps, delta) <= target_epsilon; };
 
   // `enough` fits and `little` does not, always; only `enough` is ever returned.
   double enough = 1, little = 1;
@@ -52,7 +60,7 @@ double noise_multiplier_for(double target_epsilon, double delta, double sample_r
       little = enough;
       check(enough < kMostNoise, cat("no noise reaches epsilon ", target_epsilon, " at delta ", delta, " with ", steps,
                                      " steps: a noise_multiplier of ", enough, " still costs ",
-                                     cost(accountant_name, enough, sample_rate, steps, delta),
+                                     cost(accountant_name, step(enough), steps, delta),
                                      "; allow a larger epsilon or delta, or take fewer steps"));
     }
   }
@@ -67,7 +75,8 @@ int64_t max_steps(double target_epsilon, double delta, double noise_multiplier, 
                   std::string_view accountant_name) {
   check_target(target_epsilon, delta);
   const auto fits = [&](int64_t steps) {
-    return cost(accountant_name, noise_multiplier, sample_rate, steps, delta) <= target_epsilon;
+    return cost(accountant_name, {PoissonSampledGaussian{noise_multiplier, sample_rate}}, steps, delta) <=
+           target_epsilon;
   };
   if (!fits(1)) return 0;
   int64_t most = 1, too_many = 2;

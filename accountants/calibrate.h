@@ -1,6 +1,9 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <string_view>
+
+#include "accountants/event.h"
 
 namespace sotto::accountants {
 
@@ -9,6 +12,11 @@ namespace sotto::accountants {
 // would do. Throws configuration when the target cannot be reached (or needs no noise to speak of), naming what it
 // would take.
 double noise_multiplier_for(double target_epsilon, double delta, double sample_rate, int64_t steps,
+                            std::string_view accountant_name = "rdp");
+
+// The same for steps of another kind, by noise multiplier; more noise must never cost more.
+double noise_multiplier_for(double target_epsilon, double delta, int64_t steps,
+                            const std::function<Event(double noise_multiplier)>& step,
                             std::string_view accountant_name = "rdp");
 
 // The largest number of steps whose epsilon is at most target_epsilon; 0 when even one costs more. Throws configuration

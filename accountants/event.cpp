@@ -26,6 +26,15 @@ void check_noise(double noise_multiplier) {
         cat("noise_multiplier must be finite and at least 0, got ", noise_multiplier));
 }
 
+void check_sampled(double noise_multiplier, double sample_rate) {
+  check_noise(noise_multiplier);
+  check(sample_rate >= 0 && sample_rate <= 1, cat("sample_rate must be between 0 and 1, got ", sample_rate));
+}
+
+json sampled(const char* mechanism, double noise_multiplier, double sample_rate) {
+  return {{"mechanism", mechanism}, {"noise_multiplier", noise_multiplier}, {"sample_rate", sample_rate}};
+}
+
 double take_number(json& object, const char* key) {
   const auto found = object.find(key);
   if (found == object.end()) throw Error(ErrorKind::data, cat("event lacks \"", key, "\": ", object.dump()));
@@ -39,24 +48,23 @@ double take_number(json& object, const char* key) {
 }  // namespace
 
 void validate(const Event& event) {
-  std::visit(Overloaded{[](const PoissonSampledGaussian& e) {
-                          check_noise(e.noise_multiplier);
-                          check(e.sample_rate >= 0 && e.sample_rate <= 1,
-                                cat("sample_rate must be between 0 and 1, got ", e.sample_rate));
-                        },
-                        [](const Gaussian& e) { check_noise(e.noise_multiplier); }},
-             event.mechanism);
+  std::visit(
+      Overloaded{[](const PoissonSampledGaussian& e) { check_sampled(e.noise_multiplier, e.sample_rate); },
+                 [](const Gaussian& e) { check_noise(e.noise_multiplier); },
+                 [](const PoissonSampledDiscreteGaussian& e) { check_sampled(e.noise_multiplier, e.sample_rate); }},
+      event.mechanism);
 }
 
 std::string to_json(const Event& event) {
   validate(event);
   return std::visit(Overloaded{[](const PoissonSampledGaussian& e) {
-                                 return json{{"mechanism", "poisson_sampled_gaussian"},
-                                             {"noise_multiplier", e.noise_multiplier},
-                                             {"sample_rate", e.sample_rate}};
+                                 return sampled("poisson_sampled_gaussian", e.noise_multiplier, e.sample_rate);
                                },
                                [](const Gaussian& e) {
                                  return json{{"mechanism", "gaussian"}, {"noise_multiplier", e.noise_multiplier}};
+                               },
+                               [](const PoissonSampledDiscreteGaussian& e) {
+                                 return sampled("poisson_sampled_discrete_gaussian", e.noise_multiplier, e.sample_rate);
                                }},
                     event.mechanism)
       .dump();
@@ -72,11 +80,15 @@ Event event_from_json(std::string_view text) {
   if (mechanism == "poisson_sampled_gaussian") {
     const double noise_multiplier = take_number(object, "noise_multiplier");
     event.mechanism = PoissonSampledGaussian{noise_multiplier, take_number(object, "sample_rate")};
+  } else if (mechanism == "poisson_sampled_discrete_gaussian") {
+    const double noise_multiplier = take_number(object, "noise_multiplier");
+    event.mechanism = PoissonSampledDiscreteGaussian{noise_multiplier, take_number(object, "sample_rate")};
   } else if (mechanism == "gaussian") {
     event.mechanism = Gaussian{take_number(object, "noise_multiplier")};
   } else {
     throw Error(ErrorKind::data,
-                cat("unknown mechanism \"", mechanism, "\"; known: poisson_sampled_gaussian, gaussian"));
+                cat("unknown mechanism \"", mechanism,
+                    "\"; known: poisson_sampled_gaussian, gaussian, poisson_sampled_discrete_gaussian"));
   }
   if (!object.empty()) throw Error(ErrorKind::data, cat("event has keys that ", mechanism, " lacks: ", object.dump()));
   try {

@@ -22,10 +22,18 @@ struct Gaussian {
   bool operator==(const Gaussian&) const = default;
 };
 
+// As PoissonSampledGaussian, on a lattice: every contribution is a vector of integers whose squared norm is at most an
+// integer S, and each entry of the sum gets discrete Gaussian noise, P(y) ∝ exp(-y² / 2σ²) on the integers with
+// σ ≥ noise_multiplier · √S (Canonne, Kamath, Steinke 2020).
+struct PoissonSampledDiscreteGaussian {
+  double noise_multiplier, sample_rate;
+  bool operator==(const PoissonSampledDiscreteGaussian&) const = default;
+};
+
 // One use of a mechanism, described completely: an accountant needs nothing else. A composition is a list of (event,
 // count).
 struct Event {
-  std::variant<PoissonSampledGaussian, Gaussian> mechanism;
+  std::variant<PoissonSampledGaussian, Gaussian, PoissonSampledDiscreteGaussian> mechanism;
   bool operator==(const Event&) const = default;
 };
 

@@ -24,19 +24,23 @@ RdpCurve rdp_curve(const Event& event, NeighbouringRelation relation, const std:
   validate(event);
   require(has_rdp_curve(event, relation), cat("no RDP curve for ", to_json(event), " under ", to_string(relation)));
   double noise_multiplier = 0, sample_rate = 1;
+  const auto* discrete = std::get_if<PoissonSampledDiscreteGaussian>(&event.mechanism);
   if (const auto* sampled = std::get_if<PoissonSampledGaussian>(&event.mechanism)) {
     noise_multiplier = sampled->noise_multiplier;
     sample_rate = sampled->sample_rate;
+  } else if (discrete != nullptr) {
+    noise_multiplier = discrete->noise_multiplier;
+    sample_rate = discrete->sample_rate;
   } else {
     noise_multiplier = std::get<Gaussian>(event.mechanism).noise_multiplier;
     // Replacing a unit moves the sum by 2C, the noise multiplier is in units of C.
     if (relation == NeighbouringRelation::replace_one) noise_multiplier /= 2;
   }
+  const auto bound = discrete != nullptr ? rdp_sampled_discrete_gaussian : rdp_sampled_gaussian;
   RdpCurve curve;
   for (const double order : orders) {
     const bool useless = order > 2 && !curve.empty() && curve.back() > kUselessRdp && sample_rate < 1;
-    curve.push_back(useless ? std::numeric_limits<double>::infinity()
-                            : rdp_sampled_gaussian(noise_multiplier, sample_rate, order));
+    curve.push_back(useless ? std::numeric_limits<double>::infinity() : bound(noise_multiplier, sample_rate, order));
   }
   return curve;
 }

@@ -139,4 +139,14 @@ double rdp_sampled_gaussian(double noise_multiplier, double sample_rate, double 
   return std::min(unsampled, (low + share * (high - low)) / (order - 1) * (1 + 8 * kRounding));
 }
 
+double rdp_sampled_discrete_gaussian(double noise_multiplier, double sample_rate, double order) {
+  require(order >= 1.001 && order <= 1 << 20, cat("order must be between 1.001 and 2^20, got ", order));
+  const double below = std::floor(order), share = order - below;
+  if (share == 0) return rdp_sampled_gaussian(noise_multiplier, sample_rate, order);
+  const double low = below == 1 ? 0.0 : (below - 1) * rdp_sampled_gaussian(noise_multiplier, sample_rate, below);
+  const double high = below * rdp_sampled_gaussian(noise_multiplier, sample_rate, below + 1);
+  if (std::isinf(high)) return kInfinity;
+  return (low + share * (high - low)) / (order - 1) * (1 + 8 * kRounding);
+}
+
 }  // namespace sotto::accountants

@@ -25,6 +25,8 @@ TEST(Event, JsonIsCanonical) {
   EXPECT_EQ(to_json(Event{PoissonSampledGaussian{1.5, 0.01}}),
             R"({"mechanism":"poisson_sampled_gaussian","noise_multiplier":1.5,"sample_rate":0.01})");
   EXPECT_EQ(to_json(Event{Gaussian{2}}), R"({"mechanism":"gaussian","noise_multiplier":2.0})");
+  EXPECT_EQ(to_json(Event{PoissonSampledDiscreteGaussian{1.5, 0.01}}),
+            R"({"mechanism":"poisson_sampled_discrete_gaussian","noise_multiplier":1.5,"sample_rate":0.01})");
 }
 
 TEST(Event, EveryDoubleReadsBackToTheSameBits) {
@@ -33,6 +35,9 @@ TEST(Event, EveryDoubleReadsBackToTheSameBits) {
   for (int i = 0; i < 2000; ++i) {
     const Event event{PoissonSampledGaussian{std::pow(10.0, exponent(rng)), rate(rng)}};
     EXPECT_EQ(event_from_json(to_json(event)), event) << to_json(event);
+    const auto [noise_multiplier, sample_rate] = std::get<PoissonSampledGaussian>(event.mechanism);
+    const Event discrete{PoissonSampledDiscreteGaussian{noise_multiplier, sample_rate}};
+    EXPECT_EQ(event_from_json(to_json(discrete)), discrete) << to_json(discrete);
   }
   const Event smallest{PoissonSampledGaussian{5e-324, 0}};
   EXPECT_EQ(event_from_json(to_json(smallest)), smallest);
@@ -48,6 +53,8 @@ TEST(Event, AnInvalidValueIsNamedWithItsLimit) {
       {{PoissonSampledGaussian{1, 1.5}}, "sample_rate must be between 0 and 1, got 1.5"},
       {{PoissonSampledGaussian{1, NAN}}, "sample_rate must be between 0 and 1, got nan"},
       {{Gaussian{INFINITY}}, "got inf"},
+      {{PoissonSampledDiscreteGaussian{-2, 0.1}}, "noise_multiplier must be finite and at least 0, got -2"},
+      {{PoissonSampledDiscreteGaussian{1, -0.5}}, "sample_rate must be between 0 and 1, got -0.5"},
   };
   for (const auto& each : cases) {
     EXPECT_NE(message_of([&] { validate(each.event); }, ErrorKind::configuration).find(each.part), std::string::npos)
@@ -62,7 +69,10 @@ TEST(Event, WhatIsNotExactlyAnEventIsRefused) {
         R"({"mechanism":"gaussian","noise_multiplier":"1"})", R"({"mechanism":"gaussian","noise_multiplier":null})",
         R"({"mechanism":"gaussian","noise_multiplier":1,"sample_rate":0.5})",
         R"({"mechanism":"gaussian","noise_multiplier":-1})",
-        R"({"mechanism":"poisson_sampled_gaussian","noise_multiplier":1,"sample_rate":2})"})
+        R"({"mechanism":"poisson_sampled_gaussian","noise_multiplier":1,"sample_rate":2})",
+        R"({"mechanism":"discrete_gaussian","noise_multiplier":1,"sample_rate":0.5})",
+        R"({"mechanism":"poisson_sampled_discrete_gaussian","noise_multiplier":1})",
+        R"({"mechanism":"poisson_sampled_discrete_gaussian","noise_multiplier":1,"sample_rate":2})"})
     EXPECT_FALSE(message_of([&] { event_from_json(text); }, ErrorKind::data).empty()) << text;
 }
 

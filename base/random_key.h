@@ -8,7 +8,15 @@
 namespace sotto {
 
 // What a stream of random numbers is for. Streams of different purposes never overlap.
-enum class Purpose : uint8_t { sampling = 1, noise = 2, initialisation = 3, dropout = 4, clip_quantile = 5 };
+// The 128 numbers from lattice_noise on are its attempts.
+enum class Purpose : uint8_t {
+  sampling = 1,
+  noise = 2,
+  initialisation = 3,
+  dropout = 4,
+  clip_quantile = 5,
+  lattice_noise = 128
+};
 
 // One ChaCha20 stream (RFC 8439): 256-bit key and 96-bit nonce; the 32-bit block counter is the position inside.
 // A plain value, so that a kernel can take it.

@@ -44,9 +44,9 @@ function(sotto_library name)
   list(TRANSFORM A_USES PREPEND sotto_ OUTPUT_VARIABLE deps)
   target_link_libraries(sotto_${name} PUBLIC ${deps} ${A_LINKS})
   set_source_files_properties(${PROJECT_SOURCE_DIR}/base/parallel.cpp PROPERTIES COMPILE_OPTIONS -fopenmp)
-  # Noise and updates promise the same bits on every instruction set and on CUDA: every operation rounds once.
+  # Noise, updates and lattices promise the same bits on every instruction set and on CUDA: every operation rounds once.
   set(one_rounding ${sources})
-  list(FILTER one_rounding INCLUDE REGEX "/kernels/(noise|update)/")
+  list(FILTER one_rounding INCLUDE REGEX "/kernels/(noise|update|lattice)/")
   set_source_files_properties(${one_rounding} PROPERTIES COMPILE_OPTIONS
     "$<IF:$<COMPILE_LANGUAGE:CUDA>,--fmad=false,-ffp-contract=off;-fno-math-errno>")
   sotto_target(sotto_${name})

@@ -11,6 +11,7 @@ const kRoles = {
   baseline: { color: '#d97a2b', width: 1.8, dash: 'solid' },
   limit: { color: '#c8373d', width: 1.6, dash: 'dash' },
   reference: { color: '#8a94a0', width: 1.2, dash: 'dot' },
+  roof: { color: '#8a94a0', width: 2, dash: 'solid' },
   hollow: { color: '#d97a2b', width: 1.8, dash: 'solid', symbol: 'circle-open' },
 };
 const kFont = { family: 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", sans-serif', size: 12.5 };

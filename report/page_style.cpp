@@ -57,6 +57,10 @@ table { border-collapse: collapse; font-size: 0.9rem; font-variant-numeric: tabu
 th { text-align: left; color: var(--muted); font-weight: 600; font-size: 0.84rem; }
 th, td { padding: 6px 22px 6px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 #ledger td:last-child, .hashes td { font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace; font-size: 0.8rem; }
+#numbers .scroll { width: min(94vw, 1560px); margin-left: calc(50% - min(47vw, 780px)); }
+#numbers table { font-size: 0.84rem; margin-left: auto; margin-right: auto; }
+#numbers th, #numbers td { padding-right: 14px; }
+#numbers td { white-space: nowrap; }
 figure { margin: 18px 0 26px; min-width: 0; }
 figcaption { font-weight: 650; font-size: 0.95rem; margin-bottom: 4px; }
 .plot { width: 100%; height: 340px; }
@@ -79,6 +83,9 @@ details summary { cursor: pointer; color: var(--muted); font-size: 0.86rem; }
   pre { white-space: pre-wrap; overflow-wrap: anywhere; }
   .pair, #guarantee .pair { grid-template-columns: minmax(0, 1fr); }
   figure details { display: none; }
+  #numbers .scroll { width: auto; margin-left: 0; }
+  #numbers table { font-size: 6.5pt; }
+  #numbers th, #numbers td { padding-right: 6px; white-space: normal; }
 }
 )css";
 }

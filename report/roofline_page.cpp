@@ -136,7 +136,7 @@ Figure speedup_figure(const std::vector<Kernel>& kernels) {
       trace("slower", "limit", "bars", std::move(slower), std::move(slower_names), "%{text}", std::move(slower_text))};
   out.plot["x"] = log_axis("times as fast (1: equal)", "D2");
   out.plot["y"] = {{"title", ""}, {"order", std::move(names)}};
-  out.height = 90 + 19 * static_cast<int>(kernels.size());
+  out.height = std::max(180, 90 + 19 * static_cast<int>(kernels.size()));
   return out;
 }
 
@@ -182,11 +182,11 @@ Html numbers_part(const std::vector<Kernel>& kernels) {
   for (const Kernel& k : kernels)
     rows.push_back({k.name, k.shape, brief(k.time_ms), brief(k.floor_ms), brief(k.percent_of_floor), k.bound,
                     brief(k.gigabytes_per_second), brief(k.percent_of_copy), brief(k.gigaflops),
-                    brief(k.percent_of_matmul), k.composite, brief(k.composite_ms), rounded(k.speedup, 2),
-                    brief(k.bytes / 1e6), brief(k.flops / 1e6)});
+                    brief(k.percent_of_matmul), brief(k.composite_ms), rounded(k.speedup, 2), brief(k.bytes / 1e6),
+                    brief(k.flops / 1e6), k.composite});
   return html("<section id=\"numbers\"><h2>Every number</h2>",
               table({"kernel", "shape", "ms", "floor ms", "% of floor", "bound by", "GB/s", "% of copy", "GFLOP/s",
-                     "% of matmul", "LibTorch’s operators", "their ms", "times as fast", "MB", "MFLOP"},
+                     "% of matmul", "LibTorch ms", "times as fast", "MB", "MFLOP", "LibTorch’s operators"},
                     rows),
               "</section>\n");
 }

@@ -23,6 +23,7 @@ Json describe(const StepBench& b) {
 void add_bench(CLI::App& program, Action& chosen) {
   auto* bench = program.add_subcommand("bench", "time sotto on this machine");
   bench->require_subcommand(1);
+  add_bench_kernels(*bench, chosen);
   auto* step = bench->add_subcommand("step", "a private training step against the same model's plain LibTorch step");
   step->footer("Examples:\n  sotto bench step --model mlp\n  sotto bench step --model transformer --rounds 25 --json");
   struct Options {

@@ -1,8 +1,10 @@
 #pragma once
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <thread>
 
 namespace sotto::app {
 
@@ -22,10 +24,21 @@ void add_report(CLI::App& program, Action& chosen);
 void add_doctor(CLI::App& program, Action& chosen);
 void add_norms(CLI::App& program, Action& chosen);
 void add_bench(CLI::App& program, Action& chosen);
+void add_bench_kernels(CLI::App& bench, Action& chosen);
 
 // Adds --json to a sub-command: one JSON object on standard output and nothing else there.
 inline void add_json_flag(CLI::App& command, bool& json) {
   command.add_flag("--json", json, "print one JSON object on standard output");
+}
+
+// Adds --threads; resolve it with threads_of.
+inline void add_threads(CLI::App& command, int& threads) {
+  command.add_option("--threads", threads, "threads (0: all cores)")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+}
+inline int threads_of(int wanted) {
+  return wanted > 0 ? wanted : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
 }
 
 // Prints the JSON object, or the text for people.

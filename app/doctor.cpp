@@ -8,22 +8,16 @@
 #include <thread>
 
 #include "app/command.h"
+#include "app/machine.h"
 #include "base/error.h"
 #include "cuda/device.h"
-#include "kernels/noise/draw.h"
 
 namespace sotto::app {
 namespace {
 
 std::string instruction_set() {
-  switch (kernels::best_instruction_set()) {
-    case kernels::InstructionSet::avx512:
-      return "AVX-512";
-    case kernels::InstructionSet::avx2:
-      return "AVX2";
-    default:
-      return "SSE2 (slow: a machine with AVX2 or AVX-512 trains several times faster)";
-  }
+  const std::string name = instruction_set_name();
+  return name == "SSE2" ? name + " (slow: a machine with AVX2 or AVX-512 trains several times faster)" : name;
 }
 
 }  // namespace

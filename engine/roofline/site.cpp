@@ -1,0 +1,43 @@
+#include "engine/roofline/site.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Parallel.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+#include <dlfcn.h>
+
+#include "base/error.h"
+#include "cuda/device.h"
+
+namespace sotto {
+
+at::Tensor Site::normals(at::IntArrayRef sizes, uint64_t seed) const {
+  return at::randn(sizes, at::make_generator<at::CPUGeneratorImpl>(seed)).to(device);
+}
+
+at::Tensor Site::ids(at::IntArrayRef sizes, int64_t below, uint64_t seed) const {
+  return at::randint(below, sizes, at::make_generator<at::CPUGeneratorImpl>(seed), at::kLong).to(device);
+}
+
+at::Tensor Site::zeros(at::IntArrayRef sizes, at::ScalarType type) const {
+  return at::zeros(sizes, at::TensorOptions(type).device(device));
+}
+
+Site open_site(bool on_cuda, int threads) {
+  require(threads >= 1, cat("--threads must be at least 1, got ", threads));
+  at::set_num_threads(threads);
+  if (!on_cuda) return {Exec::cpu(threads), at::kCPU};
+  if (!cuda_present())
+    throw Error(
+        ErrorKind::cuda,
+        "--device cuda: there is no CUDA device that this sotto can use; `sotto doctor` says what is missing, and "
+        "--device cpu measures the processor");
+  if (!dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL))
+    throw Error(ErrorKind::cuda, cat("--device cuda: cannot load LibTorch's GPU library: ", dlerror(),
+                                     "; scripts/setup fetches what it needs"));
+  const at::Device device(at::kCUDA, 0);
+  at::empty({1}, at::TensorOptions(device));  // starts LibTorch's CUDA, which knows the stream from then on
+  const c10::impl::VirtualGuardImpl guard(c10::DeviceType::CUDA);
+  return {Exec::cuda(static_cast<CudaStream>(guard.getStream(device).native_handle())), device};
+}
+
+}  // namespace sotto

@@ -1,22 +1,7 @@
 #pragma once
-#include "kernels/vectorised.h"
+#include "kernels/lanes.h"
 
-// Vectors are passed by reference into functions that are always inlined: no call, hence no calling convention that the
-// instruction set could change.
 namespace sotto::kernels {
-
-template <class V>
-struct LanesOf;
-template <>
-struct LanesOf<Float16> {
-  using Unaligned = Float16Unaligned;
-  typedef uint32_t Bits __attribute__((vector_size(64)));
-};
-template <>
-struct LanesOf<Float8> {
-  using Unaligned = Float8Unaligned;
-  typedef uint32_t Bits __attribute__((vector_size(32)));
-};
 
 // σ and tanh with a relative error below kActivationError, for every float; NaN stays NaN. e^y = 2ⁿ e^r with
 // n = round(y / ln 2), |r| ≤ ln 2 / 2, and e^r − 1 by its Taylor series up to r⁷, whose rest is below 2⁻²⁵ |r|.

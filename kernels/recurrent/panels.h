@@ -6,50 +6,7 @@
 
 // Small matrix products: rows of floats times a matrix that is packed in panels of a few vectors of columns, so that
 // all its loads are whole vectors and the sums of a tile stay in registers.
-// Which vectors a function has is a template's choice here, so that it is compiled for those processors alone.
-#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
-#define SOTTO_WIDE __attribute__((target("arch=x86-64-v4")))
-#define SOTTO_NARROW __attribute__((target_clones("arch=x86-64-v3", "default")))
-#else
-#define SOTTO_WIDE
-#define SOTTO_NARROW
-#endif
-
 namespace sotto::kernels {
-
-inline bool has_wide_vectors() {
-#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
-  return __builtin_cpu_supports("x86-64-v4");
-#else
-  return false;
-#endif
-}
-
-template <class V>
-constexpr int64_t kWidth = static_cast<int64_t>(sizeof(V) / sizeof(float));
-
-// What fits the registers: 6 rows x 4 vectors and their operands in AVX-512's 32, 3 x 4 in AVX2's 16.
-template <class V>
-constexpr int64_t kTileRows = kWidth<V> == 16 ? 6 : 3;
-constexpr int64_t kTileVectors = 4;
-
-template <class V>
-SOTTO_INLINE void load(V& v, const float* from, int64_t count) {
-  if (count >= kWidth<V>) {
-    v = *reinterpret_cast<const typename LanesOf<V>::Unaligned*>(from);
-  } else {
-    v = V{};
-    if (count > 0) std::memcpy(&v, from, static_cast<size_t>(count) * sizeof(float));
-  }
-}
-
-template <class V>
-SOTTO_INLINE void store(const V& v, float* to, int64_t count) {
-  if (count >= kWidth<V>)
-    *reinterpret_cast<typename LanesOf<V>::Unaligned*>(to) = v;
-  else if (count > 0)
-    std::memcpy(to, &v, static_cast<size_t>(count) * sizeof(float));
-}
 
 template <int Rows, int Vectors, class V>
 SOTTO_INLINE void multiply_rows(int64_t depth, const float* x, int64_t stride, const float* panel, V* products) {

@@ -1,5 +1,6 @@
 #pragma once
 #include "kernels/recurrent/recurrent.h"
+#include "kernels/vectors.h"
 
 #ifdef __CUDACC__
 #define SOTTO_CELL __host__ __device__ inline
@@ -173,10 +174,6 @@ void cell_backward_cpu(const Exec& exec, const BackwardStep& step);
 void cell_forward_cuda(const Exec& exec, const ForwardStep& step);
 void cell_backward_cuda(const Exec& exec, const BackwardStep& step);
 
-// Which of the CPU's two codes: 16 floats a vector (AVX-512) or 8.
-enum class Vectors { widest, narrow };
-void sample_gradients_cpu(const Exec& exec, MatrixView<const float> a, MatrixView<const float> g, int64_t length,
-                          MatrixView<float> rows, Vectors which = Vectors::widest);
 void recurrent_forward_cpu(const Exec& exec, const RecurrentLayer& layer, MatrixView<const float> x,
                            MatrixView<const float> first_hidden, MatrixView<const float> first_cell,
                            const RecurrentTrace& trace, Vectors vectors = Vectors::widest);

@@ -1,6 +1,8 @@
+#include <vector>
+
 #include "base/parallel.h"
-#include "kernels/recurrent/panels.h"
-#include "kernels/recurrent/recurrent_impl.h"
+#include "kernels/lanes.h"
+#include "kernels/sample_gradients/sample_gradients_impl.h"
 
 // A block of rows of one sample's gradient at a time: its part of g is packed tile by tile, a by panels of columns, and
 // each tile of sums stays in registers over all positions of a chain.

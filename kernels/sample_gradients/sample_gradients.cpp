@@ -1,0 +1,18 @@
+#include "kernels/sample_gradients/sample_gradients.h"
+
+#include "base/error.h"
+#include "kernels/sample_gradients/sample_gradients_impl.h"
+
+namespace sotto::kernels {
+
+void sample_gradients(const Exec& exec, MatrixView<const float> a, MatrixView<const float> g, int64_t length,
+                      MatrixView<float> rows) {
+  require(!exec.on_cuda(), "per-sample gradients of a matrix on CUDA are a batched product");
+  require(length >= 1, cat("length must be at least 1, got ", length));
+  require(a.rows == g.rows && a.rows == rows.rows * length,
+          cat("got ", a.rows, " activations and ", g.rows, " gradients for ", rows.rows, " samples of ", length));
+  require(rows.cols == a.cols * g.cols, cat("rows have ", rows.cols, " entries, expected ", g.cols, "x", a.cols));
+  sample_gradients_cpu(exec, a, g, length, rows);
+}
+
+}  // namespace sotto::kernels

@@ -21,4 +21,9 @@ void adam_cuda(const Exec&, const NoisePlan*, const AdamFactors&, VectorView<con
   refuse();
 }
 
+void lamb_cuda(const Exec&, const NoisePlan*, const LambFactors&, VectorView<const float>, VectorView<float>,
+               VectorView<float>, VectorView<float>, VectorView<double>) {
+  refuse();
+}
+
 }  // namespace sotto::kernels

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "base/parallel.h"
+#include "kernels/update/chunks.h"
 #include "kernels/update/update_impl.h"
 #include "kernels/vectorised.h"
 
@@ -29,26 +29,12 @@ SOTTO_VECTORISED void adam_chunk(const AdamFactors& f, float stddev, const float
     adam_step(f, sum[i] + stddev * normals[i], first_moment[i], second_moment[i], parameter[i]);
 }
 
-// use(begin, count, stddev, normals) on chunks that cover [0, size); without noise the normals are zeros.
-template <class Use>
-void with_noise_or_none(const Exec& exec, const NoisePlan* noise, int64_t size, const Use& use) {
-  if (noise != nullptr) {
-    with_normals(exec, *noise, size, [&](int64_t begin, int64_t count, const float* normals) {
-      use(begin, count, noise->stddev, normals);
-    });
-    return;
-  }
-  static constexpr float kZeros[kChunk] = {};
-  parallel_for(exec.threads(), (size + kChunk - 1) / kChunk, kChunksPerThread, [&](int64_t begin, int64_t end) {
-    for (int64_t start = begin * kChunk; start < end * kChunk && start < size; start += kChunk)
-      use(start, size - start < kChunk ? size - start : kChunk, 0.0f, static_cast<const float*>(kZeros));
-  });
-}
-
 // Torch accepts any number here and trains on; a value that cannot be meant is refused.
 void require_in(bool ok, const char* name, const char* range, double value) {
   require(ok, cat(name, " must be ", range, ", got ", value));
 }
+
+}  // namespace
 
 float scale_of(double divisor) {
   const float scale = static_cast<float>(1 / divisor);
@@ -63,6 +49,18 @@ void require_common(double learning_rate, double weight_decay, int64_t sum, int6
   require_in(weight_decay >= 0 && std::isfinite(weight_decay), "weight_decay", "finite and not negative", weight_decay);
   require(sum == parameter, cat("a sum of ", sum, " entries for a parameter of ", parameter));
 }
+
+void require_adam(const AdamSettings& settings, int64_t first_moment, int64_t second_moment, int64_t parameter) {
+  require_in(settings.beta1 >= 0 && settings.beta1 < 1, "beta1", "in [0, 1)", settings.beta1);
+  require_in(settings.beta2 >= 0 && settings.beta2 < 1, "beta2", "in [0, 1)", settings.beta2);
+  require_in(settings.epsilon >= 0 && std::isfinite(settings.epsilon), "epsilon", "finite and not negative",
+             settings.epsilon);
+  require(settings.step >= 1, cat("Adam counts its steps from 1, got step ", settings.step));
+  require(first_moment == parameter && second_moment == parameter,
+          cat("moments have ", first_moment, " and ", second_moment, " entries for a parameter of ", parameter));
+}
+
+namespace {
 
 void sgd(const Exec& exec, const NoisePlan* noise, double divisor, const SgdSettings& settings,
          VectorView<const float> sum, VectorView<float> momentum, VectorView<float> parameter) {
@@ -82,11 +80,6 @@ void sgd(const Exec& exec, const NoisePlan* noise, double divisor, const SgdSett
 }
 
 AdamFactors adam_factors(double divisor, const AdamSettings& settings) {
-  require_in(settings.beta1 >= 0 && settings.beta1 < 1, "beta1", "in [0, 1)", settings.beta1);
-  require_in(settings.beta2 >= 0 && settings.beta2 < 1, "beta2", "in [0, 1)", settings.beta2);
-  require_in(settings.epsilon >= 0 && std::isfinite(settings.epsilon), "epsilon", "finite and not negative",
-             settings.epsilon);
-  require(settings.step >= 1, cat("Adam counts its steps from 1, got step ", settings.step));
   const double step = static_cast<double>(settings.step);
   const double decay = settings.learning_rate * settings.weight_decay;
   AdamFactors factors;
@@ -106,9 +99,7 @@ void adam(const Exec& exec, const NoisePlan* noise, double divisor, const AdamSe
           VectorView<const float> sum, VectorView<float> first_moment, VectorView<float> second_moment,
           VectorView<float> parameter) {
   require_common(settings.learning_rate, settings.weight_decay, sum.size, parameter.size);
-  require(first_moment.size == parameter.size && second_moment.size == parameter.size,
-          cat("moments have ", first_moment.size, " and ", second_moment.size, " entries for a parameter of ",
-              parameter.size));
+  require_adam(settings, first_moment.size, second_moment.size, parameter.size);
   const AdamFactors factors = adam_factors(divisor, settings);
   if (exec.on_cuda()) return adam_cuda(exec, noise, factors, sum, first_moment, second_moment, parameter);
   with_noise_or_none(exec, noise, parameter.size,

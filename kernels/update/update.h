@@ -38,10 +38,23 @@ void noisy_adam(const Exec& exec, const StreamKey& stream, double noise_stddev, 
                 const AdamSettings& settings, VectorView<const float> sum, VectorView<float> first_moment,
                 VectorView<float> second_moment, VectorView<float> parameter, int64_t first = 0);
 
+// LAMB (You et al. 2020, algorithm 2, φ the identity), for one tensor: with Adam's m and v,
+// r = m / (1 - β1^step) / (sqrt(v / (1 - β2^step)) + ε) + λ w;  w -= lr · ‖w‖ / ‖r‖ · r, or lr · r where a norm is 0.
+// `decoupled` is not read. Two passes; the norms' parts go to `workspace`, of lamb_workspace(size) doubles. The same
+// bits for any number of threads; on CUDA the norms are summed in another order.
+int64_t lamb_workspace(int64_t size);
+void noisy_lamb(const Exec& exec, const StreamKey& stream, double noise_stddev, double divisor,
+                const AdamSettings& settings, VectorView<const float> sum, VectorView<float> first_moment,
+                VectorView<float> second_moment, VectorView<float> parameter, VectorView<double> workspace,
+                int64_t first = 0);
+
 // The same without noise and so without privacy: the baseline's optimizers.
 void plain_sgd(const Exec& exec, double divisor, const SgdSettings& settings, VectorView<const float> sum,
                VectorView<float> momentum, VectorView<float> parameter);
 void plain_adam(const Exec& exec, double divisor, const AdamSettings& settings, VectorView<const float> sum,
                 VectorView<float> first_moment, VectorView<float> second_moment, VectorView<float> parameter);
+void plain_lamb(const Exec& exec, double divisor, const AdamSettings& settings, VectorView<const float> sum,
+                VectorView<float> first_moment, VectorView<float> second_moment, VectorView<float> parameter,
+                VectorView<double> workspace);
 
 }  // namespace sotto::kernels

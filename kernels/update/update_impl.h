@@ -38,10 +38,46 @@ SOTTO_FORMULA void adam_step(const AdamFactors& f, float noised, float& first_mo
   parameter = f.shrink * parameter - f.step_size * (first_moment / spread);
 }
 
+struct LambFactors {
+  float scale;
+  float learning_rate, weight_decay;
+  float new_first, keep_second, new_second;
+  float first_correction, second_correction, epsilon;
+};
+
+// What LAMB goes along, from the moments of this step.
+SOTTO_FORMULA float lamb_direction(const LambFactors& f, float first_moment, float second_moment, float parameter) {
+  const float spread = sqrtf(second_moment) * f.second_correction + f.epsilon;
+  return first_moment * f.first_correction / spread + f.weight_decay * parameter;
+}
+
+SOTTO_FORMULA float lamb_moments(const LambFactors& f, float noised, float& first_moment, float& second_moment,
+                                 float parameter) {
+  const float gradient = noised * f.scale;
+  first_moment = first_moment + f.new_first * (gradient - first_moment);
+  second_moment = f.keep_second * second_moment + f.new_second * gradient * gradient;
+  return lamb_direction(f, first_moment, second_moment, parameter);
+}
+
+// How far along: lr · ‖w‖ / ‖r‖.
+SOTTO_FORMULA float lamb_rate(const LambFactors& f, double parameter_square, double direction_square) {
+  if (parameter_square == 0 || direction_square == 0) return f.learning_rate;
+  return static_cast<float>(f.learning_rate * sqrt(parameter_square / direction_square));
+}
+
+// The settings' checks and factors, for every update (update.cpp).
+float scale_of(double divisor);
+void require_common(double learning_rate, double weight_decay, int64_t sum, int64_t parameter);
+void require_adam(const AdamSettings& settings, int64_t first_moment, int64_t second_moment, int64_t parameter);
+
 // `noise` is null where there is none. An empty `momentum` means μ = 0.
 void sgd_cuda(const Exec& exec, const NoisePlan* noise, const SgdFactors& factors, VectorView<const float> sum,
               VectorView<float> momentum, VectorView<float> parameter);
 void adam_cuda(const Exec& exec, const NoisePlan* noise, const AdamFactors& factors, VectorView<const float> sum,
                VectorView<float> first_moment, VectorView<float> second_moment, VectorView<float> parameter);
+
+void lamb_cuda(const Exec& exec, const NoisePlan* noise, const LambFactors& factors, VectorView<const float> sum,
+               VectorView<float> first_moment, VectorView<float> second_moment, VectorView<float> parameter,
+               VectorView<double> workspace);
 
 }  // namespace sotto::kernels

@@ -1,0 +1,86 @@
+#include <cmath>
+
+#include "base/error.h"
+#include "kernels/update/chunks.h"
+#include "kernels/update/update_impl.h"
+#include "kernels/vectorised.h"
+
+namespace sotto::kernels {
+namespace {
+
+// The moments of a chunk; its squares of w and r, added in the order of its entries.
+SOTTO_VECTORISED void moments_chunk(const LambFactors& f, float stddev, const float* normals, const float* sum,
+                                    float* first_moment, float* second_moment, const float* parameter, int64_t count,
+                                    double* squares) {
+  float directions[kChunk];
+#pragma GCC ivdep
+  for (int64_t i = 0; i < count; ++i)
+    directions[i] = lamb_moments(f, sum[i] + stddev * normals[i], first_moment[i], second_moment[i], parameter[i]);
+  squares[0] = square_sum(parameter, count);
+  squares[1] = square_sum(directions, count);
+}
+
+SOTTO_VECTORISED void apply_chunk(const LambFactors& f, float rate, const float* first_moment,
+                                  const float* second_moment, float* parameter, int64_t count) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < count; ++i)
+    parameter[i] = parameter[i] - rate * lamb_direction(f, first_moment[i], second_moment[i], parameter[i]);
+}
+
+LambFactors lamb_factors(double divisor, const AdamSettings& settings) {
+  const double step = static_cast<double>(settings.step);
+  return {.scale = scale_of(divisor),
+          .learning_rate = static_cast<float>(settings.learning_rate),
+          .weight_decay = static_cast<float>(settings.weight_decay),
+          .new_first = static_cast<float>(1 - settings.beta1),
+          .keep_second = static_cast<float>(settings.beta2),
+          .new_second = static_cast<float>(1 - settings.beta2),
+          .first_correction = static_cast<float>(1 / (1 - std::pow(settings.beta1, step))),
+          .second_correction = static_cast<float>(1 / std::sqrt(1 - std::pow(settings.beta2, step))),
+          .epsilon = static_cast<float>(settings.epsilon)};
+}
+
+void lamb(const Exec& exec, const NoisePlan* noise, double divisor, const AdamSettings& settings,
+          VectorView<const float> sum, VectorView<float> first_moment, VectorView<float> second_moment,
+          VectorView<float> parameter, VectorView<double> workspace) {
+  require_common(settings.learning_rate, settings.weight_decay, sum.size, parameter.size);
+  require_adam(settings, first_moment.size, second_moment.size, parameter.size);
+  require(workspace.size >= lamb_workspace(parameter.size),
+          cat("a workspace of ", workspace.size, " doubles, needed are ", lamb_workspace(parameter.size)));
+  const LambFactors factors = lamb_factors(divisor, settings);
+  if (exec.on_cuda()) return lamb_cuda(exec, noise, factors, sum, first_moment, second_moment, parameter, workspace);
+  with_noise_or_none(
+      exec, noise, parameter.size, [&](int64_t begin, int64_t count, float stddev, const float* normals) {
+        moments_chunk(factors, stddev, normals, sum.data + begin, first_moment.data + begin, second_moment.data + begin,
+                      parameter.data + begin, count, workspace.data + begin / kChunk * 2);
+      });
+  double squares[2] = {};
+  for (int64_t chunk = 0; chunk * kChunk < parameter.size; ++chunk)
+    for (int k = 0; k < 2; ++k) squares[k] += workspace.data[2 * chunk + k];
+  const float rate = lamb_rate(factors, squares[0], squares[1]);
+  with_noise_or_none(exec, nullptr, parameter.size, [&](int64_t begin, int64_t count, float, const float*) {
+    apply_chunk(factors, rate, first_moment.data + begin, second_moment.data + begin, parameter.data + begin, count);
+  });
+}
+
+}  // namespace
+
+int64_t lamb_workspace(int64_t size) {
+  return 2 * ((size + kChunk - 1) / kChunk) + 1;  // two squares a chunk, and on CUDA the rate
+}
+
+void noisy_lamb(const Exec& exec, const StreamKey& stream, double noise_stddev, double divisor,
+                const AdamSettings& settings, VectorView<const float> sum, VectorView<float> first_moment,
+                VectorView<float> second_moment, VectorView<float> parameter, VectorView<double> workspace,
+                int64_t first) {
+  const NoisePlan noise = plan_noise(stream, noise_stddev, first, parameter.size);
+  lamb(exec, &noise, divisor, settings, sum, first_moment, second_moment, parameter, workspace);
+}
+
+void plain_lamb(const Exec& exec, double divisor, const AdamSettings& settings, VectorView<const float> sum,
+                VectorView<float> first_moment, VectorView<float> second_moment, VectorView<float> parameter,
+                VectorView<double> workspace) {
+  lamb(exec, nullptr, divisor, settings, sum, first_moment, second_moment, parameter, workspace);
+}
+
+}  // namespace sotto::kernels

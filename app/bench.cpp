@@ -1,9 +1,8 @@
-#include <thread>
-
 #include "app/allocator.h"
 #include "app/command.h"
 #include "app/rules.h"
 #include "base/error.h"
+#include "engine/bench_task.h"
 #include "engine/step_bench.h"
 #include "report/numbers.h"
 
@@ -27,35 +26,43 @@ void add_bench(CLI::App& program, Action& chosen) {
   auto* step = bench->add_subcommand("step", "a private training step against the same model's plain LibTorch step");
   step->footer("Examples:\n  sotto bench step --model mlp\n  sotto bench step --model transformer --rounds 25 --json");
   struct Options {
-    std::string model = "mlp";
-    int64_t rounds = 25;
+    StepBenchOptions step = {.model = "mlp"};
     int threads = 0;
     bool json = false;
   };
   auto options = std::make_shared<Options>();
-  step->add_option("--model", options->model, "mlp, mnist_cnn, cifar_cnn, lstm or transformer")
-      ->check(CLI::IsMember({"mlp", "mnist_cnn", "cifar_cnn", "lstm", "transformer"}))
-      ->capture_default_str();
-  step->add_option("--rounds", options->rounds, "alternating rounds; medians are reported")
+  std::vector<std::string> names;
+  std::string models = "one of these:";
+  for (const BenchModel& model : bench_models()) {
+    names.push_back(model.name);
+    models += cat("\n", model.name, ": ", model.what);
+  }
+  step->add_option("--model", options->step.model, models)->check(CLI::IsMember(names))->capture_default_str();
+  step->add_option("--batch", options->step.batch, "samples a step (default: the model's own)")
+      ->check(CLI::PositiveNumber);
+  step->add_option("--rounds", options->step.rounds, "alternating rounds; medians are reported")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  step->add_option("--threads", options->threads, "threads (0: all cores)")
-      ->check(CLI::NonNegativeNumber)
+  step->add_option(
+          "--memory-limit", options->step.memory_limit,
+          "what the private step may keep from the backward pass until the clipped sum: bytes, or as in 512MiB")
+      ->transform(CLI::AsSizeValue(false))
       ->capture_default_str();
+  add_threads(*step, options->threads);
   add_json_flag(*step, options->json);
   step->callback([options, &chosen] {
     chosen = [options] {
-      const int threads =
-          options->threads > 0 ? options->threads : static_cast<int>(std::thread::hardware_concurrency());
-      const StepBench untuned = bench_step(options->model, options->rounds, threads);
+      options->step.threads = threads_of(options->threads);
+      const StepBench untuned = bench_step(options->step);
       keep_freed_memory();
-      const StepBench b = bench_step(options->model, options->rounds, threads);
+      const StepBench b = bench_step(options->step);
       Json object = describe(b);
       object.update({{"model", b.model},
                      {"batch", b.batch},
                      {"parameters", b.parameters},
                      {"rounds", b.rounds},
                      {"threads", b.threads},
+                     {"memory_limit", options->step.memory_limit},
                      {"floor", b.floor},
                      {"rules", describe_rules(b.rules)},
                      {"peak_bytes_ratio", peak_ratio(b)},

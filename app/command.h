@@ -23,6 +23,7 @@ void add_export(CLI::App& program, Action& chosen);
 void add_report(CLI::App& program, Action& chosen);
 void add_doctor(CLI::App& program, Action& chosen);
 void add_norms(CLI::App& program, Action& chosen);
+void add_plan(CLI::App& program, Action& chosen);
 void add_bench(CLI::App& program, Action& chosen);
 void add_bench_kernels(CLI::App& bench, Action& chosen);
 

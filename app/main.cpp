@@ -78,7 +78,7 @@ int run(int count, char** words) {
       "saved).");
   Action chosen;
   for (const auto add :
-       {add_train, add_account, add_ledger, add_eval, add_predict, add_export, add_report, add_doctor, add_norms, add_bench})
+       {add_train, add_account, add_ledger, add_eval, add_predict, add_export, add_report, add_doctor, add_norms, add_plan, add_bench})
     add(program, chosen);
   const bool json = wants_json(count, words);
   try {

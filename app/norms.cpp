@@ -1,8 +1,6 @@
 #include "engine/norms.h"
 
 #include <cmath>
-#include <thread>
-
 #include "app/command.h"
 #include "app/rules.h"
 #include "base/error.h"
@@ -59,15 +57,12 @@ void add_norms(CLI::App& program, Action& chosen) {
   command->add_option("--microbatch", options->microbatch, "samples a pass (0: chosen)")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  command->add_option("--threads", options->threads, "threads (0: all cores)")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
+  add_threads(*command, options->threads);
   command->add_flag("--explain", options->explain, "show the rule for each parameter and its predicted cost");
   add_json_flag(*command, options->json);
   command->callback([options, &chosen] {
     chosen = [options] {
-      const int threads =
-          options->threads > 0 ? options->threads : static_cast<int>(std::thread::hardware_concurrency());
+      const int threads = threads_of(options->threads);
       const SampleNorms found = sample_norms(
           options->model, options->inputs,
           {options->loss == "mse" ? NormLoss::mse : NormLoss::cross_entropy, options->microbatch, threads});

@@ -141,15 +141,11 @@ Grouping read_grouping(const Settings& at) {
 }
 
 Unit read_unit(const Settings& at) {
-  Unit unit{at.text("column"), at.text("name", at.text("column")), integer_from(at, "public_size", 0, 0), ""};
+  Unit unit{at.text("column"), at.text("name", at.text("column")), integer_from(at, "public_size", 0, 0), "", 1};
   unit.public_size_source = at.text("public_size_source", "");
   if (unit.public_size > 0 && unit.public_size_source.empty())
     refuse(at, "public_size", "the number of units is private unless published: say where in `public_size_source`");
-  if (const int64_t records = at.integer("max_records", 1); records != 1)
-    refuse(at, "max_records",
-           cat(records, " records a ", unit.name,
-               " are not supported yet: clipping is by record, and one "
-               "unit with several would weigh more than the guarantee says. Use max_records = 1."));
+  unit.max_records = integer_from(at, "max_records", 1, 1);
   choose<bool>(at, "keep", "first", {{"first", true}});
   return unit;
 }

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <string_view>
-#include <unordered_set>
+#include <unordered_map>
 
 #include "base/error.h"
 #include "data/number.h"
@@ -110,11 +110,18 @@ Selection select_rows(const Schema& schema, const Table& table, Split split) {
   refuse_above(schema.bad_rows, report, table);
 
   report.excluded_by_rule.assign(schema.exclude.size(), 0);
-  std::unordered_set<std::string_view> seen;
+  struct UnitRows {
+    int64_t records = 0;        // seen so far
+    std::vector<int64_t> rows;  // that are used
+  };
+  std::unordered_map<std::string_view, UnitRows> seen;
+  std::vector<std::string_view> order;  // of the units in the file
   for (int64_t row = 0; row < table.rows(); ++row) {
     if (bad.is_bad(row)) continue;
     if (split != Split::every_row) {
-      if (!seen.insert(units->cell(row)).second) {
+      UnitRows& unit = seen[units->cell(row)];
+      if (unit.records == 0) order.push_back(units->cell(row));
+      if (++unit.records > schema.unit.max_records) {
         ++report.dropped_by_unit_rule;
         continue;
       }
@@ -125,7 +132,14 @@ Selection select_rows(const Schema& schema, const Table& table, Split split) {
       }
     }
     ++report.prepared;
-    if (split == Split::every_row || schema.split.holds(split, units->cell(row))) out.rows.push_back(row);
+    if (split == Split::every_row)
+      out.rows.push_back(row);
+    else if (schema.split.holds(split, units->cell(row)))
+      seen[units->cell(row)].rows.push_back(row);
+  }
+  for (const std::string_view unit : order) {
+    const std::vector<int64_t>& rows = seen[unit].rows;
+    out.rows.insert(out.rows.end(), rows.begin(), rows.end());
   }
   report.selected = static_cast<int64_t>(out.rows.size());
   if (out.rows.empty())

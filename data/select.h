@@ -12,7 +12,7 @@ struct LoadReport {
   int64_t rows_read = 0;  // good and bad
   int64_t bad_rows = 0;
   std::vector<BadRow> first_bad_rows;  // at most 20, by line
-  int64_t dropped_by_unit_rule = 0;    // further records of a unit that has one
+  int64_t dropped_by_unit_rule = 0;    // further records of a unit that has max_records
   int64_t excluded = 0;
   std::vector<int64_t> excluded_by_rule;  // by the first rule that holds, in the schema's order
   int64_t prepared = 0;                   // what is left: rows of `all`
@@ -21,15 +21,15 @@ struct LoadReport {
 };
 
 struct Selection {
-  std::vector<int64_t> rows;    // of the table, in file order
+  std::vector<int64_t> rows;    // of the table, a unit's together, in file order of the units' first and within a unit
   std::vector<int64_t> labels;  // 0 or 1, a row; empty when the table has no label column
   LoadReport report;
 };
 
 // The rows of the split, after (1) bad rows are dropped: a wrong number of fields, a cell that is no finite number or
 // is missing where that is refused, a unit or label that is missing, a label value that the schema does not name; (2)
-// the first row in file order of each unit is kept; (3) the schema's exclusions. Step 1 looks at a row alone, step 2 at
-// units alone, so a row's fate depends on no other unit's rows. every_row stops after (1). Throws data when the bad
+// the first max_records rows in file order of each unit are kept; (3) the schema's exclusions. Step 1 looks at a row
+// alone, step 2 at units alone, so a row's fate depends on no other unit's rows. every_row stops after (1). Throws data when the bad
 // rows are more than the schema's limit, naming the first by line, and when no row is left.
 Selection select_rows(const Schema& schema, const Table& table, Split split);
 

@@ -14,11 +14,19 @@ at::Tensor to_inputs(const data::EncodedTable& table) {
 }
 
 Dataset to_dataset(data::EncodedTable table) {
-  std::unordered_set<std::string_view> seen;
-  for (const std::string& unit : table.units)
-    if (!seen.insert(unit).second)
-      throw Error(ErrorKind::data, "a unit of privacy has several records; only one record a unit can be trained on");
   Dataset dataset;
+  std::unordered_set<std::string_view> seen;
+  for (int64_t row = 0; row < table.rows; ++row) {
+    const auto i = static_cast<size_t>(row);
+    const bool same = !table.units.empty() && row > 0 && table.units[i] == table.units[i - 1];
+    if (same) {
+      dataset.starts.back() = row + 1;
+      continue;
+    }
+    if (!table.units.empty() && !seen.insert(table.units[i]).second)
+      throw Error(ErrorKind::data, "the records of a unit of privacy are not together, so it would be drawn twice");
+    dataset.starts.push_back(row + 1);
+  }
   dataset.spec = {table.columns, table.vocabulary};
   dataset.inputs = to_inputs(table);
   if (!table.labels.empty()) dataset.labels = at::from_blob(table.labels.data(), {table.rows}, at::kLong).clone();

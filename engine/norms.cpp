@@ -9,6 +9,7 @@
 #include "engine/model.h"
 #include "engine/safetensors.h"
 #include "engine/tape/coverage.h"
+#include "engine/tape/microbatch.h"
 
 namespace sotto {
 namespace {
@@ -111,14 +112,6 @@ at::Tensor synthetic_losses(NormLoss loss, const at::Tensor& output, const at::T
   return sample_losses(loss, output, loss == NormLoss::mse ? counted.remainder(3).sub(1) : counted);
 }
 
-// As the trainer chooses it; where every gradient is stored, so many samples that they take 256 MiB.
-int64_t chosen_microbatch(int64_t wanted, const ModelStructure& structure, const Tape& tape) {
-  if (wanted > 0) return wanted;
-  const int64_t by_rows = std::clamp<int64_t>(8192 / std::max<int64_t>(structure.rows_per_unit, 1), 16, 1024);
-  if (tape.uncaptured().empty()) return by_rows;
-  return std::clamp<int64_t>((int64_t{256} << 20) / (structure.parameter_elements * 4), 1, by_rows);
-}
-
 }  // namespace
 
 at::Tensor sample_losses(NormLoss loss, const at::Tensor& output, const at::Tensor& y) {
@@ -149,7 +142,8 @@ SampleNorms sample_norms(const std::filesystem::path& script, const std::filesys
 
   SampleNorms result;
   result.parameter_elements = parameters.elements();
-  result.microbatch = std::min(x.size(0), chosen_microbatch(options.microbatch, structure, tape));
+  result.microbatch =
+      std::min(x.size(0), options.microbatch > 0 ? options.microbatch : chosen_microbatch(structure, tape));
   for (int64_t first = 0; first < x.size(0); first += result.microbatch) {
     const int64_t count = std::min(result.microbatch, x.size(0) - first);
     GradSamples grads = tape.per_sample(count, [&](int64_t from, int64_t samples) {
@@ -158,11 +152,10 @@ SampleNorms sample_norms(const std::filesystem::path& script, const std::filesys
     });
     const at::NoGradGuard no_grad;
     if (first == 0) result.rules = explain(parameters, grads, tape.uses(), tape.uncaptured());
-    at::Tensor squared = at::zeros({1, count}, at::kDouble);  // one group: flat clipping
-    add_squared_norms(exec, parameters, std::vector<int64_t>(static_cast<size_t>(parameters.size()), 0), grads,
-                      squared);
+    at::Tensor squared = at::zeros({count}, at::kDouble);
+    add_squared_norms(exec, parameters, grads, squared);
     for (int64_t i = 0; i < count; ++i)
-      result.norms.push_back(std::nextafter(std::sqrt(squared[0][i].item<double>()), INFINITY));
+      result.norms.push_back(std::nextafter(std::sqrt(squared[i].item<double>()), INFINITY));
   }
   return result;
 }

@@ -23,6 +23,7 @@ class RunFolder {
   // Removes what a killed process left half-written beside its target.
   void remove_pieces() const;
   std::filesystem::path lock() const { return operator_dir() / "lock"; }
+  std::filesystem::path norm_methods() const { return operator_dir() / "norm_methods.json"; }
   std::filesystem::path key() const { return operator_dir() / "run_key"; }
 
   // Makes both folders. Throws configuration when the run folder already holds a run: overwriting one would lose what

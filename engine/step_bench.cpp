@@ -11,15 +11,11 @@
 
 #include "accountants/ledger.h"
 #include "base/error.h"
-#include "engine/loss.h"
-#include "engine/model.h"
-#include "engine/models/cifar_cnn.h"
-#include "engine/models/lstm.h"
-#include "engine/models/mlp.h"
-#include "engine/models/mnist_cnn.h"
-#include "engine/models/transformer.h"
+#include "engine/bench_task.h"
 #include "engine/optimizer.h"
 #include "engine/peak_memory.h"
+#include "engine/planner/calibration.h"
+#include "engine/planner/planner.h"
 #include "engine/private_step.h"
 #include "engine/tape/flops.h"
 #include "engine/tape/tape.h"
@@ -27,58 +23,58 @@
 namespace sotto {
 namespace {
 
-struct Task {
-  Model model;
-  at::Tensor inputs, labels;
-};
-
-template <class Module>
-Task task_of(std::shared_ptr<Module> module, at::Tensor inputs, int64_t classes) {
-  const int64_t batch = inputs.size(0);
-  return {Model::wrap(module, [module](const at::Tensor& x) { return module->forward(x); }), std::move(inputs),
-          at::randint(classes, {batch}, at::kLong)};
-}
-
-Task make_task(const std::string& name) {
-  at::manual_seed(1);
-  if (name == "mlp")
-    return task_of(std::make_shared<Mlp>(120, std::vector<int64_t>{256, 128}, 2), at::randn({1024, 120}), 2);
-  if (name == "mnist_cnn") return task_of(std::make_shared<MnistCnn>(), at::randn({256, 1, 28, 28}), 10);
-  if (name == "cifar_cnn") return task_of(std::make_shared<CifarCnn>(), at::randn({128, 3, 32, 32}), 10);
-  if (name == "lstm") return task_of(std::make_shared<Lstm>(64, 128, 2), at::randn({64, 64, 64}), 2);
-  if (name == "transformer") {
-    const TransformerSizes sizes;
-    return task_of(std::make_shared<Transformer>(sizes), at::randint(sizes.vocabulary, {32, sizes.length}, at::kLong),
-                   2);
-  }
-  throw Error(ErrorKind::configuration,
-              cat("--model must be mlp, mnist_cnn, cifar_cnn, lstm or transformer, got ", name));
-}
-
 constexpr double kRate = 0.01, kMomentum = 0.9;
 
 class PlainStep {
  public:
-  explicit PlainStep(const std::string& name) : task_(make_task(name)) {
+  PlainStep(const std::string& name, int64_t batch) : task_(make_bench_task(name, batch)) {
     std::vector<at::Tensor> parameters;
     for (const auto& [parameter_name, tensor] : task_.model.named_parameters()) parameters.push_back(tensor);
     optimizer_ = std::make_unique<torch::optim::SGD>(parameters, torch::optim::SGDOptions(kRate).momentum(kMomentum));
   }
   void operator()() {
     optimizer_->zero_grad();
-    per_sample_loss(task_.model.forward(task_.inputs), task_.labels).mean().backward();
+    task_.losses().mean().backward();
     optimizer_->step();
   }
 
  private:
-  Task task_;
+  BenchTask task_;
   std::unique_ptr<torch::optim::SGD> optimizer_;
 };
 
+// What one pass over the batch shows of a model.
+struct Survey {
+  ModelStructure structure;
+  NormMethods methods;  // the fastest on this machine within the limit
+  int64_t memory_limit;
+};
+
+Survey survey(const std::string& name, int64_t batch, const Exec& exec, int64_t memory_limit) {
+  const BenchTask task = make_bench_task(name, batch);
+  const Parameters parameters(task.model.named_parameters());
+  Tape tape(exec, parameters);
+  tape.set_storage_limit(memory_limit);
+  const int64_t samples = task.inputs.size(0);
+  const GradSamples grads = tape.per_sample(samples, [&] { return task.losses(); });
+  Survey made = {
+      .structure = {.parameter_elements = parameters.elements()}, .methods = {}, .memory_limit = memory_limit};
+  for (const ProductShape& product : tape.products()) {
+    int64_t& rows = product.convolution ? made.structure.positions_per_unit : made.structure.rows_per_unit;
+    rows = std::max(rows, product.length);
+  }
+  for (const ParameterSamples& own : grads.parameters) {
+    made.structure.tied = made.structure.tied || (!own.factored.empty() && !own.indexed.empty());
+    for (const FactoredUse& use : own.factored)
+      made.structure.rows_per_unit = std::max(made.structure.rows_per_unit, use.length);
+  }
+  if (!tape.products().empty())
+    made.methods = plan_norms(tape.products(), samples, memory_limit, time_model(exec)).methods();
+  return made;
+}
+
 // Of one unit a sample, each of them in every batch.
-PrivacyPlan whole_batch_plan(const Task& task, int64_t elements) {
-  const int64_t batch = task.inputs.size(0),
-                length = task.inputs.dim() == 2 && task.inputs.is_floating_point() ? 1 : task.inputs.size(1);
+PrivacyPlan whole_batch_plan(int64_t batch, const ModelStructure& structure) {
   PrivacyConfig config;
   config.unit_of_privacy = "sample";
   config.delta = 1e-5;
@@ -87,33 +83,33 @@ PrivacyPlan whole_batch_plan(const Task& task, int64_t elements) {
   config.sample_rate = 1;
   config.public_size = batch;
   config.steps = 1000;
-  return PrivacyPlan(config, batch, RunKey::from_os(), {.parameter_elements = elements, .rows_per_unit = length});
+  return PrivacyPlan(config, batch, RunKey::from_os(), structure);
 }
 
 // The step that training takes, but for the charge and the draw, which are timed by themselves.
 class PrivateRound {
  public:
-  PrivateRound(const std::string& name, const Exec& exec)
-      : task_(make_task(name)),
+  PrivateRound(const std::string& name, int64_t batch_size, const Exec& exec, const Survey& known)
+      : task_(make_bench_task(name, batch_size)),
         parameters_(task_.model.named_parameters()),
         tape_(exec, parameters_),
-        plan_(whole_batch_plan(task_, parameters_.elements())),
+        plan_(whole_batch_plan(batch(), known.structure)),
         step_(
             exec, parameters_, plan_, batch(), [](uint64_t) {},
             [this](const std::vector<int64_t>& units) {
-              return tape_.per_sample(static_cast<int64_t>(units.size()), [this] {
-                return per_sample_loss(task_.model.forward(task_.inputs), task_.labels);
-              });
+              return tape_.per_sample(static_cast<int64_t>(units.size()), [this] { return task_.losses(); });
             }),
         optimizer_(exec, parameters_, {.kind = "sgd", .learning_rate = kRate, .momentum = kMomentum},
-                   plan_.expected_batch(), plan_.config().steps) {}
+                   plan_.expected_batch(), plan_.config().steps) {
+    tape_.set_storage_limit(known.memory_limit);
+    tape_.set_norm_methods(known.methods);
+  }
   PrivateRound(const PrivateRound&) = delete;
   void operator()() { optimizer_.step(step_.next(number_++)); }
   int64_t batch() const { return task_.inputs.size(0); }
   int64_t parameters() const { return parameters_.elements(); }
   void explain_to(StepBench& result) {
-    const GradSamples grads =
-        tape_.per_sample(batch(), [this] { return per_sample_loss(task_.model.forward(task_.inputs), task_.labels); });
+    const GradSamples grads = tape_.per_sample(batch(), [this] { return task_.losses(); });
     result.rules = explain(parameters_, grads, tape_.uses(), tape_.uncaptured());
     result.floor = flop_floor(result.rules, counted_flops([this] {
                                 const at::NoGradGuard no_grad;
@@ -122,7 +118,7 @@ class PrivateRound {
   }
 
  private:
-  Task task_;
+  BenchTask task_;
   Parameters parameters_;
   Tape tape_;
   PrivacyPlan plan_;
@@ -191,16 +187,19 @@ int64_t peak_of(const std::function<std::unique_ptr<Step>()>& make) {
 
 }  // namespace
 
-StepBench bench_step(const std::string& model, int64_t rounds, int threads) {
+StepBench bench_step(const StepBenchOptions& options) {
+  const auto& [model, batch, rounds, threads, memory_limit] = options;
   require(rounds >= 1, cat("--rounds must be at least 1, got ", rounds));
   at::set_num_threads(threads);
   const Exec exec = Exec::cpu(threads);
   StepBench result;
-  result.plain_peak_bytes = peak_of<PlainStep>([&] { return std::make_unique<PlainStep>(model); });
-  result.private_peak_bytes = peak_of<PrivateRound>([&] { return std::make_unique<PrivateRound>(model, exec); });
+  result.plain_peak_bytes = peak_of<PlainStep>([&] { return std::make_unique<PlainStep>(model, batch); });
+  const Survey known = survey(model, batch, exec, memory_limit);
+  result.private_peak_bytes =
+      peak_of<PrivateRound>([&] { return std::make_unique<PrivateRound>(model, batch, exec, known); });
 
-  PlainStep plain(model);
-  PrivateRound private_round(model, exec);
+  PlainStep plain(model, batch);
+  PrivateRound private_round(model, batch, exec, known);
   // The first hundred short steps are slower, by what the libraries and the clock of the processor take to settle.
   double warm_ms = 0;
   for (int warm = 0; warm < 3 || (warm < 100 && warm_ms < 1000); ++warm)

@@ -19,11 +19,17 @@ struct StepBench {
   double floor = 0;  // flop_floor of the model at this batch
 };
 
-// A full step of DP-SGD (forward, backward, norms, clip, ChaCha20 noise, SGD with momentum) against LibTorch's own step
-// (forward, backward, torch::optim::SGD) on the same model and batch: "mlp" is 120-256-128-2 at batch 1024,
-// "mnist_cnn" two convolutions on 28x28 images at batch 256, "cifar_cnn" six with group normalisation on 3x32x32 images
-// at batch 128, "lstm" 128 units over 64 rows of 64 features at batch 64, "transformer" 2 blocks of width 128 on 128
-// tokens at batch 32. Throws configuration for another name.
-StepBench bench_step(const std::string& model, int64_t rounds, int threads);
+struct StepBenchOptions {
+  std::string model;  // of bench_models()
+  int64_t batch = 0;  // 0: the model's own
+  int64_t rounds = 25;
+  int threads = 1;
+  int64_t memory_limit = int64_t{1} << 30;  // bytes that the private step may keep for norms and clipped sums
+};
+
+// A full step of DP-SGD (forward, backward, norms, clip, ChaCha20 noise, SGD with momentum), with the norm methods that
+// are planned for this machine, against LibTorch's own step (forward, backward, torch::optim::SGD) on the same model
+// and batch. Throws configuration for a model that is not there.
+StepBench bench_step(const StepBenchOptions& options);
 
 }  // namespace sotto

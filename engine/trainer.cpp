@@ -16,8 +16,12 @@
 #include "base/hash.h"
 #include "engine/loss.h"
 #include "engine/model_artifact.h"
+#include "engine/planner/calibration.h"
+#include "engine/planner/planner.h"
 #include "engine/predict.h"
+#include "engine/tape/by_unit.h"
 #include "engine/tape/coverage.h"
+#include "engine/tape/microbatch.h"
 
 namespace sotto {
 namespace {
@@ -26,15 +30,6 @@ int chosen_threads(int wanted) {
   const int threads = wanted > 0 ? wanted : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   at::set_num_threads(threads);
   return threads;
-}
-
-// Activations of a few megabytes: large enough for the matrix kernels, small enough for the caches.
-int64_t chosen_microbatch(int64_t wanted, const ModelStructure& structure, const Tape& tape, int64_t storage_limit) {
-  if (wanted > 0) return wanted;
-  const int64_t by_rows = std::clamp<int64_t>(8192 / structure.rows_per_unit, 16, 1024);
-  if (tape.uncaptured().empty()) return by_rows;
-  const auto gradient_bytes = structure.parameter_elements * static_cast<int64_t>(sizeof(float));  // each is stored
-  return std::clamp<int64_t>(storage_limit / gradient_bytes, 1, by_rows);
 }
 
 data::Split split_of(const std::string& name) {
@@ -127,17 +122,34 @@ void Trainer::make_model() {
   tape_ = std::make_unique<Tape>(exec_, *parameters_);
   tape_->set_storage_limit(config_.performance.storage_limit);
   structure_ = check_model(*tape_, *parameters_, probe);
+  structure_.rows_per_unit *= schema_.unit.max_records;
+  structure_.positions_per_unit *= schema_.unit.max_records;
   if (!tape_->uncaptured().empty())
-    hooks_.say("no rule covers every use of the model's parameters: each sample passes by itself, which is slow "
-               "(`sotto norms` shows the rules)");
+    hooks_.say(
+        "no rule covers every use of the model's parameters: each sample passes by itself, which is slow "
+        "(`sotto norms` shows the rules)");
   {  // what the run is evaluated by at its end must be there before its first charge
     const at::NoGradGuard no_grad;
     positive_probability(model_.forward(probe.input(2, 7)));
   }
-  config_.performance.microbatch =
-      chosen_microbatch(config_.performance.microbatch, structure_, *tape_, config_.performance.storage_limit);
+  if (config_.performance.microbatch == 0) config_.performance.microbatch = chosen_microbatch(structure_, *tape_);
+  choose_norm_methods();
   plan_ = std::make_unique<PrivacyPlan>(config_.privacy, config_.performance.microbatch, key_, structure_);
   config_.privacy = plan_->config();
+}
+
+// A resumed run takes what it had, so that its lost steps can be repeated.
+void Trainer::choose_norm_methods() {
+  const std::vector<ProductShape> products = tape_->products();  // of the check's last pass
+  NormMethods methods;
+  if (resume_ && std::filesystem::exists(folder_.norm_methods()))
+    methods = norm_methods_from(nlohmann::json::parse(read_file(folder_.norm_methods()), nullptr, false), *parameters_);
+  else if (config_.performance.planner == "measured" && !products.empty())
+    methods = plan_norms(products, config_.performance.microbatch * schema_.unit.max_records, config_.performance.storage_limit,
+                         time_model(exec_, hooks_.say))
+                  .methods();
+  norm_methods_ = to_json(methods, *parameters_).dump();
+  tape_->set_norm_methods(std::move(methods));
 }
 
 void Trainer::start() {
@@ -150,6 +162,7 @@ void Trainer::start() {
                config_.run.seed.has_value()};
   key_.write(folder_.key());
   write_file(folder_.file("config.toml"), config_.toml);
+  write_file(folder_.norm_methods(), norm_methods_);
   write_identity(folder_, identity_);
   fault_point("run.identified");
   try {
@@ -185,7 +198,7 @@ std::string Trainer::replay_hash() const {
           config_.optimizer.learning_rate, " ", config_.optimizer.momentum, " ", config_.optimizer.beta1, " ",
           config_.optimizer.beta2, " ", config_.optimizer.epsilon, " ", config_.optimizer.weight_decay, " ",
           config_.optimizer.schedule, " ", config_.performance.device, " ", exec_.threads(), " ",
-          config_.performance.microbatch, " ", config_.performance.storage_limit, " ",
+          config_.performance.microbatch, " ", config_.performance.storage_limit, " ", norm_methods_, " ",
           to_hex(sha256_file("/proc/self/exe")), " ", at::get_cpu_capability());
   // What chooses the code paths of the libraries, and so the last bits.
   for (const char* name :
@@ -259,13 +272,28 @@ void Trainer::restore() {
   *plan_ = PrivacyPlan(config_.privacy, config_.performance.microbatch, key_, structure_);
 }
 
+// A unit's loss is the mean over its records.
 GradSamples Trainer::gradients(const std::vector<int64_t>& units) {
-  const at::Tensor rows =
-      at::from_blob(const_cast<int64_t*>(units.data()), {static_cast<int64_t>(units.size())}, at::kLong);
+  std::vector<int64_t> records, starts = {0};
+  std::vector<float> shares;
+  for (const int64_t unit : units) {
+    const int64_t first = train_.starts[static_cast<size_t>(unit)], end = train_.starts[static_cast<size_t>(unit) + 1];
+    for (int64_t record = first; record < end; ++record) {
+      records.push_back(record);
+      shares.push_back(1.0f / static_cast<float>(end - first));
+    }
+    starts.push_back(static_cast<int64_t>(records.size()));
+  }
+  const at::Tensor rows = at::tensor(records, at::kLong), weights = at::tensor(shares);
   const at::Tensor inputs = train_.inputs.index_select(0, rows), labels = train_.labels.index_select(0, rows);
-  return tape_->per_sample(inputs.size(0), [&](int64_t first, int64_t count) {
-    return per_sample_loss(model_.forward(inputs.narrow(0, first, count)), labels.narrow(0, first, count));
-  });
+  return by_unit(tape_->per_sample(inputs.size(0),
+                                   [&](int64_t first, int64_t count) {
+                                     const at::Tensor losses =
+                                         per_sample_loss(model_.forward(inputs.narrow(0, first, count)),
+                                                         labels.narrow(0, first, count));
+                                     return losses * weights.narrow(0, first, count);
+                                   }),
+                 starts, *parameters_);
 }
 
 void Trainer::charge(uint64_t step) {
@@ -311,7 +339,7 @@ void Trainer::log(const StepDiagnostics& diagnostics, double seconds) {
 
 TrainResult Trainer::run() {
   PrivateStep private_step(
-      exec_, *parameters_, *plan_, train_.size(), [this](uint64_t step) { charge(step); },
+      exec_, *parameters_, *plan_, train_.unit_count(), [this](uint64_t step) { charge(step); },
       [this](const std::vector<int64_t>& units) { return gradients(units); });
   if (clip_norm_) private_step.set_clip_norm(*clip_norm_);
   const auto steps = static_cast<uint64_t>(config_.privacy.steps);

@@ -69,6 +69,7 @@ class Trainer {
  private:
   void load_data();
   void make_model();
+  void choose_norm_methods();
   void start();
   void reserve();
   void restore();
@@ -99,6 +100,7 @@ class Trainer {
   ModelStructure structure_;
   std::unique_ptr<PrivacyPlan> plan_;
   std::unique_ptr<Tape> tape_;
+  std::string norm_methods_;  // as JSON: what decides the last bits of norms and sums
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<accountants::Ledger> ledger_;
   std::unique_ptr<MetricsLog> metrics_, operator_metrics_;

@@ -11,7 +11,9 @@ namespace {
 // (transformer), peak_bytes_ratio ≤ 1.25. Allocator settings are the process's own: `sotto bench step` reports both.
 void private_step_over_plain(benchmark::State& state, const char* model) {
   StepBench result;
-  for (auto _ : state) result = bench_step(model, 15, static_cast<int>(std::thread::hardware_concurrency()));
+  for (auto _ : state)
+    result =
+        bench_step({.model = model, .rounds = 15, .threads = static_cast<int>(std::thread::hardware_concurrency())});
   state.counters["plain_ms"] = result.plain_ms;
   state.counters["private_ms"] = result.private_ms;
   state.counters["ratio"] = result.ratio;

@@ -1,11 +1,10 @@
 #pragma once
 #include <torch/nn/modules/embedding.h>
-#include <torch/nn/modules/linear.h>
-#include <torch/nn/modules/normalization.h>
 
+#include <memory>
 #include <vector>
 
-#include "engine/torch.h"
+#include "engine/models/transformer_block.h"
 
 namespace sotto {
 
@@ -21,15 +20,8 @@ class Transformer : public torch::nn::Module {
   at::Tensor forward(const at::Tensor& tokens);
 
  private:
-  struct Block {
-    torch::nn::LayerNorm attention_norm{nullptr}, feed_norm{nullptr};
-    torch::nn::Linear query_key_value{nullptr}, projection{nullptr}, up{nullptr}, down{nullptr};
-  };
-  at::Tensor attend(const Block& block, const at::Tensor& x) const;
-
-  TransformerSizes sizes_;
   torch::nn::Embedding tokens_{nullptr}, positions_{nullptr};
-  std::vector<Block> blocks_;
+  std::vector<std::shared_ptr<TransformerBlock>> blocks_;
   torch::nn::LayerNorm norm_{nullptr};
   torch::nn::Linear head_{nullptr};
 };

@@ -1,7 +1,7 @@
 #include "kernels/convolution/convolution.h"
 
 #include "base/error.h"
-#include "engine/tape/recorder.h"
+#include "engine/tape/product.h"
 
 namespace sotto {
 namespace {
@@ -72,24 +72,52 @@ at::Tensor sum_over_places(const at::Tensor& gradient) {  // [batch, frames, cha
   return gradient.flatten(3).sum(std::vector<int64_t>{1, 3});
 }
 
-// Stores the per-sample gradients where there is room; else they are made again in blocks.
+// As the gradient of a matrix product: length is the number of positions. Factors are to be had where im2col is.
+ProductShape product_of(const ConvolutionUse& use, const at::Tensor& input, const at::Tensor& gradient) {
+  const at::Tensor& output = use.geometry.transposed ? input : gradient;
+  const int64_t outputs = use.weight.size(0);
+  return {.parameter = use.weight_index,
+          .length = output[0][0][0].numel() * input.size(1),
+          .rows = outputs,
+          .columns = use.weight.numel() / std::max<int64_t>(outputs, 1),
+          .convolution = true,
+          .image = input.numel() / std::max<int64_t>(input.size(0), 1),
+          .has_factors =
+              use.weight.dim() == 4 && use.geometry.groups == 1 && !use.geometry.transposed && input.size(1) == 1};
+}
+
+// [batch, 1, channels, …] to [batch · positions, channels]
+at::Tensor by_position(const at::Tensor& x) {
+  return x.flatten(3).select(1, 0).transpose(1, 2).reshape({-1, x.size(2)}).contiguous();
+}
+
+void take_factors(const ConvolutionUse& use, NormMethod method, const at::Tensor& input, const at::Tensor& gradient) {
+  const Geometry& g = use.geometry;
+  const at::Tensor unfolded =  // [batch, channels · taps, positions], in the order of the weight's columns
+      at::im2col(input.select(1, 0), use.weight.sizes().slice(2), g.dilation, g.padding, g.stride);
+  take_product(*use.recorder, method, use.weight_index,
+               unfolded.transpose(1, 2).reshape({-1, unfolded.size(1)}).contiguous(), by_position(gradient));
+}
+
+// The method's form of the weight's gradients, and the bias's.
 void take_gradients(const ConvolutionUse& use, const at::Tensor& input, const at::Tensor& gradient) {
   Tape::Recorder& recorder = *use.recorder;
-  const int64_t bytes = recorder.batch * use.weight.numel() * static_cast<int64_t>(sizeof(float));
-  const bool store = use.weight_index >= 0 && bytes <= recorder.storage_left;
   at::Tensor bias_rows;
-  if (store) {
-    recorder.storage_left -= bytes;
+  const NormMethod method =
+      use.weight_index < 0 ? NormMethod::ghost : recorder.choose(product_of(use, input, gradient));
+  if (use.weight_index >= 0 && method == NormMethod::stored) {
     if (use.bias_index >= 0 && !use.geometry.transposed && input.size(1) == 1)  // in the same pass over the gradient
       bias_rows = at::empty({recorder.batch, use.bias.numel()}, gradient.options());
     recorder.store(use.weight_index,
                    gradient_rows(recorder.exec, use.geometry, use.weight, input, gradient, bias_rows));
-  } else if (use.weight_index >= 0) {
+  } else if (use.weight_index >= 0 && method == NormMethod::recomputed) {
     const auto rows = [exec = recorder.exec, geometry = use.geometry, weight = use.weight.detach(), input, gradient](
                           int64_t first, int64_t count) {
       return gradient_rows(exec, geometry, weight, input.narrow(0, first, count), gradient.narrow(0, first, count));
     };
     recorder.samples(use.weight_index).recomputed.push_back({rows});
+  } else if (use.weight_index >= 0) {
+    take_factors(use, method, input, gradient);
   }
   if (use.bias_index >= 0) recorder.store(use.bias_index, bias_rows.defined() ? bias_rows : sum_over_places(gradient));
 }
@@ -166,16 +194,21 @@ std::vector<int64_t> expanded(Sizes sizes, const at::Tensor& weight) {
   return values;
 }
 
+Geometry geometry_of(const at::Tensor& weight, Sizes stride, Sizes padding, Sizes dilation, bool transposed,
+                     Sizes output_padding, const c10::SymInt& groups) {
+  return {expanded(stride, weight),
+          expanded(padding, weight),
+          expanded(dilation, weight),
+          expanded(output_padding, weight),
+          transposed,
+          groups.expect_int()};
+}
+
 at::Tensor captured_convolution(const at::Tensor& input, const at::Tensor& weight, OptionalTensor bias, Sizes stride,
                                 Sizes padding, Sizes dilation, bool transposed, Sizes output_padding,
                                 c10::SymInt groups) {
   const CaptureOff off(kCaptureKey);
-  const Geometry geometry = {expanded(stride, weight),
-                             expanded(padding, weight),
-                             expanded(dilation, weight),
-                             expanded(output_padding, weight),
-                             transposed,
-                             groups.expect_int()};
+  const Geometry geometry = geometry_of(weight, stride, padding, dilation, transposed, output_padding, groups);
   if (const auto output = convolution_rule(input, weight, bias.value_or(at::Tensor()), geometry)) return *output;
   return at::convolution_symint(input, weight, bias, stride, padding, dilation, transposed, output_padding, groups);
 }
@@ -200,9 +233,8 @@ template <Plain kPlain>
 at::Tensor captured_plain(const at::Tensor& input, const at::Tensor& weight, OptionalTensor bias, Sizes stride,
                           Sizes padding, Sizes dilation, c10::SymInt groups) {
   const CaptureOff off(kCaptureKey);
-  Geometry geometry = {expanded(stride, weight), expanded(padding, weight), expanded(dilation, weight), {}, false,
-                       groups.expect_int()};
-  geometry.output_padding.assign(geometry.stride.size(), 0);
+  const c10::SymInt none = 0;
+  const Geometry geometry = geometry_of(weight, stride, padding, dilation, false, Sizes(none), groups);
   if (const auto output = convolution_rule(input, weight, bias.value_or(at::Tensor()), geometry)) return *output;
   return kPlain(input, weight, bias, stride, padding, dilation, groups);
 }
@@ -214,12 +246,7 @@ template <Transposed kTransposed>
 at::Tensor captured_transposed(const at::Tensor& input, const at::Tensor& weight, OptionalTensor bias, Sizes stride,
                                Sizes padding, Sizes output_padding, c10::SymInt groups, Sizes dilation) {
   const CaptureOff off(kCaptureKey);
-  const Geometry geometry = {expanded(stride, weight),
-                             expanded(padding, weight),
-                             expanded(dilation, weight),
-                             expanded(output_padding, weight),
-                             true,
-                             groups.expect_int()};
+  const Geometry geometry = geometry_of(weight, stride, padding, dilation, true, output_padding, groups);
   if (const auto output = convolution_rule(input, weight, bias.value_or(at::Tensor()), geometry)) return *output;
   return kTransposed(input, weight, bias, stride, padding, output_padding, groups, dilation);
 }

@@ -1,32 +1,15 @@
 #include "engine/tape/coverage.h"
 
 #include <torch/csrc/autograd/autograd.h>
-#include <torch/csrc/autograd/functions/accumulate_grad.h>
-
-#include <unordered_set>
 
 #include "base/error.h"
+#include "engine/tape/layouts.h"
+#include "engine/tape/loss_graph.h"
 
 namespace sotto {
 namespace {
 
 constexpr int64_t kBatch = 3;
-
-// The parameters whose unclipped gradient a backward pass from `losses` would make.
-std::set<int64_t> reachable(const at::Tensor& losses, const Parameters& parameters) {
-  std::set<int64_t> found;
-  std::vector<torch::autograd::Node*> open = {losses.grad_fn().get()};
-  std::unordered_set<torch::autograd::Node*> seen;
-  while (!open.empty()) {
-    torch::autograd::Node* node = open.back();
-    open.pop_back();
-    if (!node || !seen.insert(node).second) continue;
-    if (const auto* leaf = dynamic_cast<torch::autograd::AccumulateGrad*>(node))
-      if (const int64_t index = parameters.find(leaf->variable); index >= 0) found.insert(index);
-    for (const auto& edge : node->next_edges()) open.push_back(edge.function.get());
-  }
-  return found;
-}
 
 struct Pass {
   std::vector<RecordedUse> uses;
@@ -38,27 +21,17 @@ Pass pass(Tape& tape, const Parameters& parameters, const Probe& probe, int64_t 
   Pass made;
   made.uses = tape.observe(batch, [&] {
     const at::Tensor losses = probe.losses(input);
-    made.uncaptured = reachable(losses, parameters);
+    made.uncaptured = parameters_reached(losses, parameters);
     return losses;
   });
   return made;
-}
-
-// Whether some dimension of a use's input is the batch, or the first one a multiple of it.
-bool follows_batch(const RecordedUse& of_two, const RecordedUse& of_three) {
-  if (of_two.shape.size() != of_three.shape.size() || of_two.shape.empty()) return false;
-  for (size_t k = 0; k < of_two.shape.size(); ++k)
-    if (of_two.shape[k] == 2 && of_three.shape[k] == 3) return true;
-  return of_two.shape[0] % 2 == 0 && of_three.shape[0] == of_two.shape[0] / 2 * 3;
 }
 
 // The seed draws the dropout masks: the same in two passes, so that only the changed sample differs.
 at::Tensor losses_of(const Probe& probe, const at::Tensor& input, uint64_t seed = 1) {
   at::manual_seed(seed);
   const at::Tensor losses = probe.losses(input);
-  if (losses.dim() != 1 || losses.size(0) != input.size(0))
-    throw Error(ErrorKind::configuration, cat("the loss must be a vector with one entry a sample; for ", input.size(0),
-                                              " samples it has shape ", losses.sizes()));
+  check_losses(losses, input.size(0));
   return losses;
 }
 
@@ -80,7 +53,7 @@ std::set<int64_t> uncaptured_parameters(Tape& tape, const Parameters& parameters
                       "requires_grad_(false)"));
   if (of_two.uses.size() == of_three.uses.size())
     for (size_t i = 0; i < of_two.uses.size(); ++i)
-      if (!follows_batch(of_two.uses[i], of_three.uses[i])) found.insert(of_two.uses[i].parameter);
+      if (possible_layouts(of_two.uses[i], of_three.uses[i]).empty()) found.insert(of_two.uses[i].parameter);
   return found;
 }
 

@@ -21,6 +21,10 @@ double ghost_flops(const Sizes& n, double length, double p, double d) {
   return n.batch * length * (length + 1) * (p + d);
 }
 
+double direct_flops(const Sizes& n, double length, double p, double d) {
+  return 2 * n.batch * length * p * d;
+}
+
 // Storing replaces the product that makes the weight's gradient by one of the same size.
 double stored_least(const Sizes& n) {
   return 4 * n.batch * n.elements;
@@ -28,7 +32,7 @@ double stored_least(const Sizes& n) {
 
 double least_of_factors(const Sizes& n, double length, double p, double d) {
   if (length <= 1) return outer_flops(n, p, d);
-  return std::min({ghost_flops(n, length, p, d), 2 * n.batch * length * p * d, stored_least(n)});
+  return std::min({ghost_flops(n, length, p, d), direct_flops(n, length, p, d), stored_least(n)});
 }
 
 // Rows of a sample over all uses of a parameter, from what was recorded.
@@ -41,15 +45,20 @@ double recorded_length(const std::vector<RecordedUse>& uses, int64_t parameter, 
   return std::max(1.0, rows / batch);
 }
 
-void explain_factored(const ParameterSamples& samples, const Sizes& n, ParameterRule& rule) {
+// `shares_gram`: the Gram matrix of its gradients is another parameter's too, and counted there.
+void explain_factored(const ParameterSamples& samples, const Sizes& n, bool shares_gram, ParameterRule& rule) {
   double length = 0, p = 0, d = 0;
+  bool direct = false;
   for (const FactoredUse& use : samples.factored) {
+    direct = direct || use.direct;
     length += static_cast<double>(use.length);
     p = static_cast<double>(use.gradient.size(1));
     d = static_cast<double>(use.activation.size(1));
   }
-  rule.rule = length <= 1 ? "outer product" : "ghost";
-  rule.flops += length <= 1 ? outer_flops(n, p, d) : ghost_flops(n, length, p, d);
+  rule.rule = length <= 1 ? "outer product" : direct ? "direct" : "ghost";
+  rule.flops += length <= 1 ? outer_flops(n, p, d)
+                : direct    ? direct_flops(n, length, p, d)
+                            : ghost_flops(n, length, shares_gram ? 0 : p, d);
   rule.bytes += kFloat * n.batch * length * (p + d);
   rule.least_flops += least_of_factors(n, length, p, d);
 }
@@ -81,6 +90,7 @@ void explain_recomputed(const Sizes& n, double length, ParameterRule& rule) {
 std::vector<ParameterRule> explain(const Parameters& parameters, const GradSamples& grads,
                                    const std::vector<RecordedUse>& uses, const std::set<int64_t>& uncaptured) {
   std::vector<ParameterRule> rules;
+  std::set<const void*> gradients;  // of the factors so far
   for (int64_t k = 0; k < parameters.size(); ++k) {
     ParameterRule rule;
     rule.name = parameters.name(k);
@@ -101,7 +111,8 @@ std::vector<ParameterRule> explain(const Parameters& parameters, const GradSampl
     } else if (by_kernels && samples.factored.empty() && samples.indexed.empty()) {
       rule.rule = "no gradient reaches it";
     } else if (by_kernels) {
-      if (!samples.factored.empty()) explain_factored(samples, n, rule);
+      if (!samples.factored.empty())
+        explain_factored(samples, n, !gradients.insert(samples.factored[0].gradient.const_data_ptr()).second, rule);
       if (!samples.indexed.empty()) explain_indexed(samples, n, rule);
     } else if (samples.factored.empty() && samples.indexed.empty() && samples.recomputed.empty()) {
       rule.rule = "stored";

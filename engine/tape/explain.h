@@ -12,8 +12,8 @@ struct ParameterRule {
   std::string name;
   std::vector<int64_t> shape;
   std::vector<std::string> operations;  // what uses it, in forward order, each once
-  // outer product, ghost, stored, recomputed, embedding, embedding + tied head, with its weight (a bias that costs
-  // nothing), per-sample pass (slow), or no gradient reaches it
+  // outer product, ghost, direct, stored, recomputed, embedding, embedding + tied head, with its weight (a bias that
+  // costs nothing), per-sample pass (slow), or no gradient reaches it
   std::string rule;
   double flops = 0;        // multiplications and additions for the squared norms
   double bytes = 0;        // kept for the norms and the clipped sum: factors or gradients
@@ -24,10 +24,13 @@ struct ParameterRule {
 //
 // p and d are a weight's rows and columns, L a sample's rows, B the batch, P a parameter's elements:
 //   outer product      2B(p + d)          one row a sample
-//   ghost              B L(L + 1)(p + d)   the lower triangles of two Gram matrices
+//   ghost              B L(L + 1)(p + d)   the lower triangles of two Gram matrices, a shared one counted once
+//   direct             2B L p d            the gradients, tile by tile
 //   stored             2B P               the gradients are made instead of the weight's, so only squaring them is
-//   extra recomputed         2B P + 2B L P       made once more for the sum embedding          2B L d embedding + head
-//   both, and 2B L_e L_h d for the cross term
+//                                           extra
+//   recomputed         2B P + 2B L P       made once more for the sum
+//   embedding          2B L d
+//   embedding + head   both, and 2B L_e L_h d for the cross term
 // least_flops of a weight is the least of ghost, of forming the gradient by itself (2B L p d, "direct") and of storing:
 // 2B P for the norms and 2B P for the weighted sum (dp_training.md §4.1 and §4.3).
 std::vector<ParameterRule> explain(const Parameters& parameters, const GradSamples& grads,

@@ -14,6 +14,7 @@ struct FactoredUse {
   int64_t length;         // rows a sample
   int64_t bias = -1;      // the bias that this use alone feeds, carried along: it costs nothing here
   int64_t first_row = 0;  // of the parameter as a matrix of d columns, where the use has p of its rows
+  bool direct = false;    // norms by the gradient itself instead of Gram matrices
 };
 
 // A use of a table in an embedding: the per-sample gradient has gradient_t added to row ids_t.
@@ -49,6 +50,8 @@ struct GradSamples {
 
 // The per-sample gradients [batch, elements] of parameter `k`, whatever their form. Makes them all: for small batches.
 at::Tensor gradient_rows(const GradSamples& grads, int64_t k, int64_t elements);
+// Those of the samples [first, first + count), which alone are made.
+at::Tensor gradient_rows(const GradSamples& grads, int64_t k, int64_t elements, int64_t first, int64_t count);
 
 // squared[groups[k]][i] += an upper bound of ‖gradient of sample i for parameter k‖², rounding included (DESIGN §9.1);
 // `squared` is [groups, batch]. Joins the uses of each parameter first. A sample with a NaN or an infinity gets a

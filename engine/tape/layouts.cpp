@@ -12,18 +12,6 @@ std::vector<RecordedUse> observe(Tape& tape, const Probe& probe, const at::Tenso
   return tape.observe(input.size(0), [&] { return probe.losses(input); });
 }
 
-std::vector<BatchLayout> candidates(const RecordedUse& of_two, const RecordedUse& of_three) {
-  std::vector<BatchLayout> found;
-  for (size_t k = 0; k < of_three.shape.size(); ++k)
-    if (of_two.shape[k] == 2 && of_three.shape[k] == kBatch) found.push_back({.dimension = static_cast<int64_t>(k)});
-  if (!of_three.shape.empty() && of_two.shape[0] % 2 == 0 && of_three.shape[0] == of_two.shape[0] / 2 * kBatch) {
-    const int64_t positions = of_three.shape[0] / kBatch;
-    found.push_back({.merged = true, .positions = positions});
-    found.push_back({.merged = true, .position_first = true, .positions = positions});
-  }
-  return found;
-}
-
 // Whether only sample `changed` differs between a use's two inputs, if its samples are where the layout says.
 bool changes_alone(const at::Tensor& before, const at::Tensor& after, const BatchLayout& layout, int64_t changed) {
   const at::Tensor a = by_sample(before, layout, kBatch), b = by_sample(after, layout, kBatch);
@@ -39,6 +27,19 @@ bool changes_alone(const at::Tensor& before, const at::Tensor& after, const Batc
 }
 
 }  // namespace
+
+std::vector<BatchLayout> possible_layouts(const RecordedUse& of_two, const RecordedUse& of_three) {
+  std::vector<BatchLayout> found;
+  if (of_two.shape.size() != of_three.shape.size()) return found;
+  for (size_t k = 0; k < of_three.shape.size(); ++k)
+    if (of_two.shape[k] == 2 && of_three.shape[k] == kBatch) found.push_back({.dimension = static_cast<int64_t>(k)});
+  if (!of_three.shape.empty() && of_two.shape[0] % 2 == 0 && of_three.shape[0] == of_two.shape[0] / 2 * kBatch) {
+    const int64_t positions = of_three.shape[0] / kBatch;
+    found.push_back({.merged = true, .positions = positions});
+    found.push_back({.merged = true, .position_first = true, .positions = positions});
+  }
+  return found;
+}
 
 std::vector<BatchLayout> find_layouts(Tape& tape, const Parameters& parameters, const Probe& probe) {
   const at::Tensor input = probe.input(kBatch, 7), other = probe.input(kBatch, 8);
@@ -59,7 +60,7 @@ std::vector<BatchLayout> find_layouts(Tape& tape, const Parameters& parameters, 
   std::vector<BatchLayout> layouts;
   for (size_t i = 0; i < of_three.size(); ++i) {
     const RecordedUse& use = of_three[i];
-    const auto fitting = candidates(of_two[i], use);
+    const auto fitting = possible_layouts(of_two[i], use);
     if (fitting.empty())
       refuse(parameters, use,
              "has no dimension that is the batch; give each sample its own rows (expand shared ids to the batch)");

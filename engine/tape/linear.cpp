@@ -1,7 +1,7 @@
 #include "engine/tape/linear.h"
 
 #include "base/error.h"
-#include "engine/tape/sample_gradients.h"
+#include "engine/tape/product.h"
 
 namespace sotto {
 namespace {
@@ -27,24 +27,15 @@ struct LinearUse {
   int64_t uses_of(int64_t parameter) const { return recorder->uses[static_cast<size_t>(parameter)]; }
 };
 
-// Per-sample gradients instead of factors where they take no more memory than the factors would: they cost no extra
-// FLOPs (they replace the weight gradient), and both factors are free at once. research: CPU trial, "stored".
-bool store_pays(const Tape::Recorder& recorder, int64_t length, int64_t p, int64_t d) {
-  return length > 1 && p * d <= length * (p + d) &&
-         recorder.batch * p * d * static_cast<int64_t>(sizeof(float)) <= recorder.storage_left;
-}
-
 void take_weight(const LinearUse& use, at::Tensor activation, at::Tensor gradient) {
   Tape::Recorder& recorder = *use.recorder;
   const int64_t weight = use.rows.parameter, bias = use.bias_view.parameter;
   if (use.rows.exchanged) std::swap(activation, gradient);
   const int64_t p = gradient.size(1), d = activation.size(1), length = gradient.size(0) / recorder.batch;
   const bool only_use = use.uses_of(weight) == 1;
-  if (only_use && use.rows.whole && store_pays(recorder, length, p, d)) {
-    const at::Tensor per_sample = sample_gradients(recorder.exec, activation, gradient, recorder.batch);
-    recorder.storage_left -= per_sample.nbytes();
-    return recorder.store(weight, per_sample);
-  }
+  if (only_use && use.rows.whole && length > 1)
+    return take_product(recorder, recorder.choose({.parameter = weight, .length = length, .rows = p, .columns = d}),
+                        weight, activation, gradient);
   const bool carries_bias = only_use && length == 1 && use.rows.whole && !use.rows.exchanged && bias >= 0 &&
                             use.uses_of(bias) == 1 && recorder.parameters.tensor(bias).numel() == p;
   if (carries_bias) recorder.samples(bias).carried = true;

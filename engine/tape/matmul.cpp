@@ -33,28 +33,13 @@ at::Tensor batched(const RecorderPointer& recorder, const at::Tensor& x, const a
   return at::matmul(wide.unsqueeze(-2), copies).squeeze(-2);
 }
 
-at::Tensor captured_matmul(const at::Tensor& a, const at::Tensor& b) {
-  const CaptureOff off(kCaptureKey);
-  const auto output = matmul_rule(a, b);
-  return output ? *output : at::matmul(a, b);
-}
+using Product = at::Tensor (*)(const at::Tensor&, const at::Tensor&);
 
-at::Tensor captured_mm(const at::Tensor& a, const at::Tensor& b) {
+template <Product kProduct>
+at::Tensor captured_product(const at::Tensor& a, const at::Tensor& b) {
   const CaptureOff off(kCaptureKey);
   const auto output = matmul_rule(a, b);
-  return output ? *output : at::mm(a, b);
-}
-
-at::Tensor captured_bmm(const at::Tensor& a, const at::Tensor& b) {
-  const CaptureOff off(kCaptureKey);
-  const auto output = matmul_rule(a, b);
-  return output ? *output : at::bmm(a, b);
-}
-
-at::Tensor captured_mv(const at::Tensor& a, const at::Tensor& b) {
-  const CaptureOff off(kCaptureKey);
-  const auto output = matmul_rule(a, b);
-  return output ? *output : at::mv(a, b);
+  return output ? *output : kProduct(a, b);
 }
 
 at::Tensor captured_addmm(const at::Tensor& bias, const at::Tensor& a, const at::Tensor& b, const at::Scalar& beta,
@@ -152,10 +137,10 @@ std::optional<at::Tensor> matmul_rule(const at::Tensor& a, const at::Tensor& b) 
 
 void register_matmul_rules(torch::Library& library) {
   library.impl("addmm", &captured_addmm);
-  library.impl("matmul", &captured_matmul);
-  library.impl("mm", &captured_mm);
-  library.impl("bmm", &captured_bmm);
-  library.impl("mv", &captured_mv);
+  library.impl("matmul", &captured_product<&at::matmul>);
+  library.impl("mm", &captured_product<&at::mm>);
+  library.impl("bmm", &captured_product<&at::bmm>);
+  library.impl("mv", &captured_product<&at::mv>);
   library.impl("einsum", &captured_einsum);
 }
 

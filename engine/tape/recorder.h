@@ -17,12 +17,14 @@ struct Tape::Recorder {
   int64_t storage_left;  // bytes for stored per-sample gradients
   const std::vector<BatchLayout>& layouts;
   const std::set<int64_t>& uncaptured;  // parameters that no rule may take
+  const NormMethods& norm_methods;      // as planned
   bool observing;                       // no backward pass follows, so any layout will do
   // A scalar 0 that requires a gradient, so that a layer on raw data is reached by the backward pass.
   at::Tensor anchor = at::zeros({}).set_requires_grad(true);
   GradSamples grads = {};
   std::vector<int64_t> uses = {};  // of each parameter, counted in the forward pass
   std::vector<RecordedUse> recorded = {};
+  std::vector<ProductShape> products = {};  // those that `choose` was asked for
   std::optional<Error> refusal = std::nullopt;
 
   // The index of the parameter that `tensor` is, or -1: not one, or one that no rule may take.
@@ -33,6 +35,8 @@ struct Tape::Recorder {
   at::Tensor by_sample(const at::Tensor& x, const BatchLayout& layout) const {
     return sotto::by_sample(x, layout, batch);
   }
+  // The method for a product, by the plan or by its shape; room for what is to be stored is taken.
+  NormMethod choose(const ProductShape& product);
   // Throws configuration, and remembers it: TorchScript's interpreter replaces an error that passes through it.
   [[noreturn]] void refuse(const std::string& message, std::source_location place = std::source_location::current());
   // Adds the per-sample gradients [batch, elements] of `parameter`.

@@ -1,6 +1,6 @@
 #include "engine/tape/recurrent_layer.h"
 
-#include "engine/tape/sample_gradients.h"
+#include "engine/tape/product.h"
 
 namespace sotto {
 namespace {
@@ -8,31 +8,19 @@ namespace {
 using kernels::Cell;
 using Tensors = std::vector<at::Tensor>;
 
-// Per-sample gradients instead of factors where they take no more memory: the gates' gradients are a factor of both
-// weights, and gone only if both are stored.
-bool store_pays(const RecurrentUse& use, int64_t length) {
-  const Tape::Recorder& recorder = *use.recorder;
-  const int64_t p = use.weights.hidden_weight.size(0);
-  int64_t d = 0;
+// One for both weights of a layer, whose gates' gradients are a factor of both. A weight that another layer uses too is
+// kept as factors: its uses are joined.
+NormMethod method_of(const RecurrentUse& use, int64_t length) {
+  Tape::Recorder& recorder = *use.recorder;
+  ProductShape product = {.length = length, .rows = use.weights.hidden_weight.size(0)};
   for (const auto& [index, weight] :
        {std::pair(use.input_index, use.weights.input_weight), std::pair(use.hidden_index, use.weights.hidden_weight)}) {
     if (index < 0) continue;
-    if (recorder.uses[static_cast<size_t>(index)] != 1) return false;
-    d += weight.size(1);
+    if (recorder.uses[static_cast<size_t>(index)] != 1) return NormMethod::ghost;
+    if (product.parameter < 0) product.parameter = index;
+    product.columns += weight.size(1);
   }
-  return length > 1 && p * d <= length * (p + d) &&
-         recorder.batch * p * d * static_cast<int64_t>(sizeof(float)) <= recorder.storage_left;
-}
-
-void take_weight(const RecurrentUse& use, int64_t index, bool stores, const at::Tensor& inputs,
-                 const at::Tensor& gates) {
-  Tape::Recorder& recorder = *use.recorder;
-  const at::Tensor activation = use.rows(inputs), gradient = use.rows(gates);
-  if (!stores)
-    return recorder.samples(index).factored.push_back({activation, gradient, gradient.size(0) / recorder.batch, -1});
-  const at::Tensor rows = sample_gradients(recorder.exec, activation, gradient, recorder.batch);
-  recorder.storage_left -= rows.nbytes();
-  recorder.store(index, rows);
+  return product.parameter < 0 || length == 1 ? NormMethod::ghost : recorder.choose(product);
 }
 
 // [sequences, p] to [batch, p]: a sample may bring several sequences.
@@ -73,10 +61,13 @@ struct RecurrentFunction : torch::autograd::Function<RecurrentFunction> {
                            outputs.size() > 2 ? outputs[2] : at::Tensor(), context->needs_input_grad(0));
     if (use->input_bias_index >= 0) take_bias(*use, use->input_bias_index, made.bias);
     if (use->hidden_bias_index >= 0) take_bias(*use, use->hidden_bias_index, made.hidden_bias);
-    const bool stores = store_pays(*use, tensors.x.size(0) * tensors.x.size(1) / use->recorder->batch);
-    if (use->input_index >= 0) take_weight(*use, use->input_index, stores, tensors.x, made.gates);
+    Tape::Recorder& recorder = *use->recorder;
+    const NormMethod method = method_of(*use, tensors.x.size(0) * tensors.x.size(1) / recorder.batch);
+    const at::Tensor gates = use->rows(made.gates);
+    if (use->input_index >= 0) take_product(recorder, method, use->input_index, use->rows(tensors.x), gates);
     if (use->hidden_index >= 0)
-      take_weight(*use, use->hidden_index, stores, hidden_before(use->weights, tensors), made.hidden_gates);
+      take_product(recorder, method, use->hidden_index, use->rows(hidden_before(use->weights, tensors)),
+                   made.hidden_gates.is_same(made.gates) ? gates : use->rows(made.hidden_gates));
     return {made.x, made.first_hidden, made.first_cell, at::Tensor(), at::Tensor()};
   }
 

@@ -56,6 +56,8 @@ ModelStructure check_structure(Tape& tape, const Parameters& parameters, const P
     for (const RecordedUse& use : tape.uses()) {
       rows[static_cast<size_t>(use.parameter)] += rows_of(use, batch);
     }
+    for (const ProductShape& product : tape.products())
+      if (product.convolution) structure.positions_per_unit = std::max(structure.positions_per_unit, product.length);
     for (int64_t k = 0; k < parameters.size(); ++k) {
       if (rows[static_cast<size_t>(k)] == 0)
         throw Error(ErrorKind::configuration, cat("parameter ", parameters.name(k),

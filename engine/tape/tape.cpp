@@ -1,12 +1,12 @@
 #include "engine/tape/tape.h"
 
 #include <torch/csrc/autograd/autograd.h>
-#include <torch/csrc/autograd/functions/accumulate_grad.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
 
-#include <unordered_set>
+#include <algorithm>
 
 #include "base/error.h"
+#include "engine/tape/loss_graph.h"
 #include "engine/tape/recorder.h"
 
 namespace sotto {
@@ -52,26 +52,16 @@ class CaptureScope {
   at::AutoGradMode with_gradients_{true};
 };
 
-// A captured parameter never enters the graph; one that is there was used outside the rules and would leave unclipped.
+// What is reached and was not meant to be was used outside the rules and would leave unclipped.
 void refuse_uncovered(const at::Tensor& losses, const Parameters& parameters, const std::set<int64_t>& uncaptured) {
-  std::vector<torch::autograd::Node*> open = {losses.grad_fn().get()};
-  std::unordered_set<torch::autograd::Node*> seen;
-  while (!open.empty()) {
-    torch::autograd::Node* node = open.back();
-    open.pop_back();
-    if (!node || !seen.insert(node).second) continue;
-    if (const auto* leaf = dynamic_cast<torch::autograd::AccumulateGrad*>(node)) {
-      const int64_t index = parameters.find(leaf->variable);
-      if (index >= 0 && !uncaptured.contains(index))
-        throw Error(ErrorKind::configuration,
-                    cat("parameter ", parameters.name(index),
-                        " is used where no rule takes it (a cast, a function of it alone, weight or spectral "
-                        "normalisation, a product with another parameter), so its gradient cannot be clipped per "
-                        "sample; pass it to a layer or an operator that has the samples too, or freeze it with "
-                        "requires_grad_(false)"));
-    }
-    for (const auto& edge : node->next_edges()) open.push_back(edge.function.get());
-  }
+  for (const int64_t index : parameters_reached(losses, parameters))
+    if (!uncaptured.contains(index))
+      throw Error(ErrorKind::configuration,
+                  cat("parameter ", parameters.name(index),
+                      " is used where no rule takes it (a cast, a function of it alone, weight or spectral "
+                      "normalisation, a product with another parameter), so its gradient cannot be clipped per "
+                      "sample; pass it to a layer or an operator that has the samples too, or freeze it with "
+                      "requires_grad_(false)"));
 }
 
 }  // namespace
@@ -117,6 +107,19 @@ void Tape::Recorder::refuse(const std::string& message, std::source_location pla
   throw *refusal;
 }
 
+NormMethod Tape::Recorder::choose(const ProductShape& product) {
+  products.push_back(product);
+  const auto planned = norm_methods.find(product.parameter);
+  const int64_t bytes = product.kept_bytes(NormMethod::stored, batch);
+  const std::vector<NormMethod> possible = product.methods();
+  const bool by_plan = planned != norm_methods.end() &&
+                       std::ranges::find(possible, planned->second) != possible.end() &&
+                       (planned->second != NormMethod::stored || bytes <= storage_left);
+  const NormMethod method = by_plan ? planned->second : method_by_shape(product, batch, storage_left);
+  if (method == NormMethod::stored) storage_left -= bytes;
+  return method;
+}
+
 void Tape::Recorder::store(int64_t parameter, at::Tensor rows) {
   samples(parameter).stored.push_back(std::move(rows));
 }
@@ -151,8 +154,8 @@ GradSamples Tape::per_sample(int64_t batch, const std::function<at::Tensor(int64
 }
 
 std::vector<RecordedUse> Tape::observe(int64_t batch, const std::function<at::Tensor()>& losses) {
-  const auto recorder =
-      std::make_shared<Recorder>(Recorder{parameters_, exec_, batch, storage_limit_, layouts_, uncaptured_, true});
+  const auto recorder = std::make_shared<Recorder>(
+      Recorder{parameters_, exec_, batch, storage_limit_, layouts_, uncaptured_, norm_methods_, true});
   const CaptureScope scope(recorder);
   forward(*recorder, losses);
   return recorder->recorded;
@@ -183,14 +186,13 @@ at::Tensor Tape::forward(Recorder& recorder, const std::function<at::Tensor()>& 
 GradSamples Tape::one_pass(int64_t batch, const std::function<at::Tensor()>& losses) {
   require(batch > 0, cat("a tape pass needs at least one sample, got ", batch));
   require(!g_recorder, "a tape pass is already running on this thread");
-  const auto recorder =
-      std::make_shared<Recorder>(Recorder{parameters_, exec_, batch, storage_limit_, layouts_, uncaptured_, false});
+  const auto recorder = std::make_shared<Recorder>(
+      Recorder{parameters_, exec_, batch, storage_limit_, layouts_, uncaptured_, norm_methods_, false});
   const CaptureScope scope(recorder);
   const at::Tensor loss = forward(*recorder, losses);
-  if (loss.dim() != 1 || loss.size(0) != batch)
-    throw Error(ErrorKind::configuration, cat("the loss must be a vector with one entry a sample; for ", batch,
-                                              " samples it has shape ", loss.sizes()));
+  check_losses(loss, batch);
   uses_ = recorder->recorded;
+  products_.clear();
   if (!loss.requires_grad())
     throw Error(ErrorKind::configuration, "the loss does not depend on any trainable parameter");
   refuse_uncovered(loss, parameters_, uncaptured_);
@@ -203,6 +205,7 @@ GradSamples Tape::one_pass(int64_t batch, const std::function<at::Tensor()>& los
     if (gradient.defined()) recorder->store(k, gradient.reshape({1, -1}).contiguous());
     gradient = at::Tensor();
   }
+  products_ = std::move(recorder->products);
   return std::move(recorder->grads);
 }
 

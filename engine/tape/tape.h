@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/tape/grad_samples.h"
+#include "engine/tape/norm_method.h"
 
 namespace sotto {
 
@@ -65,6 +66,11 @@ class Tape {
 
   // Memory the tape may spend on stored per-sample gradients, in bytes; beyond it, factors are kept instead.
   void set_storage_limit(int64_t bytes) { storage_limit_ = bytes; }
+  int64_t storage_limit() const { return storage_limit_; }
+  // How single parameters get their norms, as a planner chose; what is planned to be stored and does not fit is not.
+  void set_norm_methods(NormMethods methods) { norm_methods_ = std::move(methods); }
+  // The products that the last call had a choice for, in the order of the backward pass.
+  const std::vector<ProductShape>& products() const { return products_; }
   // The uses that the last call recorded, in forward order.
   const std::vector<RecordedUse>& uses() const { return uses_; }
 
@@ -80,6 +86,8 @@ class Tape {
   int64_t storage_limit_ = int64_t{1} << 30;
   std::vector<BatchLayout> layouts_;
   std::set<int64_t> uncaptured_;
+  NormMethods norm_methods_;
+  std::vector<ProductShape> products_;
   std::vector<RecordedUse> uses_;
 };
 

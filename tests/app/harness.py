@@ -28,6 +28,7 @@ class Done:
 
 def environment(fault=None):
     variables = {key: value for key, value in os.environ.items() if key != "SOTTO_FAULT_POINT"}
+    variables["XDG_CACHE_HOME"] = str(FOLDER.parent / "cache")
     if fault:
         variables["SOTTO_FAULT_POINT"] = fault
     return variables
@@ -57,7 +58,7 @@ CONFIG = {
     "privacy.epsilon": 3.0, "privacy.delta": 1e-5, "privacy.clip_norm": 1.0, "privacy.sample_rate": 0.05,
     "privacy.public_size": 2000,
     "train.steps": 5, "train.optimizer": "sgd", "train.learning_rate": 0.5, "train.momentum": 0.9,
-    "performance.threads": 1, "ledger.path": "ledger.sqlite",
+    "performance.threads": 1, "performance.planner": "shape", "ledger.path": "ledger.sqlite",
 }
 
 

@@ -17,7 +17,7 @@ TEST(Schema, EveryFaultIsNamedWithItsWayOut) {
     const char *from, *to, *says;
   };
   for (const Case& c : std::vector<Case>{
-           {"column = \"id\"", "column = \"id\"\nmax_records = 3", "3 records a id are not supported yet"},
+           {"column = \"id\"", "column = \"id\"\nmax_records = 0", "max_records"},
            {"column = \"id\"", "column = \"id\"\nkeep = \"last\"", "\"last\" is none of first"},
            {"column = \"id\"", "column = \"id\"\npublic_size = 9", "say where in `public_size_source`"},
            {"column = \"id\"", "colunm = \"id\"", "unit.column"},

@@ -25,6 +25,20 @@ TEST(Select, TheFirstRowInFileOrderOfAUnitIsKept) {
   EXPECT_EQ(table.report.dropped_by_unit_rule, 2);
 }
 
+TEST(Select, AUnitsFirstRecordsStayTogetherUpToThePublicLimit) {
+  std::string several = kPatients;
+  replace_all(several, "column = \"id\"", "column = \"id\"\nmax_records = 2");
+  const EncodedTable table = encode_text(kHeader +
+                                             "7,[0-10),1,Male,8,None,yes\n8,[0-10),2,Male,8,None,no\n"
+                                             "7,[0-10),3,Male,8,None,no\n7,[0-10),4,Male,8,None,yes\n"
+                                             "8,[0-10),4,Male,8,None,yes\n9,[0-10),4,Male,8,None,no\n",
+                                         Split::all, several);
+  EXPECT_EQ(table.units, (Texts{"7", "7", "8", "8", "9"}));
+  EXPECT_EQ(table.lines, (std::vector<int64_t>{2, 4, 3, 6, 7}));
+  EXPECT_EQ(table.labels, (std::vector<int64_t>{1, 0, 0, 1, 0}));
+  EXPECT_EQ(table.report.dropped_by_unit_rule, 1);
+}
+
 // Patient 7's first stay is excluded, so 7 is gone: the second stay must not step in.
 TEST(Select, ExclusionsComeAfterTheUnitRule) {
   const std::string header = "id,age,days,sex,code,test,back,ward\n";

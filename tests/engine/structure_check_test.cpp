@@ -194,7 +194,7 @@ TEST(StructureCheck, RefusesALayerWhoseInputBelongsToNoSample) {
 }
 
 TEST(StructureCheck, CountsElementsRowsAndTies) {
-  for (const auto& cases : {linear_cases(), embedding_cases(), norm_cases(), script_cases(), convolution_cases(), recurrent_cases(), elementwise_cases(), matmul_cases(), group_norm_cases(), embedding_bag_cases()})
+  for (const auto& cases : {linear_cases(), embedding_cases(), norm_cases(), script_cases(), convolution_cases(), recurrent_cases(), elementwise_cases(), matmul_cases(), group_norm_cases(), embedding_bag_cases(), model_cases()})
     for (const Case& c : cases) {
       SCOPED_TRACE(c.name);
       const Subject subject = c.make();

@@ -64,5 +64,6 @@ Case gpt2_block();    // its layers merge the batch with the positions
 Case grouped_bags();  // several bags a sample
 std::vector<Case> recurrent_cases();
 std::vector<Case> convolution_cases();
+std::vector<Case> model_cases();
 
 }  // namespace sotto

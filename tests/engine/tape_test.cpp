@@ -26,7 +26,8 @@ class TapeTest : public ::testing::TestWithParam<Group> {
  protected:
   TapeTest() { at::set_num_threads(1); }  // tensors this small only wait for each other's threads
 
-  // Calls `check(case, subject, parameters, tape)` for every case, keeping gradients or factors.
+  // Calls `check(case, subject, parameters, tape)` for every case, keeping gradients or factors as their shapes say, and
+  // where there is a choice by each method.
   template <class Check>
   void for_each(const Check& check) {
     for (const Case& c : GetParam().cases())
@@ -38,6 +39,17 @@ class TapeTest : public ::testing::TestWithParam<Group> {
         Tape tape(Exec::cpu(1), parameters);
         tape.set_storage_limit(limit);
         check(c, subject, parameters, tape);
+        if (limit == 0) continue;
+        const std::vector<ProductShape> products = tape.products();  // of the last pass
+        for (const NormMethod method : {NormMethod::ghost, NormMethod::direct, NormMethod::stored, NormMethod::recomputed}) {
+          NormMethods methods;
+          for (const ProductShape& product : products)
+            if (method_by_shape(product, 5, limit) != method) methods[product.parameter] = method;
+          if (methods.empty()) continue;
+          SCOPED_TRACE(to_string(method));
+          tape.set_norm_methods(methods);
+          check(c, subject, parameters, tape);
+        }
       }
   }
 };
@@ -113,7 +125,7 @@ TEST_P(TapeTest, NonFiniteSampleIsDroppedAndTheOthersKeepTheirBits) {
 INSTANTIATE_TEST_SUITE_P(Layers, TapeTest,
                          ::testing::Values(Group{"linear", linear_cases}, Group{"embedding", embedding_cases},
                                            Group{"norm", norm_cases}, Group{"script", script_cases},
-                                           Group{"convolution", convolution_cases},
+                                           Group{"convolution", convolution_cases}, Group{"model", model_cases},
                                            Group{"recurrent", recurrent_cases},
                                            Group{"elementwise", elementwise_cases}, Group{"matmul", matmul_cases},
                                            Group{"group_norm", group_norm_cases}, Group{"embedding_bag", embedding_bag_cases}),
@@ -121,7 +133,7 @@ INSTANTIATE_TEST_SUITE_P(Layers, TapeTest,
 
 // .grad is where autograd would leave a gradient summed over the samples.
 TEST(Tape, NeverFormsAnUnclippedGradientAndLeavesOrdinaryTrainingAlone) {
-  for (const auto& cases : {linear_cases(), embedding_cases(), norm_cases(), script_cases(), convolution_cases(), recurrent_cases(), elementwise_cases(), matmul_cases(), group_norm_cases(), embedding_bag_cases()})
+  for (const auto& cases : {linear_cases(), embedding_cases(), norm_cases(), script_cases(), convolution_cases(), recurrent_cases(), elementwise_cases(), matmul_cases(), group_norm_cases(), embedding_bag_cases(), model_cases()})
     for (const Case& c : cases) {
       SCOPED_TRACE(c.name);
       at::manual_seed(3);

@@ -1,0 +1,91 @@
+#include "engine/bench_task.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "engine/loss.h"
+#include "engine/models/bert.h"
+#include "engine/models/cifar_cnn.h"
+#include "engine/models/gpt2.h"
+#include "engine/models/lstm.h"
+#include "engine/models/mlp.h"
+#include "engine/models/mnist_cnn.h"
+#include "engine/models/resnet.h"
+#include "engine/models/transformer.h"
+#include "engine/models/vit.h"
+
+namespace sotto {
+namespace {
+
+template <class Module>
+BenchTask classifier(std::shared_ptr<Module> module, at::Tensor inputs, int64_t classes, int64_t vocabulary = 0) {
+  const at::Tensor labels = at::randint(classes, {inputs.size(0)}, at::kLong);
+  return {Model::wrap(module, [module](const at::Tensor& x) { return module->forward(x); }), std::move(inputs),
+          vocabulary, [labels](const at::Tensor& output) { return per_sample_loss(output, labels); }};
+}
+
+// The next token at every position; a sample's loss is the mean over its positions.
+BenchTask language_model(std::shared_ptr<Gpt2> module, at::Tensor tokens, int64_t vocabulary) {
+  const at::Tensor next = at::randint(vocabulary, tokens.sizes(), at::kLong);
+  return {Model::wrap(module, [module](const at::Tensor& x) { return module->forward(x); }), std::move(tokens),
+          vocabulary, [next](const at::Tensor& output) {
+            const at::Tensor losses =
+                at::cross_entropy_loss(output.flatten(0, 1), next.flatten(), {}, at::Reduction::None);
+            return losses.view(next.sizes()).mean(1);
+          }};
+}
+
+at::Tensor tokens(int64_t vocabulary, int64_t batch, int64_t length) {
+  return at::randint(vocabulary, {batch, length}, at::kLong);
+}
+
+}  // namespace
+
+const std::vector<BenchModel>& bench_models() {
+  static const std::vector<BenchModel> models = {
+      {"mlp", "120-256-128-2, batch 1024"},
+      {"mnist_cnn", "two convolutions on 1x28x28 images, batch 256"},
+      {"cifar_cnn", "six convolutions with group normalisation on 3x32x32 images, batch 128"},
+      {"lstm", "128 units over 64 rows of 64 features, batch 64"},
+      {"transformer", "2 blocks of width 128 on 128 tokens, batch 32"},
+      {"gpt2", "GPT-2, 124 million parameters, its table tied to its output, 100 tokens, batch 4"},
+      {"bert", "BERT-base, 109 million parameters, 128 tokens, batch 4"},
+      {"vit", "ViT-L/16, 304 million parameters, 197 positions, batch 2"},
+      {"resnet50", "ResNet-50 with group normalisation on 3x224x224 images, batch 8"}};
+  return models;
+}
+
+BenchTask make_bench_task(const std::string& name, int64_t batch) {
+  at::manual_seed(1);
+  const auto own = [batch](int64_t usual) { return batch > 0 ? batch : usual; };
+  if (name == "mlp")
+    return classifier(std::make_shared<Mlp>(120, std::vector<int64_t>{256, 128}, 2), at::randn({own(1024), 120}), 2);
+  if (name == "mnist_cnn") return classifier(std::make_shared<MnistCnn>(), at::randn({own(256), 1, 28, 28}), 10);
+  if (name == "cifar_cnn") return classifier(std::make_shared<CifarCnn>(), at::randn({own(128), 3, 32, 32}), 10);
+  if (name == "lstm") return classifier(std::make_shared<Lstm>(64, 128, 2), at::randn({own(64), 64, 64}), 2);
+  if (name == "transformer") {
+    const TransformerSizes s;
+    return classifier(std::make_shared<Transformer>(s), tokens(s.vocabulary, own(32), s.length), 2, s.vocabulary);
+  }
+  if (name == "gpt2") {
+    const Gpt2Sizes s;
+    return language_model(std::make_shared<Gpt2>(s), tokens(s.vocabulary, own(4), 100), s.vocabulary);
+  }
+  if (name == "bert") {
+    const BertSizes s;
+    return classifier(std::make_shared<Bert>(s), tokens(s.vocabulary, own(4), 128), s.outputs, s.vocabulary);
+  }
+  if (name == "vit") {
+    const VitSizes s;
+    return classifier(std::make_shared<Vit>(s), at::randn({own(2), 3, s.image, s.image}), s.outputs);
+  }
+  if (name == "resnet50") {
+    const ResnetSizes s;
+    return classifier(std::make_shared<Resnet>(s), at::randn({own(8), 3, 224, 224}), s.outputs);
+  }
+  std::string known;
+  for (const BenchModel& model : bench_models()) known += cat(known.empty() ? "" : ", ", model.name);
+  throw Error(ErrorKind::configuration, cat("there is no model ", name, "; there are ", known));
+}
+
+}  // namespace sotto

@@ -1,0 +1,31 @@
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "engine/model.h"
+
+namespace sotto {
+
+// A model with random weights and a batch of random samples, for the benches: the same from the same name.
+struct BenchTask {
+  Model model;
+  at::Tensor inputs;
+  int64_t vocabulary;                                        // 0: float inputs, else ids below it
+  std::function<at::Tensor(const at::Tensor& output)> loss;  // [batch]
+
+  at::Tensor losses() const { return loss(model.forward(inputs)); }
+};
+
+struct BenchModel {
+  const char* name;
+  const char* what;
+};
+
+// Those that make_bench_task makes, small ones first.
+const std::vector<BenchModel>& bench_models();
+
+// batch 0: the model's own, which bench_models() states. Throws configuration for another name.
+BenchTask make_bench_task(const std::string& name, int64_t batch = 0);
+
+}  // namespace sotto

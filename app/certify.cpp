@@ -29,8 +29,15 @@ report::Certificate certify(const Trainer& trainer, const TrainResult& result,
   c.epsilon = result.epsilon;
   c.epsilon_planned = config.privacy.epsilon;
   c.delta = config.privacy.delta;
-  c.not_covered = {report::kHyperparameterSearch, report::kFloatingPointAttacks, report::kTimingAttacks};
-  c.noise_arithmetic = "float32 Box-Muller from 64-bit ChaCha20 uniforms, cut at 9.419 standard deviations";
+  c.not_covered = {report::kHyperparameterSearch, report::kTimingAttacks};
+  if (config.privacy.on_lattice()) {
+    c.noise_arithmetic =
+        "discrete Gaussian on int64 sums of integers, by rejection in 128-bit integers from ChaCha20, within 2^-119 of "
+        "exact";
+  } else {
+    c.not_covered.insert(c.not_covered.begin() + 1, report::kFloatingPointAttacks);
+    c.noise_arithmetic = "float32 Box-Muller from 64-bit ChaCha20 uniforms, cut at 9.419 standard deviations";
+  }
   c.accountant = config.privacy.accountant;
   c.neighbouring_relation = accountants::to_string(config.privacy.relation);
   c.unit_of_privacy = config.privacy.unit_of_privacy;

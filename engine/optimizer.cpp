@@ -4,6 +4,7 @@
 #include <numbers>
 
 #include "base/error.h"
+#include "engine/lattice_sum.h"
 #include "kernels/update/update.h"
 
 namespace sotto {
@@ -58,15 +59,24 @@ void Optimizer::step(PrivateGradient&& gradient) {
   require(static_cast<int64_t>(opened.sum_.sums_.size()) == parameters_.size(),
           "a private gradient can be used once, by the optimizer of its own parameters");
   const double rate = learning_rate(opened.step_);
+  const bool on_lattice = opened.sum_.on_lattice();
   for (int64_t k = 0; k < parameters_.size(); ++k) {
     const auto i = static_cast<size_t>(k);
     const StreamKey stream = opened.key_.stream(Purpose::noise, opened.step_, static_cast<uint32_t>(k));
-    const at::Tensor& sum = opened.sum_.sums_[i];
+    const at::Tensor sum =
+        on_lattice ? noised_on_lattice(
+                         exec_, opened.key_.stream(Purpose::lattice_noise, opened.step_, static_cast<uint32_t>(k)),
+                         opened.sum_.lattice(), opened.sum_.sums_[i])
+                   : opened.sum_.sums_[i];
     const VectorView<const float> clipped = {sum.const_data_ptr<float>(), sum.numel()};
     const VectorView<float> parameter = flat(parameters_.tensor(k));
     if (config_.kind == "sgd") {
-      kernels::noisy_sgd(exec_, stream, opened.noise_stddev_, divisor_, {rate, config_.momentum, config_.weight_decay},
-                         clipped, first_.empty() ? VectorView<float>{nullptr, 0} : flat(first_[i]), parameter);
+      const kernels::SgdSettings settings = {rate, config_.momentum, config_.weight_decay};
+      const VectorView<float> momentum = first_.empty() ? VectorView<float>{nullptr, 0} : flat(first_[i]);
+      if (on_lattice)
+        kernels::plain_sgd(exec_, divisor_, settings, clipped, momentum, parameter);
+      else
+        kernels::noisy_sgd(exec_, stream, opened.noise_stddev_, divisor_, settings, clipped, momentum, parameter);
     } else {
       const kernels::AdamSettings settings = {rate,
                                               config_.beta1,
@@ -75,8 +85,11 @@ void Optimizer::step(PrivateGradient&& gradient) {
                                               config_.weight_decay,
                                               config_.kind == "adamw",
                                               static_cast<int64_t>(opened.step_) + 1};
-      kernels::noisy_adam(exec_, stream, opened.noise_stddev_, divisor_, settings, clipped, flat(first_[i]),
-                          flat(second_[i]), parameter);
+      if (on_lattice)
+        kernels::plain_adam(exec_, divisor_, settings, clipped, flat(first_[i]), flat(second_[i]), parameter);
+      else
+        kernels::noisy_adam(exec_, stream, opened.noise_stddev_, divisor_, settings, clipped, flat(first_[i]),
+                            flat(second_[i]), parameter);
     }
   }
 }

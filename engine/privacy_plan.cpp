@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "kernels/clipped_sum/clipped_sum.h"
+#include "kernels/lattice/discrete_gaussian.h"
 #include "kernels/noise/truncation.h"
 #include "kernels/rounding.h"
 
@@ -69,6 +70,38 @@ void check_clipping(const ClippingConfig& c) {
             c.rule, " and privacy.clip_groups = ", c.groups, "; leave those two out, or the quantile"));
 }
 
+// What is wrong with the generator's law, as a share of delta.
+double generator_delta(const PrivacyConfig& config, const ModelStructure& structure) {
+  if (!config.on_lattice())
+    return kernels::gaussian_truncation_delta(structure.parameter_elements, config.steps, config.noise_multiplier);
+  return kernels::discrete_gaussian_delta(structure.parameter_elements + 1, config.steps, config.epsilon);  // the count
+}
+
+void check_generator(const PrivacyConfig& config, double delta, double limit) {
+  if (delta <= limit) return;
+  if (config.on_lattice())
+    throw Error(ErrorKind::configuration,
+                cat("the discrete noise is within 2^-119 of its law, which at epsilon ", config.epsilon, " over ",
+                    config.steps, " steps takes ", delta, " of privacy.delta = ", config.delta,
+                    ", and that is too much; lower privacy.epsilon or set privacy.noise = \"gaussian\""));
+  throw Error(
+      ErrorKind::configuration,
+      cat("the noise generator's tails end where normals still have probability ", delta, " over ", config.steps,
+          " steps, which is too much for privacy.delta = ", config.delta, "; raise delta or the noise multiplier"));
+}
+
+// A lattice for sums of `cap` units, under noise of this multiple of a unit's bound.
+kernels::Uint128 lattice_bound(const char* name, double noise_multiplier, int64_t cap) {
+  check(noise_multiplier >= kernels::kSmallestLatticeNoise && noise_multiplier <= kernels::kLargestLatticeNoise, name,
+        noise_multiplier, "between 0.001 and 1e9 where privacy.noise = \"discrete_gaussian\"");
+  const kernels::Uint128 bound = kernels::lattice_bound(noise_multiplier);
+  if (cap > kernels::lattice_capacity(bound))
+    throw Error(ErrorKind::configuration, cat("with ", name, " = ", noise_multiplier, ", int64 sums hold ",
+                                              kernels::lattice_capacity(bound), " units, but batches have up to ", cap,
+                                              "; lower privacy.sample_rate, or set privacy.noise = \"gaussian\""));
+  return bound;
+}
+
 }  // namespace
 
 PrivacyPlan::PrivacyPlan(const PrivacyConfig& config, int64_t microbatch, const RunKey& key,
@@ -83,25 +116,33 @@ PrivacyPlan::PrivacyPlan(const PrivacyConfig& config, int64_t microbatch, const 
         config.noise_multiplier, "positive (or absent: calibrated to privacy.epsilon)");
   check(config.public_size > 0, "privacy.public_size", config.public_size, "at least 1");
   check(config.steps > 0, "train.steps", config.steps, "at least 1");
+  check(config.noise == "gaussian" || config.on_lattice(), "privacy.noise", config.noise,
+        "one of gaussian, discrete_gaussian");
   check_clipping(config.clipping);
   // More than the truncation takes in any sensible run; where it is not enough, the run is refused.
   constexpr double kTruncationShare = 1e-4;
   accounting_delta_ = config.delta * (1 - kTruncationShare);
   if (config_.noise_multiplier == 0)
-    config_.noise_multiplier = accountants::noise_multiplier_for(config.epsilon, accounting_delta_, config.sample_rate,
-                                                                 config.steps, config.accountant);
+    config_.noise_multiplier = accountants::noise_multiplier_for(
+        config.epsilon, accounting_delta_, config.steps,
+        [this](double noise_multiplier) {
+          config_.noise_multiplier = noise_multiplier;
+          return event();  // what will be charged
+        },
+        config.accountant);
   ClippingConfig& clip = config_.clipping;
   if (clip.adaptive() && clip.count_noise == 0) clip.count_noise = expected_batch() / 20;
   gradient_noise_multiplier_ =
       clip.adaptive() ? gradient_share(config_.noise_multiplier, clip.count_noise) : config_.noise_multiplier;
-  const double truncation =
-      kernels::gaussian_truncation_delta(structure.parameter_elements, config.steps, config_.noise_multiplier);
-  if (truncation > config.delta * kTruncationShare)
-    throw Error(
-        ErrorKind::configuration,
-        cat("the noise generator's tails end where normals still have probability ", truncation, " over ", config.steps,
-            " steps, which is too much for privacy.delta = ", config.delta, "; raise delta or the noise multiplier"));
+  check_generator(config_, generator_delta(config_, structure), config.delta * kTruncationShare);
   const int64_t cap = batch_cap(expected_batch());
+  if (config_.on_lattice()) {
+    if (clip.adaptive()) lattice_bound("2 · privacy.clip_count_noise", 2 * clip.count_noise, cap);
+    clipping_ = Clipping(config.clip_norm, microbatch, cap, 0, clip_function(config.clipping),
+                         config.clipping.groups == "layer",
+                         lattice_bound("privacy.noise_multiplier", gradient_noise_multiplier_, cap));
+    return;
+  }
   const int64_t calls = (cap + microbatch - 1) / microbatch;
   clipping_ = Clipping(config.clip_norm, microbatch, cap, sum_rounding(cap, calls, structure),
                        clip_function(config.clipping), config.clipping.groups == "layer");
@@ -112,6 +153,8 @@ PrivacyPlan::PrivacyPlan(const PrivacyConfig& config, int64_t microbatch, const 
 }
 
 accountants::Event PrivacyPlan::event() const {
+  if (config_.on_lattice())
+    return {accountants::PoissonSampledDiscreteGaussian{config_.noise_multiplier, config_.sample_rate}};
   return {accountants::PoissonSampledGaussian{config_.noise_multiplier, config_.sample_rate}};
 }
 
@@ -124,6 +167,7 @@ std::string PrivacyPlan::hash() const {
        << config_.public_size << "\nsteps " << config_.steps << "\nclipping " << config_.clipping.rule << " "
        << config_.clipping.stability << " " << config_.clipping.groups << " " << config_.clipping.quantile << " "
        << config_.clipping.learning_rate << " " << config_.clipping.count_noise << "\n";
+  if (config_.on_lattice()) text << "noise " << config_.noise << "\n";  // newer than the rest: the default has no line
   return to_hex(sha256(text.str()));
 }
 

@@ -5,6 +5,7 @@
 #include "base/random_key.h"
 #include "engine/sampler.h"
 #include "kernels/clip/clip.h"
+#include "kernels/lattice/lattice.h"
 
 namespace sotto {
 
@@ -33,6 +34,10 @@ struct PrivacyConfig {
   int64_t public_size = 0;  // declared number of units: the update divides by sample_rate · public_size
   int64_t steps = 0;
   ClippingConfig clipping = {};
+  // gaussian, in float32; discrete_gaussian, on int64 sums of integers (kernels/lattice/), which has no rounding to
+  // hide
+  std::string noise = "gaussian";
+  bool on_lattice() const { return noise == "discrete_gaussian"; }
 };
 
 // What may change speed but neither the guarantee nor the ledger.
@@ -56,6 +61,12 @@ class Clipping {
   double l2_sensitivity() const { return clip_norm_ * (1 + 2 * rounding_); }
   const kernels::ClipFunction& function() const { return function_; }
   bool by_layer() const { return by_layer_; }
+  bool on_lattice() const { return lattice_bound_ > 0; }
+  // The integers of which a clipped gradient is made; without a bound where it is none.
+  kernels::Lattice lattice() const {
+    return on_lattice() ? kernels::Lattice{lattice_bound_, kernels::lattice_step(lattice_bound_, clip_norm_)}
+                        : kernels::Lattice{};
+  }
   // The same at another clip norm: sensitivity, and with it the noise, follow.
   Clipping at(double clip_norm) const {
     Clipping other = *this;
@@ -67,18 +78,20 @@ class Clipping {
   friend class PrivacyPlan;
   friend struct PlanPartsForTests;  // defined in tests/ alone: the layers test looks
   Clipping(double clip_norm, int64_t microbatch, int64_t batch_cap, double rounding,
-           const kernels::ClipFunction& function, bool by_layer)
+           const kernels::ClipFunction& function, bool by_layer, kernels::Uint128 lattice_bound = 0)
       : clip_norm_(clip_norm),
         microbatch_(microbatch),
         batch_cap_(batch_cap),
         rounding_(rounding),
         function_(function),
-        by_layer_(by_layer) {}
+        by_layer_(by_layer),
+        lattice_bound_(lattice_bound) {}
   double clip_norm_;
   int64_t microbatch_, batch_cap_;
   double rounding_;
   kernels::ClipFunction function_;
   bool by_layer_;
+  kernels::Uint128 lattice_bound_;
 };
 
 // How a clipped sum is noised. Only a PrivacyPlan makes one, so that none is smaller than what was accounted for.
@@ -87,14 +100,16 @@ class Noise {
   double noise_multiplier() const { return noise_multiplier_; }  // standard deviation ÷ l2_sensitivity
   double count_stddev() const { return count_stddev_; }          // of the count that an adaptive clip norm follows
   const RunKey& key() const { return key_; }
+  bool on_lattice() const { return on_lattice_; }  // discrete, for sums that are
 
  private:
   friend class PrivacyPlan;
   friend struct PlanPartsForTests;
-  Noise(double noise_multiplier, double count_stddev, const RunKey& key)
-      : noise_multiplier_(noise_multiplier), count_stddev_(count_stddev), key_(key) {}
+  Noise(double noise_multiplier, double count_stddev, const RunKey& key, bool on_lattice = false)
+      : noise_multiplier_(noise_multiplier), count_stddev_(count_stddev), key_(key), on_lattice_(on_lattice) {}
   double noise_multiplier_, count_stddev_;
   RunKey key_;
+  bool on_lattice_;
 };
 
 // What the checks found out about a model: public, since they ran on synthetic samples.
@@ -108,16 +123,16 @@ struct ModelStructure {
 // disagree.
 class PrivacyPlan {
  public:
-  // Calibrates the noise when asked to and fixes the public caps. The tails that the generator cannot reach are taken
-  // off delta. Throws configuration with value, limit and way out.
+  // Calibrates the noise when asked to and fixes the public caps. The tails that the generator cannot reach, or its
+  // distance from the exact law, are taken off delta. Throws configuration with value, limit and way out.
   PrivacyPlan(const PrivacyConfig& config, int64_t microbatch, const RunKey& key, const ModelStructure& structure);
 
   const PrivacyConfig& config() const { return config_; }  // with the calibrated noise multiplier
   PoissonSampler sampler(int64_t units) const { return {key_, config_.sample_rate, units}; }
   const Clipping& clipping() const { return clipping_; }
-  Noise noise() const { return {gradient_noise_multiplier_, config_.clipping.count_noise, key_}; }
+  Noise noise() const { return {gradient_noise_multiplier_, config_.clipping.count_noise, key_, config_.on_lattice()}; }
   accountants::Event event() const;
-  // delta less the probability that the generator's truncated tails matter: what the accountant is asked for.
+  // delta less the probability that what the generator cuts off or rounds matters: what the accountant is asked for.
   double accounting_delta() const { return accounting_delta_; }
   // The divisor of the clipped sum, a public number.
   double expected_batch() const { return config_.sample_rate * static_cast<double>(config_.public_size); }

@@ -5,7 +5,9 @@
 #include <map>
 
 #include "base/error.h"
+#include "engine/lattice_sum.h"
 #include "kernels/clip/clip.h"
+#include "kernels/lattice/discrete_gaussian.h"
 #include "kernels/noise/noise.h"
 #include "kernels/rounding.h"
 
@@ -47,7 +49,7 @@ ClippedSum clip(const Exec& exec, const Parameters& parameters, const Clipping& 
   std::vector<at::Tensor> sums;
   const auto make_sums = [&] {  // as late as possible: the backward pass is when memory is scarce
     for (int64_t k = static_cast<int64_t>(sums.size()); k < parameters.size(); ++k)
-      sums.push_back(at::zeros_like(parameters.tensor(k)).detach());
+      sums.push_back(at::zeros_like(parameters.tensor(k), clipping.on_lattice() ? at::kLong : at::kFloat).detach());
   };
   diagnostics = {.batch_size = batch.size()};
   const std::vector<int64_t> groups = clipping_groups(parameters, clipping);
@@ -57,15 +59,7 @@ ClippedSum clip(const Exec& exec, const Parameters& parameters, const Clipping& 
       clipping.clip_norm() / std::sqrt(static_cast<double>(group_count)) * (group_count == 1 ? 1.0 : 1 - 0x1p-50);
   double below = 0;
   const at::NoGradGuard no_grad;
-  double loss = 0;
-  int64_t finite = 0;
-  for (size_t first = 0; first < batch.units.size(); first += static_cast<size_t>(clipping.microbatch())) {
-    const size_t last = std::min(batch.units.size(), first + static_cast<size_t>(clipping.microbatch()));
-    GradSamples grads = gradients({batch.units.begin() + static_cast<std::ptrdiff_t>(first),
-                                   batch.units.begin() + static_cast<std::ptrdiff_t>(last)});
-    require(grads.batch == static_cast<int64_t>(last - first) &&
-                static_cast<int64_t>(grads.parameters.size()) == parameters.size(),
-            cat("need a gradient a unit: ", grads.batch, " for ", last - first, " units"));
+  const auto add = [&](GradSamples& grads) {
     at::Tensor squared =
         at::zeros({group_count, grads.batch}, parameters.tensor(0).options().dtype(at::kDouble).requires_grad(false));
     at::Tensor factors = at::empty({group_count, grads.batch}, squared.options().dtype(at::kFloat));
@@ -75,7 +69,11 @@ ClippedSum clip(const Exec& exec, const Parameters& parameters, const Clipping& 
     kernels::clip_factors(exec, {squared.const_data_ptr<double>(), squared.numel()}, clipping.function(), group_norm,
                           {factors.mutable_data_ptr<float>(), factors.numel()});
     make_sums();
-    add_clipped(exec, grads, groups, factors, sums);
+    if (clipping.on_lattice()) {
+      add_on_lattice(exec, grads, groups, factors, clipping.lattice(), sums);
+    } else {
+      add_clipped(exec, grads, groups, factors, sums);
+    }
 
     const at::Tensor norms = squared.sum(0).sqrt_().cpu();
     for (int64_t i = 0; i < grads.batch; ++i)
@@ -84,12 +82,31 @@ ClippedSum clip(const Exec& exec, const Parameters& parameters, const Clipping& 
     const kernels::ClipCount count = kernels::count_clipped({on_host.const_data_ptr<float>(), on_host.numel()});
     diagnostics.non_finite += count.non_finite;
     diagnostics.clipped += count.clipped + count.non_finite;  // a dropped sample counts as clipped, too
+  };
+  double loss = 0;
+  int64_t finite = 0;
+  for (size_t first = 0; first < batch.units.size(); first += static_cast<size_t>(clipping.microbatch())) {
+    const size_t last = std::min(batch.units.size(), first + static_cast<size_t>(clipping.microbatch()));
+    GradSamples grads = gradients({batch.units.begin() + static_cast<std::ptrdiff_t>(first),
+                                   batch.units.begin() + static_cast<std::ptrdiff_t>(last)});
+    require(grads.batch == static_cast<int64_t>(last - first) &&
+                static_cast<int64_t>(grads.parameters.size()) == parameters.size(),
+            cat("need a gradient a unit: ", grads.batch, " for ", last - first, " units"));
+    if (clipping.on_lattice()) {  // norms and integers are those of the same rows
+      const int64_t block = samples_at_once(parameters);
+      for (int64_t begin = 0; begin < grads.batch; begin += block) {
+        GradSamples rows = stored_rows(parameters, grads, begin, std::min(block, grads.batch - begin));
+        add(rows);
+      }
+    } else {
+      add(grads);
+    }
     for (double value : grads.losses)
       if (std::isfinite(value)) loss += value, ++finite;
   }
   make_sums();
   diagnostics.mean_loss = finite > 0 ? loss / static_cast<double>(finite) : 0.0;
-  return ClippedSum(std::move(sums), clipping.l2_sensitivity(), below);
+  return ClippedSum(std::move(sums), clipping.l2_sensitivity(), below, clipping.lattice());
 }
 
 std::vector<int64_t> clipping_groups(const Parameters& parameters, const Clipping& clipping) {
@@ -105,12 +122,28 @@ std::vector<int64_t> clipping_groups(const Parameters& parameters, const Clippin
 }
 
 double noised_count(const ClippedSum& sum, const Noise& noise, uint64_t step) {
+  if (noise.on_lattice()) {
+    // A unit moves the count by ½ and the points by this many.
+    const double bound = static_cast<double>(kernels::lattice_bound(2 * noise.count_stddev()));
+    const double half = std::floor(std::sqrt(bound) * (1 - 0x1p-50));
+    int64_t points = static_cast<int64_t>(2 * sum.below_) * static_cast<int64_t>(half);
+    const auto behind_parameters = static_cast<uint32_t>(sum.sums_.size());
+    kernels::add_discrete_gaussian(Exec::cpu(1), noise.key().stream(Purpose::lattice_noise, step, behind_parameters),
+                                   kernels::kLatticeScale, {&points, 1});
+    return static_cast<double>(points) / (2 * half);
+  }
   float normal = 0;
   kernels::fill_gaussian(Exec::cpu(1), noise.key().stream(Purpose::clip_quantile, step), 1.0, {&normal, 1});
   return sum.below_ + noise.count_stddev() * static_cast<double>(normal);
 }
 
 PrivateGradient add_noise(ClippedSum&& sum, const Noise& noise, uint64_t step) {
+  require(sum.on_lattice() == noise.on_lattice(), "integer sums need discrete noise, and no others do");
+  if (sum.on_lattice()) {
+    const double reached = kernels::lattice_noise_multiplier(sum.lattice().squared_bound);
+    require(reached >= noise.noise_multiplier(), cat("the noise multiplier is ", noise.noise_multiplier(),
+                                                     ", but the lattice's noise is ", reached, " times its bound"));
+  }
   const double stddev = noise.noise_multiplier() * sum.l2_sensitivity();
   return PrivateGradient(std::move(sum), stddev, noise.key(), step);
 }

@@ -28,17 +28,22 @@ class ClippedSum {
   ClippedSum(ClippedSum&&) = default;
   ClippedSum& operator=(ClippedSum&&) = default;
   double l2_sensitivity() const { return l2_sensitivity_; }
+  // Where the sums are integers: no unit moves them by more than its squared_bound.
+  const kernels::Lattice& lattice() const { return lattice_; }
+  bool on_lattice() const { return lattice_.squared_bound > 0; }
 
  private:
-  ClippedSum(std::vector<at::Tensor> sums, double l2_sensitivity, double below)
-      : sums_(std::move(sums)), l2_sensitivity_(l2_sensitivity), below_(below) {}
+  ClippedSum(std::vector<at::Tensor> sums, double l2_sensitivity, double below, const kernels::Lattice& lattice = {})
+      : sums_(std::move(sums)), l2_sensitivity_(l2_sensitivity), below_(below), lattice_(lattice) {}
   friend ClippedSum clip(const Exec&, const Parameters&, const Clipping&, const Batch&, const GradientSource&,
                          StepDiagnostics&);
   friend double noised_count(const ClippedSum&, const Noise&, uint64_t);
   friend class Optimizer;
+  friend struct PlanPartsForTests;  // defined in tests/ alone: the layers test looks
   std::vector<at::Tensor> sums_;
   double l2_sensitivity_;
   double below_;  // Σ ½ for a unit within the clip norm, -½ for any other
+  kernels::Lattice lattice_;
 };
 
 // A clipped sum that will be noised as it is read: the optimizer's kernel draws the noise in registers. Nothing but
@@ -65,16 +70,19 @@ std::vector<int64_t> clipping_groups(const Parameters& parameters, const Clippin
 // Σ_i f_i g_i over the units of `batch`, f by the clipping's function, micro-batch by micro-batch into one accumulator.
 // With K groups, each group of parameters is clipped to clip_norm / √K by itself, which is clip_norm for all together.
 // Adding or removing one unit moves it by at most l2_sensitivity() in L2: norms are upper bounds and the rounding of
-// the sum is in the sensitivity. A unit with a NaN or an infinity contributes exactly 0 and is counted. Throws
+// the sum is in the sensitivity. On a lattice it is a sum of integers, by which a unit moves it exactly: the same bits
+// for any micro-batches and any order. A unit with a NaN or an infinity contributes exactly 0 and is counted. Throws
 // invalid_argument when a unit is in the batch twice, internal when the batch exceeds the public cap.
 ClippedSum clip(const Exec& exec, const Parameters& parameters, const Clipping& clipping, const Batch& batch,
                 const GradientSource& gradients, StepDiagnostics& diagnostics);
 
-// Adds N(0, (noise_multiplier · l2_sensitivity)²) to every entry, from the stream (noise, step, parameter).
+// Adds N(0, (noise_multiplier · l2_sensitivity)²) to every entry, from the stream (noise, step, parameter); on a
+// lattice the discrete Gaussian of at least that standard deviation, from the stream (lattice_noise, step, parameter).
+// Throws invalid_argument where noise and sum are not of one kind or the lattice is too wide for the noise.
 PrivateGradient add_noise(ClippedSum&& sum, const Noise& noise, uint64_t step);
 
 // How many units of the batch were within the clip norm, less half of the batch, plus N(0, count_stddev²): a release
-// that the step's event pays for together with the gradient.
+// that the step's event pays for together with the gradient. On a lattice, discrete noise on a whole number of points.
 double noised_count(const ClippedSum& sum, const Noise& noise, uint64_t step);
 
 // One step of DP-SGD (Abadi et al. 2016, algorithm 1, with Poisson sampling): the page an auditor reads.

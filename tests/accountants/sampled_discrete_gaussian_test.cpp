@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <vector>
 
 #include "accountants/accountant.h"
 #include "accountants/calibrate.h"
@@ -49,8 +50,15 @@ TEST(RdpSampledDiscreteGaussian, IsNeverBelowTheDivergenceInEitherDirection) {
         }
 }
 
-// On a coarse lattice the divergence at a fractional order can be above the continuous Gaussian's, which is why that is
-// taken at integers only.
+TEST(RdpSampledDiscreteGaussian, WhatTheContinuousGaussianDoesNotBoundAtFractionalOrdersIsBounded) {
+  const long double truth = divergences(0.5, 1, 0.001, 1.1).forward;
+  EXPECT_GT(truth, rdp_sampled_gaussian(0.5, 0.001, 1.1) * 1.03);
+  EXPECT_GE(rdp_sampled_discrete_gaussian(0.5, 0.001, 1.1), truth);
+  const std::vector<double> orders = {1.1, 2, 2.5};
+  const RdpCurve curve = rdp_curve(Event{PoissonSampledDiscreteGaussian{0.5, 0.001}}, NeighbouringRelation::add_remove, orders);
+  for (size_t i = 0; i < orders.size(); ++i) EXPECT_EQ(curve[i], rdp_sampled_discrete_gaussian(0.5, 0.001, orders[i]));
+}
+
 TEST(RdpSampledDiscreteGaussian, AtFractionalOrdersIsTheChordBetweenIntegers) {
   const double two = rdp_sampled_gaussian(1, 0.2, 2), three = rdp_sampled_gaussian(1, 0.2, 3);
   EXPECT_NEAR(rdp_sampled_discrete_gaussian(1, 0.2, 2.25), (0.75 * two + 0.25 * 2 * three) / 1.25, 1e-14);

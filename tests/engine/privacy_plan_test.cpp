@@ -65,12 +65,13 @@ TEST(PrivacyPlan, HashHoldsEveryFieldOfThePrivacyConfig) {
       [](PrivacyConfig& c) { c.clipping.groups = "layer"; },
       [](PrivacyConfig& c) { c.clipping.quantile = 0.5; },
       [](PrivacyConfig& c) { c.clipping.learning_rate = 0.3; },
-      [](PrivacyConfig& c) { c.clipping.count_noise = 7; }};
-  // Eleven fields, of which the last has six: one more does not compile until it has its line above.
-  const auto& [unit, relation, accountant, epsilon, delta, noise, clip_norm, rate, size, steps, clipping] = private_config();
+      [](PrivacyConfig& c) { c.clipping.count_noise = 7; },
+      [](PrivacyConfig& c) { c.noise = "discrete_gaussian"; }};
+  // Twelve fields, of which the clipping has six: one more does not compile until it has its line above.
+  const auto& [unit, relation, accountant, epsilon, delta, noise, clip_norm, rate, size, steps, clipping, noise_kind] = private_config();
   const auto& [rule, stability, groups, quantile, learning_rate, count_noise] = clipping;
   (void)rule, (void)stability, (void)groups, (void)quantile, (void)learning_rate, (void)count_noise;
-  (void)unit, (void)relation, (void)accountant, (void)epsilon, (void)delta, (void)noise, (void)clip_norm, (void)rate,
+  (void)unit, (void)noise_kind, (void)relation, (void)accountant, (void)epsilon, (void)delta, (void)noise, (void)clip_norm, (void)rate,
       (void)size, (void)steps;
   std::set<std::string> hashes = {plan_of(private_config(), {1, 8}).hash()};
   for (const auto& change : changes) {
@@ -79,6 +80,37 @@ TEST(PrivacyPlan, HashHoldsEveryFieldOfThePrivacyConfig) {
     EXPECT_TRUE(hashes.insert(plan_of(config, {1, 8}).hash()).second);
   }
   EXPECT_EQ(hashes.begin()->size(), 64u);
+}
+
+// A field that is newer than a ledger must not change the hash of what the ledger holds.
+TEST(PrivacyPlan, TheHashOfAConfigWithoutLatticeStaysWhatItWas) {
+  EXPECT_EQ(plan_of(private_config(), {1, 8}).hash(), "754309c76e2a383f59ba4e670aa544a9935d7b714e317f65f16e9fb7df6b2209");
+}
+
+TEST(PrivacyPlan, DiscreteNoiseIsChargedCalibratedAndHashedAsSuch) {
+  PrivacyConfig config = private_config();
+  config.noise = "discrete_gaussian";
+  const PrivacyPlan given = plan_of(config, {1, 8});
+  EXPECT_EQ(given.event(), (accountants::Event{accountants::PoissonSampledDiscreteGaussian{1.5, 0.25}}));
+  EXPECT_NE(given.hash(), plan_of(private_config(), {1, 8}).hash());
+  EXPECT_TRUE(given.clipping().on_lattice() && given.noise().on_lattice());
+  EXPECT_EQ(given.clipping().rounding(), 0);
+  EXPECT_EQ(given.clipping().l2_sensitivity(), kClipNorm);
+  EXPECT_FALSE(plan_of(private_config(), {1, 8}).clipping().on_lattice() || plan_of(private_config(), {1, 8}).noise().on_lattice());
+  for (const double epsilon : {0.5, 8.0})
+    for (const double quantile : {0.0, 0.5}) {
+      config.noise_multiplier = 0;
+      config.epsilon = epsilon;
+      config.clipping.quantile = quantile;
+      config.clipping.count_noise = 40;
+      const PrivacyPlan plan = plan_of(config, {1, 8});
+      const auto accountant = accountants::make_accountant("rdp", config.relation);
+      accountant->compose(plan.event(), config.steps);
+      EXPECT_LE(accountant->epsilon(plan.accounting_delta()), epsilon);
+      EXPECT_GE(accountant->epsilon(plan.accounting_delta()), epsilon * 0.99);
+      EXPECT_GE(kernels::lattice_noise_multiplier(plan.clipping().lattice().squared_bound), plan.noise().noise_multiplier());
+      EXPECT_GE(plan.noise().noise_multiplier(), plan.config().noise_multiplier);
+    }
 }
 
 TEST(PrivacyPlan, SamplerNoiseAndEventSayTheSame) {
@@ -167,6 +199,16 @@ TEST(PrivacyPlan, RefusesWhatCannotHoldWithValueAndWayOut) {
   EXPECT_NE(message([](C c) { c.steps = 0; }).find("train.steps"), std::string::npos);
   EXPECT_NE(message([](C c) { c.delta = 1e-15, c.steps = 1000000; }).find("tails"), std::string::npos);
   EXPECT_NE(message([](C c) { c.public_size = 100000000; }).find("sample_rate"), std::string::npos);
+  EXPECT_NE(message([](C c) { c.noise = "laplace"; }).find("privacy.noise must be one of gaussian, discrete_gaussian, got laplace"), std::string::npos);
+  const auto discrete = [&](const std::function<void(PrivacyConfig&)>& change) {
+    return message([&](C c) { c.noise = "discrete_gaussian", change(c); });
+  };
+  EXPECT_NE(discrete([](C c) { c.noise_multiplier = 1e-4; }).find("privacy.noise_multiplier must be between"), std::string::npos);
+  EXPECT_NE(discrete([](C c) { c.noise_multiplier = 1e10; }).find("privacy.noise_multiplier must be between"), std::string::npos);
+  EXPECT_NE(discrete([](C c) { c.public_size = 100000000; }).find("units, but batches have up to"), std::string::npos);
+  EXPECT_NE(discrete([](C c) { c.epsilon = 100; }).find("lower privacy.epsilon"), std::string::npos);
+  EXPECT_NE(discrete([](C c) { c.clipping.quantile = 0.5, c.clipping.count_noise = 1e9; }).find("2 · privacy.clip_count_noise must be between"), std::string::npos);
+  EXPECT_EQ(discrete([](C c) { c.delta = 1e-15, c.steps = 1000000; }), "accepted") << "there are no tails to speak of";
   EXPECT_THROW(plan_of(private_config(), {1, 0}), Error);
 }
 

@@ -11,6 +11,7 @@ constexpr double kClipNorm = 0.5;
 // Parts that no plan would make, for what a plan's own cannot show.
 struct PlanPartsForTests {
   static Noise noise(double noise_multiplier, const RunKey& key) { return {noise_multiplier, 0, key}; }
+  static const std::vector<at::Tensor>& sums(const ClippedSum& sum) { return sum.sums_; }
   static Clipping capped(const Clipping& clipping, int64_t batch_cap) {
     return {clipping.clip_norm(), clipping.microbatch(), batch_cap, clipping.rounding(), clipping.function(), false};
   }

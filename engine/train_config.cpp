@@ -73,7 +73,7 @@ PrivacyConfig read_privacy(const Settings& s, const Reader& reader) {
 
 OptimizerConfig read_optimizer(const Settings& s, const Reader& reader) {
   OptimizerConfig optimizer;
-  optimizer.kind = reader.one_of("train.optimizer", "sgd", {"sgd", "adam", "adamw"});
+  optimizer.kind = reader.one_of("train.optimizer", "sgd", {"sgd", "adam", "adamw", "lamb"});
   optimizer.learning_rate = reader.positive("train.learning_rate");
   optimizer.momentum = s.number("train.momentum", 0.0);
   optimizer.beta1 = s.number("train.beta1", 0.9);
@@ -123,6 +123,7 @@ TrainConfig TrainConfig::read(const std::filesystem::path& path, const std::vect
                                                                cat("at most ", kMostThreads, " (0: all cores)")));
   config.performance.microbatch = reader.at_least("performance.microbatch", 0, 0);
   config.performance.device = reader.one_of("performance.device", "cpu", {"cpu", "cuda"});
+  config.performance.planner = reader.one_of("performance.planner", "measured", {"measured", "shape"});
   config.performance.storage_limit = reader.at_least("performance.storage_limit", 0, int64_t{1} << 30);
 
   config.ledger.path = s.text("ledger.path");

@@ -163,7 +163,7 @@ at::Tensor joined_activation(const GradSamples& grads, const std::vector<int64_t
   std::vector<at::Tensor> activations;
   for (size_t j = k; j < grads.parameters.size(); ++j) {
     const std::vector<FactoredUse>& uses = grads.parameters[j].factored;
-    if (uses.size() != 1 || groups[j] != groups[k]) continue;
+    if (uses.size() != 1 || uses.front().direct || groups[j] != groups[k]) continue;
     const FactoredUse& use = uses.front();
     if (use.gradient.const_data_ptr() != own.gradient.const_data_ptr() || use.gradient.sizes() != own.gradient.sizes())
       continue;
@@ -228,6 +228,8 @@ void add_squared_norms(const Exec& exec, const Parameters& parameters, const std
     for (const FactoredUse& use : samples.factored) {
       if (use.length == 1)
         kernels::accumulate_outer_norms(exec, matrix(use.activation), matrix(use.gradient), use.bias >= 0, out);
+      else if (use.direct)
+        kernels::accumulate_direct_norms(exec, matrix(use.activation), matrix(use.gradient), use.length, false, out);
       else if (samples.factored.size() > 1)  // of rows apart
         kernels::accumulate_ghost_norms(exec, matrix(use.activation), matrix(use.gradient), use.length, false, out);
       else if (!measured[static_cast<size_t>(k)])

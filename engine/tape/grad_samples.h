@@ -14,6 +14,7 @@ struct FactoredUse {
   int64_t length;         // rows a sample
   int64_t bias = -1;      // the bias that this use alone feeds, carried along: it costs nothing here
   int64_t first_row = 0;  // of the parameter as a matrix of d columns, where the use has p of its rows
+  bool direct = false;    // norms by the gradient itself instead of Gram matrices
 };
 
 // A use of a table in an embedding: the per-sample gradient has gradient_t added to row ids_t.

@@ -61,6 +61,7 @@ TEST(Roofline, CountsBytesAndFlopsAsByHand) {
            Row{"fill_gaussian n=4194304", 4 * n, n},
            Row{"noisy_sgd n=4194304", 20 * n, 7 * n},
            Row{"plain_adam n=4194304", 28 * n, 15 * n},
+           Row{"noisy_lamb n=4194304", 28 * n, 23 * n},
            Row{"sample_gradients B=64 T=64 d=64 p=512", 4 * (4096 * 576.0 + 64 * 32768.0), 4096 * 2 * 32768.0},
            Row{"cell_forward (LSTM) B=64 h=128", 64 * 128 * 60, 64 * 128 * 13},
        }) {

@@ -28,8 +28,8 @@ Optimizer::Optimizer(const Exec& exec, const Parameters& parameters, const Optim
   const auto check = [](bool ok, const std::string& message) {
     if (!ok) throw Error(ErrorKind::configuration, message);
   };
-  check(config.kind == "sgd" || config.kind == "adam" || config.kind == "adamw",
-        cat("train.optimizer must be sgd, adam or adamw, got ", config.kind));
+  check(config.kind == "sgd" || config.kind == "adam" || config.kind == "adamw" || config.kind == "lamb",
+        cat("train.optimizer must be sgd, adam, adamw or lamb, got ", config.kind));
   check(config.schedule == "constant" || config.schedule == "cosine",
         cat("train.schedule must be constant or cosine, got ", config.schedule));
   check(config.learning_rate > 0 && std::isfinite(config.learning_rate),
@@ -85,7 +85,16 @@ void Optimizer::step(PrivateGradient&& gradient) {
                                               config_.weight_decay,
                                               config_.kind == "adamw",
                                               static_cast<int64_t>(opened.step_) + 1};
-      if (on_lattice)
+      if (config_.kind == "lamb") {
+        at::Tensor space = at::empty({kernels::lamb_workspace(sum.numel())}, sum.options().dtype(at::kDouble));
+        const VectorView<double> workspace = {space.mutable_data_ptr<double>(), space.numel()};
+        if (on_lattice)
+          kernels::plain_lamb(exec_, divisor_, settings, clipped, flat(first_[i]), flat(second_[i]), parameter,
+                              workspace);
+        else
+          kernels::noisy_lamb(exec_, stream, opened.noise_stddev_, divisor_, settings, clipped, flat(first_[i]),
+                              flat(second_[i]), parameter, workspace);
+      } else if (on_lattice)
         kernels::plain_adam(exec_, divisor_, settings, clipped, flat(first_[i]), flat(second_[i]), parameter);
       else
         kernels::noisy_adam(exec_, stream, opened.noise_stddev_, divisor_, settings, clipped, flat(first_[i]),

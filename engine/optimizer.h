@@ -8,7 +8,7 @@
 namespace sotto {
 
 struct OptimizerConfig {
-  std::string kind = "sgd";  // sgd, adam, adamw
+  std::string kind = "sgd";  // sgd, adam, adamw, lamb
   double learning_rate = 0;
   double momentum = 0;
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
@@ -16,7 +16,7 @@ struct OptimizerConfig {
   std::string schedule = "constant";  // constant, cosine: lr · (1 + cos(π step / steps)) / 2
 };
 
-// torch.optim's SGD, Adam and AdamW, fused with the noise. Accepts a PrivateGradient and nothing else; every update it
+// torch.optim's SGD, Adam and AdamW, and LAMB, fused with the noise. Accepts a PrivateGradient and nothing else; every update it
 // makes is therefore a function of charged events.
 class Optimizer {
  public:

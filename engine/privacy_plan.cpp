@@ -45,7 +45,8 @@ double gradient_share(double noise_multiplier, double count_noise) {
 double sum_rounding(int64_t cap, int64_t calls, const ModelStructure& structure) {
   const double slack = std::max(
       {kernels::clipped_outer_slack(cap, 1, calls), kernels::clipped_outer_slack(cap, structure.rows_per_unit, calls),
-       kernels::clipped_rows_slack(cap, calls), kernels::clipped_embedding_slack(cap, calls)});
+       kernels::clipped_outer_slack(cap, structure.positions_per_unit, calls), kernels::clipped_rows_slack(cap, calls),
+       kernels::clipped_embedding_slack(cap, calls)});
   return slack * static_cast<double>(cap) * (structure.tied ? kernels::kTiedSlackFactor : 1.0);
 }
 

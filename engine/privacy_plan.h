@@ -45,7 +45,8 @@ struct PerformanceConfig {
   int threads = 0;         // 0: all cores
   int64_t microbatch = 0;  // units a forward pass; 0: chosen
   std::string device = "cpu";
-  int64_t storage_limit = int64_t{1} << 30;  // bytes for stored per-sample gradients
+  int64_t storage_limit = int64_t{1} << 30;  // bytes kept for norms and clipped sums
+  std::string planner = "measured";          // norm methods by their times on this machine; or by "shape" alone
 };
 
 // How each unit's gradient is bounded. Only a PrivacyPlan makes one, so that none is wider than what was accounted for.
@@ -116,6 +117,7 @@ class Noise {
 struct ModelStructure {
   int64_t parameter_elements = 0;  // noisy values a step
   int64_t rows_per_unit = 1;       // the longest sequence of rows that one unit brings to a layer
+  int64_t positions_per_unit = 1;  // of the largest convolution's output: rows, where its factors are kept
   bool tied = false;               // some table is an embedding and a linear weight at once
 };
 

@@ -26,7 +26,8 @@ std::vector<OptimizerConfig> configs() {
   return {{.kind = "sgd", .learning_rate = 0.3},
           {.kind = "sgd", .learning_rate = 0.3, .momentum = 0.9, .weight_decay = 0.01, .schedule = "cosine"},
           {.kind = "adam", .learning_rate = 0.05, .beta1 = 0.8, .beta2 = 0.97, .weight_decay = 0.02},
-          {.kind = "adamw", .learning_rate = 0.05, .weight_decay = 0.1, .schedule = "cosine"}};
+          {.kind = "adamw", .learning_rate = 0.05, .weight_decay = 0.1, .schedule = "cosine"},
+          {.kind = "lamb", .learning_rate = 0.05, .weight_decay = 0.02}};
 }
 
 std::vector<at::Tensor> values(const Parameters& parameters) {
@@ -53,7 +54,7 @@ TEST(Optimizer, FollowsTheTextbookInDouble) {
       EXPECT_DOUBLE_EQ(optimizer.learning_rate(step), rate);
       for (size_t k = 0; k < w.size(); ++k) {
         at::Tensor g = sum[k] / divisor;
-        if (config.kind != "adamw") g = g + config.weight_decay * w[k];
+        if (config.kind == "sgd" || config.kind == "adam") g = g + config.weight_decay * w[k];
         if (config.kind == "sgd") {
           m[k] = config.momentum * m[k] + g;
           w[k] = w[k] - rate * m[k];
@@ -63,8 +64,15 @@ TEST(Optimizer, FollowsTheTextbookInDouble) {
         m[k] = config.beta1 * m[k] + (1 - config.beta1) * g;
         v[k] = config.beta2 * v[k] + (1 - config.beta2) * g * g;
         const double n = double(step) + 1;
-        w[k] = w[k] - rate * (m[k] / (1 - std::pow(config.beta1, n))) /
-                          ((v[k] / (1 - std::pow(config.beta2, n))).sqrt() + config.epsilon);
+        at::Tensor direction = (m[k] / (1 - std::pow(config.beta1, n))) /
+                               ((v[k] / (1 - std::pow(config.beta2, n))).sqrt() + config.epsilon);
+        double length = 1;
+        if (config.kind == "lamb") {
+          direction = direction + config.weight_decay * w[k];
+          const double of_w = w[k].norm().item<double>(), of_r = direction.norm().item<double>();
+          length = of_w > 0 && of_r > 0 ? of_w / of_r : 1;
+        }
+        w[k] = w[k] - rate * length * direction;
       }
       // Some float32 roundings a step; Adam divides by the root of a small moment.
       EXPECT_LE(distance(values(parameters), w), 1e-5 * (1 + distance(w, values(two_parameters()))));

@@ -27,6 +27,7 @@ void add_bench(CLI::App& program, Action& chosen) {
   step->footer("Examples:\n  sotto bench step --model mlp\n  sotto bench step --model transformer --rounds 25 --json");
   struct Options {
     StepBenchOptions step = {.model = "mlp"};
+    std::string device = "cpu";
     int threads = 0;
     bool json = false;
   };
@@ -48,11 +49,15 @@ void add_bench(CLI::App& program, Action& chosen) {
           "what the private step may keep from the backward pass until the clipped sum: bytes, or as in 512MiB")
       ->transform(CLI::AsSizeValue(false))
       ->capture_default_str();
+  step->add_option("--device", options->device, "cpu or cuda")
+      ->check(CLI::IsMember({"cpu", "cuda"}))
+      ->capture_default_str();
   add_threads(*step, options->threads);
   add_json_flag(*step, options->json);
   step->callback([options, &chosen] {
     chosen = [options] {
       options->step.threads = threads_of(options->threads);
+      options->step.on_cuda = options->device == "cuda";
       const StepBench untuned = bench_step(options->step);
       keep_freed_memory();
       const StepBench b = bench_step(options->step);
@@ -61,6 +66,7 @@ void add_bench(CLI::App& program, Action& chosen) {
                      {"batch", b.batch},
                      {"parameters", b.parameters},
                      {"rounds", b.rounds},
+                     {"device", options->device},
                      {"threads", b.threads},
                      {"memory_limit", options->step.memory_limit},
                      {"floor", b.floor},

@@ -18,16 +18,20 @@ namespace sotto {
 namespace {
 
 template <class Module>
-BenchTask classifier(std::shared_ptr<Module> module, at::Tensor inputs, int64_t classes, int64_t vocabulary = 0) {
-  const at::Tensor labels = at::randint(classes, {inputs.size(0)}, at::kLong);
-  return {Model::wrap(module, [module](const at::Tensor& x) { return module->forward(x); }), std::move(inputs),
+BenchTask classifier(const at::Device& device, std::shared_ptr<Module> module, const at::Tensor& inputs,
+                     int64_t classes, int64_t vocabulary = 0) {
+  module->to(device);
+  const at::Tensor labels = at::randint(classes, {inputs.size(0)}, at::kLong).to(device);
+  return {Model::wrap(module, [module](const at::Tensor& x) { return module->forward(x); }), inputs.to(device),
           vocabulary, [labels](const at::Tensor& output) { return per_sample_loss(output, labels); }};
 }
 
 // The next token at every position; a sample's loss is the mean over its positions.
-BenchTask language_model(std::shared_ptr<Gpt2> module, at::Tensor tokens, int64_t vocabulary) {
-  const at::Tensor next = at::randint(vocabulary, tokens.sizes(), at::kLong);
-  return {Model::wrap(module, [module](const at::Tensor& x) { return module->forward(x); }), std::move(tokens),
+BenchTask language_model(const at::Device& device, std::shared_ptr<Gpt2> module, const at::Tensor& tokens,
+                         int64_t vocabulary) {
+  module->to(device);
+  const at::Tensor next = at::randint(vocabulary, tokens.sizes(), at::kLong).to(device);
+  return {Model::wrap(module, [module](const at::Tensor& x) { return module->forward(x); }), tokens.to(device),
           vocabulary, [next](const at::Tensor& output) {
             const at::Tensor losses =
                 at::cross_entropy_loss(output.flatten(0, 1), next.flatten(), {}, at::Reduction::None);
@@ -55,33 +59,37 @@ const std::vector<BenchModel>& bench_models() {
   return models;
 }
 
-BenchTask make_bench_task(const std::string& name, int64_t batch) {
+BenchTask make_bench_task(const std::string& name, int64_t batch, const at::Device& device) {
   at::manual_seed(1);
   const auto own = [batch](int64_t usual) { return batch > 0 ? batch : usual; };
   if (name == "mlp")
-    return classifier(std::make_shared<Mlp>(120, std::vector<int64_t>{256, 128}, 2), at::randn({own(1024), 120}), 2);
-  if (name == "mnist_cnn") return classifier(std::make_shared<MnistCnn>(), at::randn({own(256), 1, 28, 28}), 10);
-  if (name == "cifar_cnn") return classifier(std::make_shared<CifarCnn>(), at::randn({own(128), 3, 32, 32}), 10);
-  if (name == "lstm") return classifier(std::make_shared<Lstm>(64, 128, 2), at::randn({own(64), 64, 64}), 2);
+    return classifier(device, std::make_shared<Mlp>(120, std::vector<int64_t>{256, 128}, 2),
+                      at::randn({own(1024), 120}), 2);
+  if (name == "mnist_cnn")
+    return classifier(device, std::make_shared<MnistCnn>(), at::randn({own(256), 1, 28, 28}), 10);
+  if (name == "cifar_cnn")
+    return classifier(device, std::make_shared<CifarCnn>(), at::randn({own(128), 3, 32, 32}), 10);
+  if (name == "lstm") return classifier(device, std::make_shared<Lstm>(64, 128, 2), at::randn({own(64), 64, 64}), 2);
   if (name == "transformer") {
     const TransformerSizes s;
-    return classifier(std::make_shared<Transformer>(s), tokens(s.vocabulary, own(32), s.length), 2, s.vocabulary);
+    return classifier(device, std::make_shared<Transformer>(s), tokens(s.vocabulary, own(32), s.length), 2,
+                      s.vocabulary);
   }
   if (name == "gpt2") {
     const Gpt2Sizes s;
-    return language_model(std::make_shared<Gpt2>(s), tokens(s.vocabulary, own(4), 100), s.vocabulary);
+    return language_model(device, std::make_shared<Gpt2>(s), tokens(s.vocabulary, own(4), 100), s.vocabulary);
   }
   if (name == "bert") {
     const BertSizes s;
-    return classifier(std::make_shared<Bert>(s), tokens(s.vocabulary, own(4), 128), s.outputs, s.vocabulary);
+    return classifier(device, std::make_shared<Bert>(s), tokens(s.vocabulary, own(4), 128), s.outputs, s.vocabulary);
   }
   if (name == "vit") {
     const VitSizes s;
-    return classifier(std::make_shared<Vit>(s), at::randn({own(2), 3, s.image, s.image}), s.outputs);
+    return classifier(device, std::make_shared<Vit>(s), at::randn({own(2), 3, s.image, s.image}), s.outputs);
   }
   if (name == "resnet50") {
     const ResnetSizes s;
-    return classifier(std::make_shared<Resnet>(s), at::randn({own(8), 3, 224, 224}), s.outputs);
+    return classifier(device, std::make_shared<Resnet>(s), at::randn({own(8), 3, 224, 224}), s.outputs);
   }
   std::string known;
   for (const BenchModel& model : bench_models()) known += cat(known.empty() ? "" : ", ", model.name);

@@ -26,6 +26,6 @@ struct BenchModel {
 const std::vector<BenchModel>& bench_models();
 
 // batch 0: the model's own, which bench_models() states. Throws configuration for another name.
-BenchTask make_bench_task(const std::string& name, int64_t batch = 0);
+BenchTask make_bench_task(const std::string& name, int64_t batch = 0, const at::Device& device = at::kCPU);
 
 }  // namespace sotto

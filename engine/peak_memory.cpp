@@ -1,6 +1,7 @@
 #include "engine/peak_memory.h"
 
 #include <c10/core/CPUAllocator.h>
+#include <c10/core/CachingDeviceAllocator.h>
 
 #include <algorithm>
 #include <atomic>
@@ -44,7 +45,13 @@ class CountingAllocator : public c10::Allocator {
 
 }  // namespace
 
-int64_t peak_tensor_bytes(const std::function<void()>& work) {
+int64_t peak_tensor_bytes(const at::Device& device, const std::function<void()>& work) {
+  if (!device.is_cpu()) {
+    c10::DeviceAllocator& own = *c10::getDeviceAllocator(device.type());
+    own.resetPeakStats(device.index());
+    work();
+    return own.getDeviceStats(device.index()).allocated_bytes[0].peak;  // of all kinds of blocks
+  }
   static CountingAllocator allocator(c10::GetCPUAllocator());
   static const bool installed = (c10::SetCPUAllocator(&allocator, 1), true);
   (void)installed;

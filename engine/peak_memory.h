@@ -1,11 +1,13 @@
 #pragma once
+#include <c10/core/Device.h>
+
 #include <cstdint>
 #include <functional>
 
 namespace sotto {
 
-// The most bytes that tensors on the CPU held at once while `work` ran, counted by an allocator that wraps LibTorch's:
-// tensors that exist before count too. Not for concurrent use.
-int64_t peak_tensor_bytes(const std::function<void()>& work);
+// The most bytes that tensors on a device held at once while `work` ran; tensors that exist before count too. On the
+// CPU they are counted by an allocator that wraps LibTorch's, on CUDA by LibTorch's own. Not for concurrent use.
+int64_t peak_tensor_bytes(const at::Device& device, const std::function<void()>& work);
 
 }  // namespace sotto

@@ -1,6 +1,5 @@
 #include "engine/step_bench.h"
 
-#include <ATen/Parallel.h>
 #include <torch/optim/sgd.h>
 #include <unistd.h>
 
@@ -11,12 +10,14 @@
 
 #include "accountants/ledger.h"
 #include "base/error.h"
+#include "cuda/device.h"
 #include "engine/bench_task.h"
 #include "engine/optimizer.h"
 #include "engine/peak_memory.h"
 #include "engine/planner/calibration.h"
 #include "engine/planner/planner.h"
 #include "engine/private_step.h"
+#include "engine/roofline/site.h"
 #include "engine/tape/flops.h"
 #include "engine/tape/tape.h"
 
@@ -27,7 +28,8 @@ constexpr double kRate = 0.01, kMomentum = 0.9;
 
 class PlainStep {
  public:
-  PlainStep(const std::string& name, int64_t batch) : task_(make_bench_task(name, batch)) {
+  PlainStep(const std::string& name, int64_t batch, const Site& site)
+      : task_(make_bench_task(name, batch, site.device)), exec_(site.exec) {
     std::vector<at::Tensor> parameters;
     for (const auto& [parameter_name, tensor] : task_.model.named_parameters()) parameters.push_back(tensor);
     optimizer_ = std::make_unique<torch::optim::SGD>(parameters, torch::optim::SGDOptions(kRate).momentum(kMomentum));
@@ -36,10 +38,12 @@ class PlainStep {
     optimizer_->zero_grad();
     task_.losses().mean().backward();
     optimizer_->step();
+    synchronise(exec_);
   }
 
  private:
   BenchTask task_;
+  Exec exec_;
   std::unique_ptr<torch::optim::SGD> optimizer_;
 };
 
@@ -50,10 +54,10 @@ struct Survey {
   int64_t memory_limit;
 };
 
-Survey survey(const std::string& name, int64_t batch, const Exec& exec, int64_t memory_limit) {
-  const BenchTask task = make_bench_task(name, batch);
+Survey survey(const std::string& name, int64_t batch, const Site& site, int64_t memory_limit) {
+  const BenchTask task = make_bench_task(name, batch, site.device);
   const Parameters parameters(task.model.named_parameters());
-  Tape tape(exec, parameters);
+  Tape tape(site.exec, parameters);
   tape.set_storage_limit(memory_limit);
   const int64_t samples = task.inputs.size(0);
   const GradSamples grads = tape.per_sample(samples, [&] { return task.losses(); });
@@ -68,8 +72,8 @@ Survey survey(const std::string& name, int64_t batch, const Exec& exec, int64_t 
     for (const FactoredUse& use : own.factored)
       made.structure.rows_per_unit = std::max(made.structure.rows_per_unit, use.length);
   }
-  if (!tape.products().empty())
-    made.methods = plan_norms(tape.products(), samples, memory_limit, time_model(exec)).methods();
+  if (!tape.products().empty() && !site.exec.on_cuda())  // the times are the processor's
+    made.methods = plan_norms(tape.products(), samples, memory_limit, time_model(site.exec)).methods();
   return made;
 }
 
@@ -89,23 +93,27 @@ PrivacyPlan whole_batch_plan(int64_t batch, const ModelStructure& structure) {
 // The step that training takes, but for the charge and the draw, which are timed by themselves.
 class PrivateRound {
  public:
-  PrivateRound(const std::string& name, int64_t batch_size, const Exec& exec, const Survey& known)
-      : task_(make_bench_task(name, batch_size)),
+  PrivateRound(const std::string& name, int64_t batch_size, const Site& site, const Survey& known)
+      : task_(make_bench_task(name, batch_size, site.device)),
+        exec_(site.exec),
         parameters_(task_.model.named_parameters()),
-        tape_(exec, parameters_),
+        tape_(exec_, parameters_),
         plan_(whole_batch_plan(batch(), known.structure)),
         step_(
-            exec, parameters_, plan_, batch(), [](uint64_t) {},
+            exec_, parameters_, plan_, batch(), [](uint64_t) {},
             [this](const std::vector<int64_t>& units) {
               return tape_.per_sample(static_cast<int64_t>(units.size()), [this] { return task_.losses(); });
             }),
-        optimizer_(exec, parameters_, {.kind = "sgd", .learning_rate = kRate, .momentum = kMomentum},
+        optimizer_(exec_, parameters_, {.kind = "sgd", .learning_rate = kRate, .momentum = kMomentum},
                    plan_.expected_batch(), plan_.config().steps) {
     tape_.set_storage_limit(known.memory_limit);
     tape_.set_norm_methods(known.methods);
   }
   PrivateRound(const PrivateRound&) = delete;
-  void operator()() { optimizer_.step(step_.next(number_++)); }
+  void operator()() {
+    optimizer_.step(step_.next(number_++));
+    synchronise(exec_);
+  }
   int64_t batch() const { return task_.inputs.size(0); }
   int64_t parameters() const { return parameters_.elements(); }
   void explain_to(StepBench& result) {
@@ -119,6 +127,7 @@ class PrivateRound {
 
  private:
   BenchTask task_;
+  Exec exec_;
   Parameters parameters_;
   Tape tape_;
   PrivacyPlan plan_;
@@ -177,8 +186,8 @@ double draw_milliseconds(int64_t rounds) {
 }
 
 template <class Step>
-int64_t peak_of(const std::function<std::unique_ptr<Step>()>& make) {
-  return peak_tensor_bytes([&] {
+int64_t peak_of(const Site& site, const std::function<std::unique_ptr<Step>()>& make) {
+  return peak_tensor_bytes(site.device, [&] {
     const auto step = make();
     (*step)();
     (*step)();
@@ -188,18 +197,17 @@ int64_t peak_of(const std::function<std::unique_ptr<Step>()>& make) {
 }  // namespace
 
 StepBench bench_step(const StepBenchOptions& options) {
-  const auto& [model, batch, rounds, threads, memory_limit] = options;
+  const auto& [model, batch, rounds, threads, memory_limit, on_cuda] = options;
   require(rounds >= 1, cat("--rounds must be at least 1, got ", rounds));
-  at::set_num_threads(threads);
-  const Exec exec = Exec::cpu(threads);
+  const Site site = open_site(on_cuda, threads);
   StepBench result;
-  result.plain_peak_bytes = peak_of<PlainStep>([&] { return std::make_unique<PlainStep>(model, batch); });
-  const Survey known = survey(model, batch, exec, memory_limit);
+  result.plain_peak_bytes = peak_of<PlainStep>(site, [&] { return std::make_unique<PlainStep>(model, batch, site); });
+  const Survey known = survey(model, batch, site, memory_limit);
   result.private_peak_bytes =
-      peak_of<PrivateRound>([&] { return std::make_unique<PrivateRound>(model, batch, exec, known); });
+      peak_of<PrivateRound>(site, [&] { return std::make_unique<PrivateRound>(model, batch, site, known); });
 
-  PlainStep plain(model, batch);
-  PrivateRound private_round(model, batch, exec, known);
+  PlainStep plain(model, batch, site);
+  PrivateRound private_round(model, batch, site, known);
   // The first hundred short steps are slower, by what the libraries and the clock of the processor take to settle.
   double warm_ms = 0;
   for (int warm = 0; warm < 3 || (warm < 100 && warm_ms < 1000); ++warm)

@@ -25,11 +25,12 @@ struct StepBenchOptions {
   int64_t rounds = 25;
   int threads = 1;
   int64_t memory_limit = int64_t{1} << 30;  // bytes that the private step may keep for norms and clipped sums
+  bool on_cuda = false;                     // norm methods are then chosen by shape
 };
 
 // A full step of DP-SGD (forward, backward, norms, clip, ChaCha20 noise, SGD with momentum), with the norm methods that
 // are planned for this machine, against LibTorch's own step (forward, backward, torch::optim::SGD) on the same model
-// and batch. Throws configuration for a model that is not there.
+// and batch. Throws configuration for a model that is not there, cuda where a GPU is asked for and none answers.
 StepBench bench_step(const StepBenchOptions& options);
 
 }  // namespace sotto

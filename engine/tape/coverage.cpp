@@ -3,6 +3,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include "base/error.h"
+#include "engine/tape/embedding.h"
 #include "engine/tape/layouts.h"
 #include "engine/tape/loss_graph.h"
 
@@ -40,6 +41,25 @@ std::string names(const Parameters& parameters) {
 }
 
 }  // namespace
+
+void find_shared_embeddings(Tape& tape, const Probe& probe) {
+  std::vector<std::vector<RecordedUse>> passes;
+  for (const int64_t batch : {2, 3}) {
+    const at::Tensor input = probe.input(batch, 7);
+    std::vector<RecordedUse> embeddings;
+    for (RecordedUse& use : tape.observe(batch, [&] { return probe.losses(input); }))
+      if (use.operation == "embedding") embeddings.push_back(std::move(use));
+    passes.push_back(std::move(embeddings));
+  }
+  std::set<int64_t> shared;
+  if (passes[0].size() == passes[1].size())
+    for (size_t i = 0; i < passes[0].size(); ++i) {
+      const at::Tensor &of_two = passes[0][i].input, &of_three = passes[1][i].input;
+      if (of_two.sizes() == of_three.sizes() && of_two.equal(of_three) && first_of_run(of_two) >= 0)
+        shared.insert(static_cast<int64_t>(i));
+    }
+  tape.set_shared_embeddings(std::move(shared));
+}
 
 std::set<int64_t> uncaptured_parameters(Tape& tape, const Parameters& parameters, const Probe& probe) {
   const Pass of_two = pass(tape, parameters, probe, 2), of_three = pass(tape, parameters, probe, 3);
@@ -97,6 +117,7 @@ ModelStructure check_sample_passes(const Parameters& parameters, const Probe& pr
 }
 
 ModelStructure check_model(Tape& tape, const Parameters& parameters, const Probe& probe) {
+  find_shared_embeddings(tape, probe);
   if (uncaptured_parameters(tape, parameters, probe).empty()) return check_structure(tape, parameters, probe);
   const ModelStructure structure = check_sample_passes(parameters, probe);
   std::set<int64_t> all;  // a pass for each sample gives every gradient, and needs to know no layout

@@ -5,10 +5,14 @@
 
 namespace sotto {
 
+// Tells the tape which embeddings all samples share: those whose ids are the same run of rows for two samples as for
+// three, with no dimension for the batch.
+void find_shared_embeddings(Tape& tape, const Probe& probe);
+
 // The parameters of which a use has no rule, found by trying: the forward pass of two synthetic samples runs with
 // capture on, and what its loss graph still reaches was not captured; so is a use whose input does not follow the
-// batch (position ids that all samples share). Leaves the tape as it was. Throws configuration, with the parameter's
-// name, where a rule takes one use and another use is hidden from it.
+// batch (ids that all samples share, and that are no run of rows). Leaves the tape as it was. Throws configuration,
+// with the parameter's name, where a rule takes one use and another use is hidden from it.
 std::set<int64_t> uncaptured_parameters(Tape& tape, const Parameters& parameters, const Probe& probe);
 
 // check_structure for a model that the tape passes through one sample at a time: another sample's values or their

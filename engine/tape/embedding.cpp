@@ -1,3 +1,4 @@
+#include "engine/tape/embedding.h"
 #include "base/error.h"
 #include "engine/tape/recorder.h"
 
@@ -32,6 +33,21 @@ struct EmbeddingFunction : torch::autograd::Function<EmbeddingFunction> {
   }
 };
 
+// The rows of the table that shared ids name, as a view of it, in the shape of the embedding's output. A padding row
+// among them gets no gradient, for which no rule is: the ordinary operator, which the coverage walk finds.
+at::Tensor shared_rows(Tape::Recorder& recorder, int64_t index, const at::Tensor& table, const at::Tensor& ids,
+                       int64_t padding_index) {
+  const int64_t first = first_of_run(ids);
+  if (first < 0 || first + ids.numel() > table.size(0))
+    recorder.refuse(cat("parameter ", recorder.parameters.name(index),
+                        ": the ids of its embedding, which all samples share, are no longer a run of consecutive rows, "
+                        "as they were when the model was checked"));
+  if (first <= padding_index && padding_index < first + ids.numel()) return at::embedding(table, ids, padding_index);
+  std::vector<int64_t> sizes = ids.sizes().vec();
+  sizes.push_back(table.size(1));
+  return table.narrow(0, first, ids.numel()).view(sizes);
+}
+
 at::Tensor captured_embedding(const at::Tensor& table, const at::Tensor& ids, c10::SymInt padding_index,
                               bool scale_grad_by_freq, bool sparse) {
   const CaptureOff off(kCaptureKey);
@@ -42,6 +58,8 @@ at::Tensor captured_embedding(const at::Tensor& table, const at::Tensor& ids, c1
     recorder->refuse(cat("parameter ", recorder->parameters.name(index),
                          ": scale_grad_by_freq divides by counts over the whole batch, so samples would influence each "
                          "other; turn it off"));
+  if (recorder->shared_embeddings.contains(recorder->embeddings++))
+    return shared_rows(*recorder, index, table, ids, padding_index.expect_int());
   const BatchLayout layout = recorder->record_use(index, "embedding", ids);
   return EmbeddingFunction::apply(
       recorder->anchor,
@@ -49,6 +67,13 @@ at::Tensor captured_embedding(const at::Tensor& table, const at::Tensor& ids, c1
 }
 
 }  // namespace
+
+int64_t first_of_run(const at::Tensor& ids) {
+  if (ids.numel() == 0) return -1;
+  const at::Tensor flat = ids.reshape({-1}).to(at::kCPU, at::kLong);
+  const int64_t first = flat[0].item<int64_t>();
+  return first >= 0 && flat.equal(at::arange(first, first + flat.numel())) ? first : -1;
+}
 
 void register_embedding_rule(torch::Library& library) {
   library.impl("embedding", &captured_embedding);

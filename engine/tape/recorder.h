@@ -18,11 +18,13 @@ struct Tape::Recorder {
   const std::vector<BatchLayout>& layouts;
   const std::set<int64_t>& uncaptured;  // parameters that no rule may take
   const NormMethods& norm_methods;      // as planned
-  bool observing;                       // no backward pass follows, so any layout will do
+  const std::set<int64_t>& shared_embeddings;
+  bool observing;  // no backward pass follows, so any layout will do
   // A scalar 0 that requires a gradient, so that a layer on raw data is reached by the backward pass.
   at::Tensor anchor = at::zeros({}).set_requires_grad(true);
   GradSamples grads = {};
   std::vector<int64_t> uses = {};  // of each parameter, counted in the forward pass
+  int64_t embeddings = 0;          // calls so far
   std::vector<RecordedUse> recorded = {};
   std::vector<ProductShape> products = {};  // those that `choose` was asked for
   std::optional<Error> refusal = std::nullopt;

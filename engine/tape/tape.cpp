@@ -154,8 +154,8 @@ GradSamples Tape::per_sample(int64_t batch, const std::function<at::Tensor(int64
 }
 
 std::vector<RecordedUse> Tape::observe(int64_t batch, const std::function<at::Tensor()>& losses) {
-  const auto recorder = std::make_shared<Recorder>(
-      Recorder{parameters_, exec_, batch, storage_limit_, layouts_, uncaptured_, norm_methods_, true});
+  const auto recorder = std::make_shared<Recorder>(Recorder{parameters_, exec_, batch, storage_limit_, layouts_,
+                                                            uncaptured_, norm_methods_, shared_embeddings_, true});
   const CaptureScope scope(recorder);
   forward(*recorder, losses);
   return recorder->recorded;
@@ -186,8 +186,8 @@ at::Tensor Tape::forward(Recorder& recorder, const std::function<at::Tensor()>& 
 GradSamples Tape::one_pass(int64_t batch, const std::function<at::Tensor()>& losses) {
   require(batch > 0, cat("a tape pass needs at least one sample, got ", batch));
   require(!g_recorder, "a tape pass is already running on this thread");
-  const auto recorder = std::make_shared<Recorder>(
-      Recorder{parameters_, exec_, batch, storage_limit_, layouts_, uncaptured_, norm_methods_, false});
+  const auto recorder = std::make_shared<Recorder>(Recorder{parameters_, exec_, batch, storage_limit_, layouts_,
+                                                            uncaptured_, norm_methods_, shared_embeddings_, false});
   const CaptureScope scope(recorder);
   const at::Tensor loss = forward(*recorder, losses);
   check_losses(loss, batch);

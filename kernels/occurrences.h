@@ -1,5 +1,7 @@
 #pragma once
 #include <algorithm>
+#include <array>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -10,7 +12,6 @@ namespace sotto::kernels {
 // Row `row` of the gradients belongs to word `id`. In order of id, then of row.
 struct Occurrence {
   int64_t id, row;
-  bool operator<(const Occurrence& other) const { return id != other.id ? id < other.id : row < other.row; }
 };
 
 // The end of the occurrences of `begin`'s id.
@@ -20,20 +21,41 @@ inline const Occurrence* end_of_id(const Occurrence* begin, const Occurrence* en
   return begin;
 }
 
+// By id; rows of one id keep their order. A counting sort for each byte in which id − the smallest id may differ:
+// linear, and no branch that depends on how ids compare.
+inline void sort_by_id(std::vector<Occurrence>& found) {
+  if (found.size() < 2) return;
+  thread_local std::vector<Occurrence> sorted;
+  sorted.resize(found.size());
+  const auto [least, largest] =
+      std::minmax_element(found.begin(), found.end(), [](auto& a, auto& b) { return a.id < b.id; });
+  const uint64_t smallest = static_cast<uint64_t>(least->id);
+  uint64_t rest = static_cast<uint64_t>(largest->id) - smallest;
+  for (int shift = 0; rest != 0; shift += 8, rest >>= 8) {
+    const auto byte = [&](const Occurrence& at) { return (static_cast<uint64_t>(at.id) - smallest) >> shift & 255; };
+    std::array<size_t, 256> places{};
+    for (const Occurrence& at : found) ++places[byte(at)];
+    size_t before = 0;
+    for (size_t& place : places) before += std::exchange(place, before);
+    for (const Occurrence& at : found) sorted[places[byte(at)]++] = at;
+    found.swap(sorted);
+  }
+}
+
 // The sorted occurrences in rows [first, first + count) of the flattened ids, padding left out.
 inline void find_occurrences(const int64_t* ids, int64_t first, int64_t count, int64_t padding_index,
                              std::vector<Occurrence>& found) {
   found.clear();
   for (int64_t row = first; row < first + count; ++row)
     if (padding_index < 0 || ids[row] != padding_index) found.push_back({ids[row], row});
-  std::sort(found.begin(), found.end());
+  sort_by_id(found);
 }
 
 inline void require_ids(MatrixView<const int64_t> ids, int64_t padding_index, int64_t vocabulary) {
   for (int64_t row = 0; row < ids.rows * ids.cols; ++row) {
     const int64_t id = ids.data[row];
-    const bool known = (id >= 0 && id < vocabulary) || (padding_index >= 0 && id == padding_index);
-    require(known, cat("id ", id, " of sample ", row / ids.cols, ", position ", row % ids.cols,
+    if ((id >= 0 && id < vocabulary) || (padding_index >= 0 && id == padding_index)) continue;
+    require(false, cat("id ", id, " of sample ", row / ids.cols, ", position ", row % ids.cols,
                        " is outside the vocabulary of ", vocabulary));
   }
 }

@@ -2,55 +2,118 @@
 
 #include "base/parallel.h"
 #include "kernels/clipped_sum/clipped_sum_impl.h"
+#include "kernels/lanes.h"
 #include "kernels/occurrences.h"
-#include "kernels/vectorised.h"
 
 namespace sotto::kernels {
 namespace {
 
-// One id of the vocabulary: [begin, end) are its rows in order. A sample's rows are summed before its factor is
-// applied.
-SOTTO_VECTORISED void add_id(const Occurrence* begin, const Occurrence* end, MatrixView<const float> g,
-                             const float* factors, int64_t length, double* sample_sum, double* total, float* out) {
-  const int64_t d = g.cols;
-  std::fill(total, total + d, 0.0);
-  while (begin != end) {
-    const int64_t sample = begin->row / length;
-    std::fill(sample_sum, sample_sum + d, 0.0);
-    if (factors[sample] == 0) {  // 0 · NaN would poison the sum
-      while (begin != end && begin->row / length == sample) ++begin;
-      continue;
-    }
-    for (; begin != end && begin->row / length == sample; ++begin)
-      for (int64_t j = 0; j < d; ++j) sample_sum[j] += double(g.data[begin->row * d + j]);
-    for (int64_t j = 0; j < d; ++j) total[j] += double(factors[sample]) * sample_sum[j];
+// Columns whose sums stay in registers while an id's rows pass: a row of them is two lines of the cache.
+constexpr int64_t kColumns = 32;
+// Ids are in the order of the vocabulary, their rows anywhere in g: no processor finds the next ones by itself.
+constexpr int64_t kAhead = 4;
+
+struct Row {
+  const float* gradient;
+  int64_t sample;
+};
+
+// Rows [begin, end) of the sorted rows belong to one id, `out` is its row of the sum.
+struct Word {
+  int64_t begin, end;
+  float* out;
+};
+
+struct Plan {
+  std::vector<Occurrence> occurrences;
+  std::vector<Row> rows;  // and kAhead more, to look ahead to
+  std::vector<Word> words;
+};
+
+void make_plan(MatrixView<const int64_t> ids, MatrixView<const float> g, const float* factors, int64_t padding_index,
+               MatrixView<float> sum, Plan& plan) {
+  find_occurrences(ids.data, 0, g.rows, padding_index, plan.occurrences);
+  plan.rows.clear();
+  plan.words.clear();
+  int64_t id = -1;
+  for (const Occurrence& at : plan.occurrences) {
+    const int64_t sample = at.row / ids.cols, place = static_cast<int64_t>(plan.rows.size());
+    if (factors[sample] == 0) continue;  // 0 · NaN would poison the sum
+    if (at.id != id) plan.words.push_back({place, place, sum.data + at.id * sum.cols});
+    id = at.id;
+    plan.rows.push_back({g.data + at.row * g.cols, sample});
+    plan.words.back().end = place + 1;
   }
-  for (int64_t j = 0; j < d; ++j) out[j] = float(out[j] + total[j]);
+  if (!plan.rows.empty()) plan.rows.insert(plan.rows.end(), kAhead, plan.rows.back());
+}
+
+// out += Σ f · g over one id's rows, in `count` columns of at most 8·V. A sample's rows are summed before its factor is
+// applied.
+template <int V>
+SOTTO_INLINE void add_columns(const Row* row, const Row* end, const float* factors, int64_t column, int64_t count,
+                              float* out) {
+  Double8 total[V] = {};
+  while (row != end) {
+    const int64_t sample = row->sample;
+    Double8 sum[V] = {};
+    for (; row != end && row->sample == sample; ++row) {
+      for (int64_t line = 0; line < 8 * V; line += 16) __builtin_prefetch(row[kAhead].gradient + column + line);
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) {
+        Float8 x;
+        load(x, row->gradient + column + 8 * v, count - 8 * v);
+        sum[v] += __builtin_convertvector(x, Double8);
+      }
+    }
+    const double factor = factors[sample];
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) total[v] += factor * sum[v];
+  }
+#pragma GCC unroll 4
+  for (int v = 0; v < V; ++v) {
+    Float8 before;
+    load(before, out + 8 * v, count - 8 * v);
+    const Double8 after = __builtin_convertvector(before, Double8) + total[v];
+    store(__builtin_convertvector(after, Float8), out + 8 * v, count - 8 * v);
+  }
+}
+
+SOTTO_VECTORISED void add_words(const Plan& plan, const Word* word, const Word* last, const float* factors,
+                                int64_t begin, int64_t end) {
+  for (; word != last; ++word) {
+    const Row *first = plan.rows.data() + word->begin, *past = plan.rows.data() + word->end;
+    const float* next = (word + 1 == last ? word : word + 1)->out;
+    int64_t j = begin;
+    for (; j + kColumns <= end; j += kColumns) {
+      for (int64_t line = 0; line < kColumns; line += 16) __builtin_prefetch(next + j + line, 1);
+      add_columns<kColumns / 8>(first, past, factors, j, kColumns, word->out + j);
+    }
+    for (; j < end; j += 8) add_columns<1>(first, past, factors, j, std::min<int64_t>(8, end - j), word->out + j);
+  }
 }
 
 }  // namespace
 
+// The work is cut into stripes of columns, one a thread where there are enough, since they are even whatever the ids;
+// several threads of one stripe divide its words by their rows.
 void accumulate_clipped_embedding_cpu(const Exec& exec, MatrixView<const int64_t> ids, MatrixView<const float> g,
                                       VectorView<const float> factors, int64_t padding_index, MatrixView<float> sum) {
-  thread_local std::vector<Occurrence> occurrences;
-  thread_local std::vector<int64_t> starts;
+  thread_local Plan made;
   require_ids(ids, padding_index, sum.rows);
-  find_occurrences(ids.data, 0, g.rows, padding_index, occurrences);
-  starts.clear();
-  for (size_t k = 0; k < occurrences.size(); ++k)
-    if (k == 0 || occurrences[k].id != occurrences[k - 1].id) starts.push_back(static_cast<int64_t>(k));
-  const int64_t distinct = static_cast<int64_t>(starts.size());
-  starts.push_back(static_cast<int64_t>(occurrences.size()));
-
-  const Occurrence* all = occurrences.data();
-  const int64_t* start = starts.data();
-  const int64_t grain = 65536 / std::max<int64_t>(1, g.cols) + 1;
-  parallel_for(exec.threads(), distinct, grain, [&, all, start](int64_t begin, int64_t end) {
-    thread_local std::vector<double> scratch;
-    scratch.resize(static_cast<size_t>(2 * g.cols));
-    for (int64_t k = begin; k < end; ++k)
-      add_id(all + start[k], all + start[k + 1], g, factors.data, ids.cols, scratch.data(), scratch.data() + g.cols,
-             sum.data + all[start[k]].id * g.cols);
+  make_plan(ids, g, factors.data, padding_index, sum, made);
+  if (made.words.empty() || g.cols == 0) return;
+  const Plan& plan = made;  // a thread's own `made` is another
+  const int64_t threads = std::max(exec.threads(), 1), rows = plan.words.back().end;
+  const int64_t width = ((g.cols + threads - 1) / threads + kColumns - 1) / kColumns * kColumns;
+  const int64_t stripes = (g.cols + width - 1) / width;
+  const auto first_from = [&plan](int64_t row) {
+    return std::lower_bound(plan.words.data(), plan.words.data() + plan.words.size(), row,
+                            [](const Word& word, int64_t sought) { return word.begin < sought; });
+  };
+  parallel_for(exec.threads(), stripes * rows, 65536 / std::min(width, g.cols) + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t stripe = begin / rows; stripe * rows < end; ++stripe)
+      add_words(plan, first_from(begin - stripe * rows), first_from(std::min(end - stripe * rows, rows)), factors.data,
+                stripe * width, std::min((stripe + 1) * width, g.cols));
   });
 }
 

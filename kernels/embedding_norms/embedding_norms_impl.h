@@ -14,9 +14,14 @@ struct TiedInput {
   int64_t head_length;  // rows of the head a sample
 };
 
+// Times Σ|x|: how far the double sum of n floats x may be from the true one. One float is its own sum.
+SOTTO_HOST_DEVICE inline double rounding_of_sum(int64_t n) {
+  return n == 1 ? 0 : 2 * double(n) * kDoubleUnit;
+}
+
 // An upper bound on |x| for x = the double sum of n floats whose absolute values sum to `magnitude`.
 SOTTO_HOST_DEVICE inline double entry_bound(double sum, double magnitude, int64_t n) {
-  return n == 1 ? fabs(sum) : fabs(sum) + 2 * double(n) * kDoubleUnit * magnitude;
+  return fabs(sum) + rounding_of_sum(n) * magnitude;
 }
 
 // What is known of a sample's cross term ⟨c_E, c_H⟩.

@@ -53,7 +53,8 @@ class EmbeddingTest : public BackendTest {
   }
   // ‖c_E‖² + ‖c_H‖² + cross, as the engine adds them up. The head has head_length rows a sample.
   std::vector<double> tied(const Case& c, const std::vector<int64_t>& ids, const std::vector<float>& g,
-                           int64_t head_length, const std::vector<float>& a_head, const std::vector<float>& g_head) {
+                           int64_t head_length, const std::vector<float>& a_head, const std::vector<float>& g_head,
+                           int threads = 1) {
     const int64_t head_rows = c.samples * head_length;
     Guarded<int64_t> ids_in(ids, on_cuda());
     Guarded<float> g_in(g, on_cuda()), a_in(a_head, on_cuda()), head_in(g_head, on_cuda());
@@ -61,9 +62,10 @@ class EmbeddingTest : public BackendTest {
     const MatrixView<const int64_t> ids_view{ids_in.data(), c.samples, c.length};
     const MatrixView<const float> g_view{g_in.data(), c.samples * c.length, c.d};
     const MatrixView<const float> a_view{a_in.data(), head_rows, c.d}, head_view{head_in.data(), head_rows, c.words};
-    accumulate_embedding_norms(exec(), ids_view, g_view, c.padding_index, out.view());
-    accumulate_ghost_norms(exec(), a_view, head_view, head_length, false, out.view());
-    accumulate_tied_cross_norms(exec(), ids_view, g_view, c.padding_index, a_view, head_view, out.view());
+    const Exec on = exec(threads);
+    accumulate_embedding_norms(on, ids_view, g_view, c.padding_index, out.view());
+    accumulate_ghost_norms(on, a_view, head_view, head_length, false, out.view());
+    accumulate_tied_cross_norms(on, ids_view, g_view, c.padding_index, a_view, head_view, out.view());
     return out.read();
   }
 };
@@ -97,6 +99,19 @@ TEST_P(EmbeddingTest, NormCoversWhatDoublesLoseWhenRowsCancel) {
   EXPECT_GE(norms({1, 3, 1, 1, -1}, {0, 0, 0}, g)[0], 1.0);
 }
 
+TEST_P(EmbeddingTest, NormAsksOnlyWhichIdsAreEqual) {
+  const Case c{2, 50, 20, 5, -1};
+  std::mt19937_64 rng(15);
+  auto ids = random_ids(c, rng);
+  const auto g = normal_values(c.samples * c.length * c.d, 16);
+  const auto near = norms(c, ids, g);
+  for (const int64_t apart : {int64_t{100}, int64_t{70001}, int64_t{1} << 57}) {  // in the same order: the same bits
+    auto far = ids;
+    for (int64_t& id : far) id *= apart;
+    EXPECT_EQ(norms(c, far, g), near) << apart;
+  }
+}
+
 TEST_P(EmbeddingTest, PaddedPositionsTakeNoPartWhateverTheyHold) {
   const Case c{1, 3, 4, 2, 1};
   const std::vector<float> g = {1, 2, NAN, INFINITY, 3, 4};
@@ -118,9 +133,10 @@ TEST_P(EmbeddingTest, NonFiniteSampleTouchesItsOwnNormOnly) {
 
 TEST_P(EmbeddingTest, TiedNormIsThatOfTheSumAndNeverLess) {
   std::mt19937_64 rng(6);
-  for (int round = 0; round < 300; ++round) {
-    const Case c{2, 1 + int64_t(rng() % 9), 1 + int64_t(rng() % 12), 1 + int64_t(rng() % 20), round % 2 ? -1 : 0};
-    const int64_t head_length = 1 + int64_t(rng() % 7);
+  for (int round = 0; round < 303; ++round) {
+    Case c{2, 1 + int64_t(rng() % 9), 1 + int64_t(rng() % 12), 1 + int64_t(rng() % 20), round % 2 ? -1 : 0};
+    int64_t head_length = 1 + int64_t(rng() % 7);
+    if (round >= 300) c.length = 190, c.words = 150, head_length = 130 + round % 5;  // several blocks of the CPU's
     const auto ids = random_ids(c, rng);
     const auto g = normal_values(2 * c.length * c.d, rng()), a_head = normal_values(2 * head_length * c.d, rng());
     const auto g_head = normal_values(2 * head_length * c.words, rng());
@@ -190,8 +206,14 @@ TEST_P(EmbeddingTest, DoesNotDependOnTheNumberOfThreads) {
   std::mt19937_64 rng(10);
   const auto ids = random_ids(c, rng);
   const auto g = normal_values(c.samples * c.length * c.d, 11), factors = normal_values(c.samples, 12);
-  EXPECT_EQ(sum(c, ids, g, factors, {}, 1), sum(c, ids, g, factors, {}, 2));
-  EXPECT_EQ(norms(c, ids, g, 0, 1), norms(c, ids, g, 0, 2));
+  const auto a_head = normal_values(c.samples * 70 * c.d, 13), g_head = normal_values(c.samples * 70 * c.words, 14);
+  const auto one_sum = sum(c, ids, g, factors, {}, 1);
+  const auto one_norms = norms(c, ids, g, 0, 1), one_tied = tied(c, ids, g, 70, a_head, g_head, 1);
+  for (const int threads : {2, 3, 7}) {  // more than d has stripes, too
+    EXPECT_EQ(sum(c, ids, g, factors, {}, threads), one_sum);
+    EXPECT_EQ(norms(c, ids, g, 0, threads), one_norms);
+    EXPECT_EQ(tied(c, ids, g, 70, a_head, g_head, threads), one_tied);
+  }
 }
 
 SOTTO_ON_EACH_BACKEND(EmbeddingTest);

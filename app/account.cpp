@@ -10,7 +10,7 @@ namespace {
 struct Plan {
   double noise_multiplier = 0, epsilon = 0, sample_rate = 0, delta = 0;
   int64_t steps = 0;
-  std::string accountant = "rdp";
+  std::string noise = "gaussian", accountant = "rdp";
   bool json = false;
 };
 
@@ -19,8 +19,16 @@ void add_common(CLI::App& command, Plan& plan) {
       ->required();
   command.add_option("--steps", plan.steps, "number of steps")->required();
   command.add_option("--delta", plan.delta, "delta, in (0, 1); below 1 ÷ number of units")->required();
+  command.add_option("--noise", plan.noise, "gaussian, or discrete_gaussian: privacy.noise of a run")
+      ->check(CLI::IsMember({"gaussian", "discrete_gaussian"}))
+      ->capture_default_str();
   command.add_option("--accountant", plan.accountant, "accountant (rdp)")->capture_default_str();
   add_json_flag(command, plan.json);
+}
+
+accountants::Event step_of(const Plan& plan, double noise_multiplier) {
+  if (plan.noise == "gaussian") return {accountants::PoissonSampledGaussian{noise_multiplier, plan.sample_rate}};
+  return {accountants::PoissonSampledDiscreteGaussian{noise_multiplier, plan.sample_rate}};
 }
 
 void check(const Plan& plan) {
@@ -33,14 +41,9 @@ void check(const Plan& plan) {
 }
 
 Json describe(const Plan& plan) {
-  return {{"accountant", plan.accountant},
-          {"delta", plan.delta},
-          {"epsilon", plan.epsilon},
-          {"neighbouring_relation", "add_remove"},
-          {"noise_multiplier", plan.noise_multiplier},
-          {"sample_rate", plan.sample_rate},
-          {"sampling", "poisson"},
-          {"steps", plan.steps}};
+  return {{"accountant", plan.accountant},         {"delta", plan.delta},   {"epsilon", plan.epsilon},
+          {"neighbouring_relation", "add_remove"}, {"noise", plan.noise},   {"noise_multiplier", plan.noise_multiplier},
+          {"sample_rate", plan.sample_rate},       {"sampling", "poisson"}, {"steps", plan.steps}};
 }
 
 int epsilon(Plan& plan) {
@@ -48,22 +51,24 @@ int epsilon(Plan& plan) {
   if (!(plan.noise_multiplier > 0))
     throw Error(ErrorKind::configuration, cat("--noise-multiplier must be positive, got ", plan.noise_multiplier));
   auto accountant = accountants::make_accountant(plan.accountant, accountants::NeighbouringRelation::add_remove);
-  accountant->compose({accountants::PoissonSampledGaussian{plan.noise_multiplier, plan.sample_rate}}, plan.steps);
+  accountant->compose(step_of(plan, plan.noise_multiplier), plan.steps);
   plan.epsilon = accountant->epsilon(plan.delta);
   if (!std::isfinite(plan.epsilon))
     throw Error(ErrorKind::configuration, "this plan has no finite epsilon; raise the noise multiplier");
   print(plan.json, describe(plan),
-        cat("ε ≤ ", report::round_up(plan.epsilon, 4), " at δ = ", plan.delta, ": ", plan.steps,
-            " Poisson-sampled Gaussian steps, noise multiplier ", plan.noise_multiplier, ", sample rate ",
-            plan.sample_rate, " (", plan.accountant, ", add or remove one unit)"));
+        cat("ε ≤ ", report::round_up(plan.epsilon, 4), " at δ = ", plan.delta, ": ", plan.steps, " Poisson-sampled ",
+            plan.noise == "gaussian" ? "Gaussian" : "discrete Gaussian", " steps, noise multiplier ",
+            plan.noise_multiplier, ", sample rate ", plan.sample_rate, " (", plan.accountant,
+            ", add or remove one unit)"));
   return 0;
 }
 
 int noise(Plan& plan) {
   check(plan);
   if (!(plan.epsilon > 0)) throw Error(ErrorKind::configuration, cat("--epsilon must be positive, got ", plan.epsilon));
-  plan.noise_multiplier =
-      accountants::noise_multiplier_for(plan.epsilon, plan.delta, plan.sample_rate, plan.steps, plan.accountant);
+  plan.noise_multiplier = accountants::noise_multiplier_for(
+      plan.epsilon, plan.delta, plan.steps, [&](double multiplier) { return step_of(plan, multiplier); },
+      plan.accountant);
   print(plan.json, describe(plan),
         cat("noise multiplier ", report::round_up(plan.noise_multiplier, 5), " keeps ", plan.steps,
             " steps at sample rate ", plan.sample_rate, " within ε = ", plan.epsilon, " at δ = ", plan.delta, " (",

@@ -12,6 +12,7 @@ namespace {
 struct Options {
   std::string model, inputs, loss;
   int64_t microbatch = 0;
+  int64_t probes = 0;
   int threads = 0;
   bool explain = false, json = false;
 };
@@ -29,7 +30,8 @@ std::string for_people(const SampleNorms& found, bool explain) {
     text = rules_table(found.rules) + "\n";
   else
     for (size_t i = 0; i < found.norms.size(); ++i)
-      text += cat(i, "  ", std::isfinite(found.norms[i]) ? report::round_up(found.norms[i], 6) : "not finite", "\n");
+      text += cat(i, "  ", std::isfinite(found.norms[i]) ? report::round_up(found.norms[i], 6) : "not finite",
+                  found.estimates.empty() ? "" : cat("  estimated ", report::rounded(found.estimates[i], 6)), "\n");
   int64_t slow = 0;
   for (const ParameterRule& rule : found.rules) slow += rule.rule.ends_with("(slow)");
   return cat(text, found.norms.size(), " samples, ", found.parameter_elements, " parameters",
@@ -58,22 +60,26 @@ void add_norms(CLI::App& program, Action& chosen) {
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   add_threads(*command, options->threads);
+  command
+      ->add_option("--estimate", options->probes,
+                   "also estimate the norms from this many random vectors, as randomised clipping would")
+      ->check(CLI::PositiveNumber);
   command->add_flag("--explain", options->explain, "show the rule for each parameter and its predicted cost");
   add_json_flag(*command, options->json);
   command->callback([options, &chosen] {
     chosen = [options] {
       const int threads = threads_of(options->threads);
-      const SampleNorms found = sample_norms(
-          options->model, options->inputs,
-          {options->loss == "mse" ? NormLoss::mse : NormLoss::cross_entropy, options->microbatch, threads});
+      const SampleNorms found = sample_norms(options->model, options->inputs,
+                                             {options->loss == "mse" ? NormLoss::mse : NormLoss::cross_entropy,
+                                              options->microbatch, threads, options->probes});
       const auto non_finite = std::ranges::count_if(found.norms, [](double norm) { return !std::isfinite(norm); });
-      print(options->json,
-            {{"norms", finite_or_null(found.norms)},
-             {"non_finite", non_finite},
-             {"rules", describe_rules(found.rules)},
-             {"parameters", found.parameter_elements},
-             {"microbatch", found.microbatch}},
-            for_people(found, options->explain));
+      Json object = {{"norms", finite_or_null(found.norms)},
+                     {"non_finite", non_finite},
+                     {"rules", describe_rules(found.rules)},
+                     {"parameters", found.parameter_elements},
+                     {"microbatch", found.microbatch}};
+      if (options->probes > 0) object["estimates"] = finite_or_null(found.estimates);
+      print(options->json, object, for_people(found, options->explain));
       return 0;
     };
   });

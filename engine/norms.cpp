@@ -9,6 +9,7 @@
 #include "engine/model.h"
 #include "engine/safetensors.h"
 #include "engine/tape/coverage.h"
+#include "engine/tape/estimated_norms.h"
 #include "engine/tape/microbatch.h"
 
 namespace sotto {
@@ -140,6 +141,13 @@ SampleNorms sample_norms(const std::filesystem::path& script, const std::filesys
   if (x.scalar_type() == at::kLong) synthetic.vocabulary = smallest_table(tape, parameters, probe);
   const ModelStructure structure = check_model(tape, parameters, probe);
 
+  if (options.probes > 0) {
+    NormMethods factors;
+    for (const ProductShape& product : tape.products()) factors[product.parameter] = NormMethod::ghost;
+    tape.set_norm_methods(std::move(factors));
+  }
+  const RunKey probe_key = RunKey::from_os();
+
   SampleNorms result;
   result.parameter_elements = parameters.elements();
   result.microbatch =
@@ -152,6 +160,11 @@ SampleNorms sample_norms(const std::filesystem::path& script, const std::filesys
     });
     const at::NoGradGuard no_grad;
     if (first == 0) result.rules = explain(parameters, grads, tape.uses(), tape.uncaptured());
+    if (options.probes > 0) {
+      const StreamKey stream = probe_key.stream(Purpose::initialisation, static_cast<uint64_t>(first));
+      const auto values = estimate_norms(exec, parameters, grads, options.probes, stream).values();
+      result.estimates.insert(result.estimates.end(), values.begin(), values.end());
+    }
     at::Tensor squared = at::zeros({count}, at::kDouble);
     add_squared_norms(exec, parameters, grads, squared);
     for (int64_t i = 0; i < count; ++i)

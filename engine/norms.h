@@ -11,10 +11,12 @@ struct NormsOptions {
   NormLoss loss = NormLoss::cross_entropy;
   int64_t microbatch = 0;  // samples a pass; 0: chosen by the rows that a sample brings to a layer
   int threads = 1;
+  int64_t probes = 0;  // > 0: also estimates from that many random vectors, all products kept as factors
 };
 
 struct SampleNorms {
   std::vector<double> norms;         // of each sample: an upper bound of its gradient's L2 norm, or not finite
+  std::vector<double> estimates;     // where asked for, of the same norms: neither bounds nor exact
   std::vector<ParameterRule> rules;  // of a pass of `microbatch` samples
   int64_t parameter_elements = 0, microbatch = 0;
 };

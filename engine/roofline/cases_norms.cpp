@@ -1,5 +1,6 @@
 #include "engine/roofline/case.h"
 #include "kernels/embedding_norms/embedding_norms.h"
+#include "kernels/estimated_norms/estimated_norms.h"
 #include "kernels/ghost_norms/ghost_norms.h"
 #include "kernels/outer_norms/outer_norms.h"
 #include "kernels/row_norms/row_norms.h"
@@ -57,6 +58,31 @@ RooflineCase outer_norms(int64_t B, int64_t D, int64_t P) {
           }};
 }
 
+// K probes; bytes 4BT(d + p) + 4Kd + 16B, FLOPs 2KBT(d + p). An estimate, and the composite's is the same one.
+RooflineCase estimated_norms(int64_t B, int64_t T, int64_t D, int64_t P, int64_t K) {
+  const double rows = double(B * T), width = double(D + P);
+  return {.kernel = "estimate_product_norms",
+          .folder = "estimated_norms",
+          .shape = {{"B", B}, {"T", T}, {"d", D}, {"p", P}, {"K", K}},
+          .composite = "matmul with the probes, bmm, square, sum",
+          .bytes = 4 * rows * width + 4 * double(K * D) + 16 * double(B),
+          .flops = 2 * double(K) * rows * width,
+          .tolerance = kSequenceTolerance,
+          .make = [=](const Site& site) {
+            const at::Tensor a = site.normals({B, T, D}, 1), g = site.normals({B, T, P}, 2);
+            const at::Tensor probes = site.normals({K, D}, 3), squared = site.zeros({B}, at::kDouble);
+            return Contest{[=] {
+                             kernels::estimate_product_norms(site.exec, in(a), in(g), T, in(probes),
+                                                             vector_out<double>(squared));
+                             return Tensors{squared};
+                           },
+                           [=] {
+                             const at::Tensor products = at::bmm(at::matmul(a, probes.t()).transpose(1, 2), g);
+                             return Tensors{products.square().sum(std::vector<int64_t>{1, 2}).div_(double(K))};
+                           }};
+          }};
+}
+
 using SequenceNorms = decltype(&kernels::accumulate_ghost_norms);
 
 // A and G of a sequence layer; bytes 4BT(d + p) + 16B.
@@ -84,7 +110,7 @@ RooflineCase sequence_norms(int64_t B, int64_t T, int64_t D, int64_t P, Sequence
 RooflineCase ghost_norms(int64_t B, int64_t T, int64_t D, int64_t P) {
   RooflineCase made =
       sequence_norms(B, T, D, P, kernels::accumulate_ghost_norms, [](const at::Tensor& a, const at::Tensor& g) {
-        return at::bmm(a, a.transpose(1, 2)).mul_(at::bmm(g, g.transpose(1, 2))).sum({1, 2});
+        return at::bmm(a, a.transpose(1, 2)).mul_(at::bmm(g, g.transpose(1, 2))).sum(std::vector<int64_t>{1, 2});
       });
   made.kernel = "accumulate_ghost_norms";
   made.composite = "bmm A Aᵀ, bmm G Gᵀ, multiply, sum";
@@ -125,7 +151,7 @@ RooflineCase embedding_norms(int64_t B, int64_t T, int64_t D, int64_t V) {
                            },
                            [=] {
                              const at::Tensor equal = ids.unsqueeze(2).eq(ids.unsqueeze(1));
-                             return Tensors{at::bmm(g, g.transpose(1, 2)).mul_(equal).sum({1, 2})};
+                             return Tensors{at::bmm(g, g.transpose(1, 2)).mul_(equal).sum(std::vector<int64_t>{1, 2})};
                            }};
           }};
 }
@@ -146,16 +172,16 @@ RooflineCase tied_cross_norms(int64_t B, int64_t T, int64_t D, int64_t V) {
             // Of one sign, so that the cross term is large against the bound on its error, which is added to it.
             const at::Tensor a = site.normals({B, T, D}, 3).abs_(), head = site.normals({B, T, V}, 4).abs_();
             const at::Tensor g = embedding.abs(), squared = site.zeros({B}, at::kDouble);
-            return Contest{[=] {
-                             kernels::accumulate_tied_cross_norms(site.exec, {ids.const_data_ptr<int64_t>(), B, T},
-                                                                  in(g), -1, in(a), in(head),
-                                                                  vector_out<double>(squared));
-                             return Tensors{squared};
-                           },
-                           [=] {
-                             const at::Tensor met = at::gather(head, 2, ids.unsqueeze(1).expand({B, T, T}));
-                             return Tensors{at::bmm(a, g.transpose(1, 2)).mul_(met).sum({1, 2}).mul_(2)};
-                           }};
+            return Contest{
+                [=] {
+                  kernels::accumulate_tied_cross_norms(site.exec, {ids.const_data_ptr<int64_t>(), B, T}, in(g), -1,
+                                                       in(a), in(head), vector_out<double>(squared));
+                  return Tensors{squared};
+                },
+                [=] {
+                  const at::Tensor met = at::gather(head, 2, ids.unsqueeze(1).expand({B, T, T}));
+                  return Tensors{at::bmm(a, g.transpose(1, 2)).mul_(met).sum(std::vector<int64_t>{1, 2}).mul_(2)};
+                }};
           }};
 }
 
@@ -169,6 +195,8 @@ std::vector<RooflineCase> norm_contests() {
           outer_norms(64, 32, 32),
           outer_norms(1024, 120, 256),
           outer_norms(4096, 2048, 2048),
+          estimated_norms(32, 128, 128, 512, 8),
+          estimated_norms(4, 1024, 768, 768, 8),
           ghost_norms(16, 16, 64, 64),
           ghost_norms(32, 128, 128, 128),
           ghost_norms(32, 100, 768, 768),

@@ -124,6 +124,15 @@ class NormsTest(harness.Case):
         self.assertExit(self.norms("mlp", loss="hinge"), 2, "--loss")
         self.assertExit(self.norms("missing"), 1, "no model file")
 
+    def test_EstimatesAreCloseToTheNormsAndNeverTakeTheirPlace(self):
+        for name in EXPECTED:
+            with self.subTest(name):
+                result = self.assertExit(self.norms(name, "--estimate", "2000"), 0).json()
+                self.assertNorms(name, result)
+                for estimate, truth in zip(result["estimates"], EXPECTED[name]["norms"], strict=True):
+                    self.assertAlmostEqual(estimate, truth, delta=0.1 * truth)  # six deviations of 2,000 vectors
+        self.assertExit(self.norms(next(iter(EXPECTED)), "--estimate", "0"), 2)
+
 
 if __name__ == "__main__":
     harness.main()

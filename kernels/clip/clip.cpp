@@ -14,7 +14,7 @@ void clip_factors(const Exec& exec, VectorView<const double> squared, const Clip
   require(function.rule != ClipRule::psac || (function.stability > 0 && function.stability <= 1),
           cat("psac's stability must be in (0, 1], got ", function.stability));
   if (exec.on_cuda()) return clip_factors_cuda(exec, squared, function, clip_norm, factors);
-  for (int64_t i = 0; i < squared.size; ++i) factors.data[i] = clip_factor(squared.data[i], function, clip_norm);
+  clip_factors_cpu(exec, squared, function, clip_norm, factors);
 }
 
 ClipCount count_clipped(VectorView<const float> factors) {

@@ -12,10 +12,11 @@ namespace {
 
 class ClipTest : public BackendTest {
  protected:
-  std::vector<float> run(const std::vector<double>& squared, double clip_norm, const ClipFunction& function = {}) {
+  std::vector<float> run(const std::vector<double>& squared, double clip_norm, const ClipFunction& function = {},
+                         int threads = 1) {
     Guarded<double> in(squared, on_cuda());
     Guarded<float> out(std::vector<float>(squared.size(), -7.0f), on_cuda());
-    clip_factors(exec(), {in.data(), static_cast<int64_t>(squared.size())}, function, clip_norm, out.view());
+    clip_factors(exec(threads), {in.data(), static_cast<int64_t>(squared.size())}, function, clip_norm, out.view());
     return out.read();
   }
 };
@@ -68,14 +69,26 @@ TEST_P(ClipTest, EveryRuleIsItsFormulaRoundedDown) {
 
 TEST_P(ClipTest, NormsAtTheEdges) {
   const double inf = INFINITY;
-  const auto got = run({0, NAN, inf, -inf, -1, 1, 4, 1e300, 5e-324}, 1.0);
+  const auto got = run({0, NAN, inf, -inf, -1, 1, 4, 1e300, 5e-324, -0.0}, 1.0);
   EXPECT_EQ(got[0], 1.0f) << "norm 0";
   for (int i : {1, 2, 3, 4}) EXPECT_EQ(got[i], 0.0f) << "not a finite norm";
   EXPECT_LT(got[5], 1.0f) << "a norm of exactly clip_norm leaves no room for rounding";
   EXPECT_NEAR(got[6], 0.5, 1e-6);
   EXPECT_GE(got[7], 0.0f);
   EXPECT_EQ(got[8], 1.0f);
+  EXPECT_EQ(got[9], 1.0f);
   EXPECT_TRUE(run({}, 1.0).empty());
+}
+
+TEST_P(ClipTest, FactorOfASampleAsksForNoOther) {
+  std::vector<double> squared = {0, NAN, 4,         INFINITY, -1,  0.3, 1e300, 7,  5e-324,
+                                 2, 30,  -INFINITY, 1e-9,     1.5, 81,  6,     NAN};
+  while (squared.size() < 70001) squared.push_back(squared[squared.size() - 17] * 1.25);
+  for (const ClipRule rule : {ClipRule::flat, ClipRule::automatic, ClipRule::psac}) {
+    const auto together = run(squared, 1, {rule}, 2);
+    EXPECT_EQ(run(squared, 1, {rule}, 1), together);
+    for (size_t i = 0; i < 100; ++i) EXPECT_EQ(run({squared[i]}, 1, {rule})[0], together[i]) << squared[i];
+  }
 }
 
 TEST_P(ClipTest, ClippedVectorIsNeverLongerThanClipNorm) {

@@ -1,3 +1,5 @@
+#include <vector>
+
 #include "base/parallel.h"
 #include "kernels/clipped_sum/clipped_sum_impl.h"
 #include "kernels/vectorised.h"
@@ -5,31 +7,56 @@
 namespace sotto::kernels {
 namespace {
 
-// Columns by stripes whose doubles stay in the first-level cache while all rows pass. From row to row the stripe jumps
-// to other pages, where no processor looks ahead by itself: asking two rows ahead makes it three times as fast.
-constexpr int64_t kStripe = 2048;
-constexpr int64_t kAhead = 2;
+// Columns by stripes whose doubles stay in the first-level cache while all rows pass, kTogether of them at a time:
+// their lines come from memory side by side, and a total is loaded and stored once for all. From row to row the stripe
+// jumps to other pages, where no processor looks ahead by itself: each pass asks for what the next one reads.
+constexpr int64_t kStripe = 1024;
+constexpr int kTogether = 4;
+
+struct Row {
+  const float* x;
+  double factor;
+};
+
+// totals[j] += Σ f · row[start + j], in the order of the rows. What comes next is ahead[r].x[ahead_start + j].
+template <int kRows>
+SOTTO_INLINE void add_rows(const Row* rows, const Row* ahead, int64_t start, int64_t ahead_start, int64_t columns,
+                           double* totals) {
+  int64_t j = 0;
+  for (; j + 16 <= columns; j += 16) {
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) __builtin_prefetch(ahead[r].x + ahead_start + j);
+    for (int64_t half = j; half < j + 16; half += 8) {
+      Double8 total = *reinterpret_cast<const Double8Unaligned*>(totals + half);
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) {
+        const Float8 x = *reinterpret_cast<const Float8Unaligned*>(rows[r].x + start + half);
+        total += rows[r].factor * __builtin_convertvector(x, Double8);
+      }
+      *reinterpret_cast<Double8Unaligned*>(totals + half) = total;
+    }
+  }
+  for (; j < columns; ++j)
+    for (int r = 0; r < kRows; ++r) totals[j] += rows[r].factor * double(rows[r].x[start + j]);
+}
 
 // Into `double_sums` where there are any, else into `sums`.
-SOTTO_VECTORISED void add_clipped_rows(MatrixView<const float> x, const float* factors, float* sums,
-                                       double* double_sums, int64_t begin, int64_t end) {
+SOTTO_VECTORISED void add_clipped_rows(const std::vector<Row>& rows, float* sums, double* double_sums, int64_t begin,
+                                       int64_t end) {
+  const Row *const first = rows.data(), *const last = first + rows.size();
   for (int64_t start = begin; start < end; start += kStripe) {
     const int64_t columns = std::min(kStripe, end - start);
-    alignas(64) double totals[kStripe] = {};
-    for (int64_t i = 0; i < x.rows; ++i) {
-      if (factors[i] == 0) continue;
-      const float* row = x.data + i * x.cols + start;
-      const float* ahead = i + kAhead < x.rows ? row + kAhead * x.cols : row;
-      const double factor = factors[i];
-      int64_t j = 0;
-      for (; j + 16 <= columns; j += 16) {
-        __builtin_prefetch(ahead + j);
-        for (int64_t half = j; half < j + 16; half += 8)
-          *reinterpret_cast<Double8*>(totals + half) +=
-              factor * __builtin_convertvector(*reinterpret_cast<const Float8Unaligned*>(row + half), Double8);
-      }
-      for (; j < columns; ++j) totals[j] += factor * double(row[j]);
+    const int64_t next_start = start + kStripe + columns <= end ? start + kStripe : start;
+    alignas(64) double totals[kStripe];
+    std::fill(totals, totals + columns, 0.0);
+    const Row* row = first;
+    for (; last - row >= kTogether; row += kTogether) {
+      if (last - row >= 2 * kTogether)
+        add_rows<kTogether>(row, row + kTogether, start, start, columns, totals);
+      else
+        add_rows<kTogether>(row, first, start, next_start, columns, totals);
     }
+    for (; row != last; ++row) add_rows<1>(row, row, start, start, columns, totals);
     if (double_sums)
       for (int64_t j = 0; j < columns; ++j) double_sums[start + j] += totals[j];
     else
@@ -37,12 +64,16 @@ SOTTO_VECTORISED void add_clipped_rows(MatrixView<const float> x, const float* f
   }
 }
 
-void add_in_stripes(const Exec& exec, MatrixView<const float> x, VectorView<const float> factors, float* sums,
-                    double* double_sums) {
-  const int64_t stripes = (x.cols + kStripe - 1) / kStripe;
-  const int64_t grain = 65536 / std::max<int64_t>(1, x.rows * kStripe) + 1;
-  parallel_for(exec.threads(), stripes, grain, [&](int64_t begin, int64_t end) {
-    add_clipped_rows(x, factors.data, sums, double_sums, begin * kStripe, std::min(end * kStripe, x.cols));
+void add_in_parts(const Exec& exec, MatrixView<const float> x, const float* factors, float* sums, double* double_sums) {
+  std::vector<Row> rows;
+  for (int64_t i = 0; i < x.rows; ++i) {
+    if (factors[i] == 0) continue;  // 0 · NaN would poison the sum
+    rows.push_back({x.data + i * x.cols, factors[i]});
+  }
+  // Parts of whole lines of the cache: which columns come last, outside the vectors, does not depend on the threads.
+  const int64_t parts = (x.cols + 15) / 16;
+  parallel_for(exec.threads(), parts, 4096 / std::max<int64_t>(1, x.rows) + 1, [&](int64_t begin, int64_t end) {
+    add_clipped_rows(rows, sums, double_sums, begin * 16, std::min(end * 16, x.cols));
   });
 }
 
@@ -50,12 +81,12 @@ void add_in_stripes(const Exec& exec, MatrixView<const float> x, VectorView<cons
 
 void accumulate_clipped_rows_cpu(const Exec& exec, MatrixView<const float> x, VectorView<const float> factors,
                                  VectorView<float> sum) {
-  add_in_stripes(exec, x, factors, sum.data, nullptr);
+  add_in_parts(exec, x, factors.data, sum.data, nullptr);
 }
 
 void accumulate_clipped_rows_cpu(const Exec& exec, MatrixView<const float> x, VectorView<const float> factors,
                                  VectorView<double> sum) {
-  add_in_stripes(exec, x, factors, nullptr, sum.data);
+  add_in_parts(exec, x, factors.data, nullptr, sum.data);
 }
 
 }  // namespace sotto::kernels

@@ -120,22 +120,27 @@ PrivacyPlan::PrivacyPlan(const PrivacyConfig& config, int64_t microbatch, const 
   check(config.noise == "gaussian" || config.on_lattice(), "privacy.noise", config.noise,
         "one of gaussian, discrete_gaussian");
   check_clipping(config.clipping);
-  // More than the truncation takes in any sensible run; where it is not enough, the run is refused.
-  constexpr double kTruncationShare = 1e-4;
-  accounting_delta_ = config.delta * (1 - kTruncationShare);
-  if (config_.noise_multiplier == 0)
-    config_.noise_multiplier = accountants::noise_multiplier_for(
-        config.epsilon, accounting_delta_, config.steps,
-        [this](double noise_multiplier) {
-          config_.noise_multiplier = noise_multiplier;
-          return event();  // what will be charged
-        },
-        config.accountant);
+  // Of delta, for the generator's tails: the first share that is enough. The last one is for 10¹² noised values at
+  // δ = 1e-5; beyond it the run is refused.
+  double share = 0;
+  for (const double candidate : {1e-4, 1e-3, 1e-2}) {
+    share = candidate;
+    accounting_delta_ = config.delta * (1 - share);
+    if (config.noise_multiplier == 0) {
+      const auto charged = [this](double noise_multiplier) {
+        config_.noise_multiplier = noise_multiplier;
+        return event();
+      };
+      config_.noise_multiplier = accountants::noise_multiplier_for(config.epsilon, accounting_delta_, config.steps,
+                                                                   charged, config.accountant);
+    }
+    if (generator_delta(config_, structure) <= config.delta * share) break;
+  }
   ClippingConfig& clip = config_.clipping;
   if (clip.adaptive() && clip.count_noise == 0) clip.count_noise = expected_batch() / 20;
   gradient_noise_multiplier_ =
       clip.adaptive() ? gradient_share(config_.noise_multiplier, clip.count_noise) : config_.noise_multiplier;
-  check_generator(config_, generator_delta(config_, structure), config.delta * kTruncationShare);
+  check_generator(config_, generator_delta(config_, structure), config.delta * share);
   const int64_t cap = batch_cap(expected_batch());
   if (config_.on_lattice()) {
     if (clip.adaptive()) lattice_bound("2 · privacy.clip_count_noise", 2 * clip.count_noise, cap);

@@ -114,6 +114,19 @@ TEST(PrivacyPlan, DiscreteNoiseIsChargedCalibratedAndHashedAsSuch) {
     }
 }
 
+TEST(PrivacyPlan, TheTailsOfManyNoisedValuesArePaidForWithMoreOfDelta) {
+  PrivacyConfig config = private_config();
+  config.delta = 1e-5;
+  const auto delta_of = [&](int64_t elements) {
+    return PrivacyPlan(config, 64, kKey, {.parameter_elements = elements}).accounting_delta();
+  };
+  EXPECT_EQ(delta_of(1000), config.delta * (1 - 1e-4));
+  const auto steps = static_cast<double>(config.steps);
+  EXPECT_EQ(delta_of(static_cast<int64_t>(1e11 / steps)), config.delta * (1 - 1e-3));
+  EXPECT_EQ(delta_of(static_cast<int64_t>(1e12 / steps)), config.delta * (1 - 1e-2));
+  EXPECT_THROW(delta_of(static_cast<int64_t>(1e13 / steps)), Error);
+}
+
 TEST(PrivacyPlan, SamplerNoiseAndEventSayTheSame) {
   const PrivacyPlan plan = plan_of(private_config(), {1, 8});
   const auto event = std::get<accountants::PoissonSampledGaussian>(plan.event().mechanism);

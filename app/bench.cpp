@@ -58,7 +58,9 @@ void add_bench(CLI::App& program, Action& chosen) {
     chosen = [options] {
       options->step.threads = threads_of(options->threads);
       options->step.on_cuda = options->device == "cuda";
-      const StepBench untuned = bench_step(options->step);
+      StepBenchOptions without_peaks = options->step;
+      without_peaks.with_peaks = false;
+      const StepBench untuned = bench_step(without_peaks);
       keep_freed_memory();
       const StepBench b = bench_step(options->step);
       Json object = describe(b);

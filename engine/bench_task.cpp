@@ -52,10 +52,10 @@ const std::vector<BenchModel>& bench_models() {
       {"cifar_cnn", "six convolutions with group normalisation on 3x32x32 images, batch 128"},
       {"lstm", "128 units over 64 rows of 64 features, batch 64"},
       {"transformer", "2 blocks of width 128 on 128 tokens, batch 32"},
-      {"gpt2", "GPT-2, 124 million parameters, its table tied to its output, 100 tokens, batch 4"},
-      {"bert", "BERT-base, 109 million parameters, 128 tokens, batch 4"},
+      {"gpt2", "GPT-2, 124 million parameters, its table tied to its output, 100 tokens, batch 2"},
+      {"bert", "BERT-base, 109 million parameters, 128 tokens, batch 2"},
       {"vit", "ViT-L/16, 304 million parameters, 197 positions, batch 2"},
-      {"resnet50", "ResNet-50 with group normalisation on 3x224x224 images, batch 8"}};
+      {"resnet50", "ResNet-50 with group normalisation on 3x224x224 images, batch 4"}};
   return models;
 }
 
@@ -77,11 +77,11 @@ BenchTask make_bench_task(const std::string& name, int64_t batch, const at::Devi
   }
   if (name == "gpt2") {
     const Gpt2Sizes s;
-    return language_model(device, std::make_shared<Gpt2>(s), tokens(s.vocabulary, own(4), 100), s.vocabulary);
+    return language_model(device, std::make_shared<Gpt2>(s), tokens(s.vocabulary, own(2), 100), s.vocabulary);
   }
   if (name == "bert") {
     const BertSizes s;
-    return classifier(device, std::make_shared<Bert>(s), tokens(s.vocabulary, own(4), 128), s.outputs, s.vocabulary);
+    return classifier(device, std::make_shared<Bert>(s), tokens(s.vocabulary, own(2), 128), s.outputs, s.vocabulary);
   }
   if (name == "vit") {
     const VitSizes s;
@@ -89,7 +89,7 @@ BenchTask make_bench_task(const std::string& name, int64_t batch, const at::Devi
   }
   if (name == "resnet50") {
     const ResnetSizes s;
-    return classifier(device, std::make_shared<Resnet>(s), at::randn({own(8), 3, 224, 224}), s.outputs);
+    return classifier(device, std::make_shared<Resnet>(s), at::randn({own(4), 3, 224, 224}), s.outputs);
   }
   std::string known;
   for (const BenchModel& model : bench_models()) known += cat(known.empty() ? "" : ", ", model.name);

@@ -197,20 +197,22 @@ int64_t peak_of(const Site& site, const std::function<std::unique_ptr<Step>()>& 
 }  // namespace
 
 StepBench bench_step(const StepBenchOptions& options) {
-  const auto& [model, batch, rounds, threads, memory_limit, on_cuda] = options;
+  const auto& [model, batch, rounds, threads, memory_limit, with_peaks, on_cuda] = options;
   require(rounds >= 1, cat("--rounds must be at least 1, got ", rounds));
   const Site site = open_site(on_cuda, threads);
   StepBench result;
-  result.plain_peak_bytes = peak_of<PlainStep>(site, [&] { return std::make_unique<PlainStep>(model, batch, site); });
+  if (with_peaks)
+    result.plain_peak_bytes = peak_of<PlainStep>(site, [&] { return std::make_unique<PlainStep>(model, batch, site); });
   const Survey known = survey(model, batch, site, memory_limit);
-  result.private_peak_bytes =
-      peak_of<PrivateRound>(site, [&] { return std::make_unique<PrivateRound>(model, batch, site, known); });
+  if (with_peaks)
+    result.private_peak_bytes =
+        peak_of<PrivateRound>(site, [&] { return std::make_unique<PrivateRound>(model, batch, site, known); });
 
   PlainStep plain(model, batch, site);
   PrivateRound private_round(model, batch, site, known);
   // The first hundred short steps are slower, by what the libraries and the clock of the processor take to settle.
   double warm_ms = 0;
-  for (int warm = 0; warm < 3 || (warm < 100 && warm_ms < 1000); ++warm)
+  for (int warm = 0; warm < 1 || (warm < 100 && warm_ms < 1000); ++warm)
     warm_ms += milliseconds(plain) + milliseconds(private_round);
   std::vector<double> plain_ms, private_ms, ratios;
   for (int64_t round = 0; round < rounds; ++round) {

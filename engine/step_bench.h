@@ -25,6 +25,7 @@ struct StepBenchOptions {
   int64_t rounds = 25;
   int threads = 1;
   int64_t memory_limit = int64_t{1} << 30;  // bytes that the private step may keep for norms and clipped sums
+  bool with_peaks = true;                   // run two steps of each more, to count their memory
   bool on_cuda = false;                     // norm methods are then chosen by shape
 };
 

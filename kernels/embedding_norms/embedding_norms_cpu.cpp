@@ -75,8 +75,10 @@ struct Scratch {
   std::vector<Occurrence> found;
   std::vector<const Occurrence*> words;  // where each distinct id begins, and the end
   std::vector<Lanes> sums, rows;         // of a block: S_u and a_t, in doubles, then zeros
-  std::vector<double> masses, a_norms;   // Σ‖g_s‖ of a block's words, ‖a_t‖ of the whole sample
-  double gradients[kBlock][kBlock];      // g_head[t][u] of a block
+  std::vector<float> met;                // g_head[t][u] of the whole sample, `stride` a row
+  std::vector<double> a_norms;           // ‖a_t‖
+  alignas(64) double masses[kBlock];     // Σ‖g_s‖ of a block's words, then zeros
+  int64_t stride;                        // whole vectors: at least the number of distinct ids
 };
 
 SOTTO_INLINE const Double8Unaligned& vector_of(const Lanes& lanes) {
@@ -84,7 +86,7 @@ SOTTO_INLINE const Double8Unaligned& vector_of(const Lanes& lanes) {
 }
 
 // Σ over a tile of g_head · dot product, of rows of `vectors` vectors.
-SOTTO_INLINE double multiply_tile(const Lanes* a, const Lanes* s, int64_t vectors, const double* gradients) {
+SOTTO_INLINE double multiply_tile(const Lanes* a, const Lanes* s, int64_t vectors, const float* met, int64_t stride) {
   Double8 dots[kTile][kTile] = {};
   for (int64_t k = 0; k < vectors; ++k)
 #pragma GCC unroll 4
@@ -95,7 +97,7 @@ SOTTO_INLINE double multiply_tile(const Lanes* a, const Lanes* s, int64_t vector
 #pragma GCC unroll 4
   for (int m = 0; m < kTile; ++m)
 #pragma GCC unroll 4
-    for (int n = 0; n < kTile; ++n) sum += gradients[m * kBlock + n] * dots[m][n];
+    for (int n = 0; n < kTile; ++n) sum += double(met[m * stride + n]) * dots[m][n];
   return lane_sum(sum);
 }
 
@@ -103,35 +105,47 @@ int64_t round_up(int64_t n) {
   return (n + kTile - 1) / kTile * kTile;
 }
 
+// Fills in ‖a_t‖ and what of g_head the sample's words meet, while its row is in the caches. Returns Σ
+// ‖a_t‖‖g_head[t]‖.
+SOTTO_VECTORISED double measure_head(const TiedInput& input, int64_t first_head, Scratch& scratch) {
+  const int64_t d = input.a_head.cols, distinct = static_cast<int64_t>(scratch.words.size()) - 1;
+  double mass = 0;
+  for (int64_t t = 0; t < input.head_length; ++t) {
+    const float* gradient = input.g_head.data + (first_head + t) * input.g_head.cols;
+    scratch.a_norms[t] = norm(input.a_head.data + (first_head + t) * d, d);
+    mass += scratch.a_norms[t] * norm(gradient, input.g_head.cols);
+    float* const met = scratch.met.data() + t * scratch.stride;
+    for (int64_t u = 0; u < distinct; ++u) met[u] = gradient[scratch.words[u]->id];
+    std::fill(met + distinct, met + scratch.stride, 0.0f);
+  }
+  return mass;
+}
+
 // S_u and Σ‖g_s‖ of the words [first, first + count). Returns their part of ‖c_E‖².
 SOTTO_VECTORISED double sum_words(const TiedInput& input, int64_t first, int64_t count, int64_t vectors,
                                   Scratch& scratch) {
   const MatrixView<const float> g = input.g_embedding;
   std::fill(scratch.sums.begin() + count * vectors, scratch.sums.begin() + round_up(count) * vectors, Lanes{});
+  std::fill(scratch.masses, scratch.masses + kBlock, 0.0);
   double squares = 0;
   for (int64_t u = 0; u < count; ++u) {
     const Occurrence *const begin = scratch.words[first + u], *const end = scratch.words[first + u + 1];
-    squares += square_of_id(begin, end, g, scratch.sums[u * vectors].of);
-    scratch.masses[u] = 0;
-    for (const Occurrence* at = begin; at != end; ++at) scratch.masses[u] += norm(g.data + at->row * g.cols, g.cols);
+    const double square = square_of_id(begin, end, g, scratch.sums[u * vectors].of);
+    squares += square;
+    if (end - begin == 1)
+      scratch.masses[u] = std::sqrt(raised(square, g.cols));
+    else
+      for (const Occurrence* at = begin; at != end; ++at) scratch.masses[u] += norm(g.data + at->row * g.cols, g.cols);
   }
   return squares;
 }
 
-// a_t and ‖a_t‖ Σ_u |g_head[t][u]| Σ‖g_s‖ for `count` words and the rows [begin, begin + rows) of the sample's part of
-// the head, which starts at first_head. Returns the sum of the latter.
-SOTTO_VECTORISED double load_block(const TiedInput& input, int64_t first_head, int64_t begin, int64_t rows,
-                                   const Occurrence* const* words, int64_t count, int64_t vectors, Scratch& scratch) {
+// The rows [begin, begin + rows) of the sample's a_head, which starts at first_head, in doubles.
+SOTTO_VECTORISED void load_rows(const TiedInput& input, int64_t first_head, int64_t begin, int64_t rows,
+                                int64_t vectors, Scratch& scratch) {
   const int64_t d = input.a_head.cols;
   std::fill(scratch.rows.begin() + rows * vectors, scratch.rows.begin() + round_up(rows) * vectors, Lanes{});
-  for (double(&row)[kBlock] : scratch.gradients) std::fill(row, row + round_up(count), 0.0);
-  double total = 0;
   for (int64_t t = 0; t < rows; ++t) {
-    const float* gradient = input.g_head.data + (first_head + begin + t) * input.g_head.cols;
-    for (int64_t u = 0; u < count; ++u) scratch.gradients[t][u] = gradient[words[u]->id];
-    double mass = 0;
-    for (int64_t u = 0; u < count; ++u) mass += std::fabs(scratch.gradients[t][u]) * scratch.masses[u];
-    total += mass * scratch.a_norms[begin + t];
     const float* row = input.a_head.data + (first_head + begin + t) * d;
     for (int64_t k = 0; k < vectors; ++k) {
       Float8 x;
@@ -139,30 +153,36 @@ SOTTO_VECTORISED double load_block(const TiedInput& input, int64_t first_head, i
       *reinterpret_cast<Double8Unaligned*>(scratch.rows[t * vectors + k].of) = __builtin_convertvector(x, Double8);
     }
   }
-  return total;
 }
 
-SOTTO_VECTORISED double multiply_block(int64_t rows, int64_t count, int64_t vectors, const Scratch& scratch) {
+// What `count` words from `first` meet in `rows` rows of the head from `begin`, and its mass.
+SOTTO_VECTORISED double multiply_block(int64_t begin, int64_t rows, int64_t first, int64_t count, int64_t vectors,
+                                       const Scratch& scratch) {
+  const float* const met = scratch.met.data() + begin * scratch.stride + first;
   double block = 0;
   for (int64_t u = 0; u < count; u += kTile) {
     double column = 0;
     for (int64_t t = 0; t < rows; t += kTile)
-      column +=
-          multiply_tile(&scratch.rows[t * vectors], &scratch.sums[u * vectors], vectors, &scratch.gradients[t][u]);
+      column += multiply_tile(&scratch.rows[t * vectors], &scratch.sums[u * vectors], vectors,
+                              met + t * scratch.stride + u, scratch.stride);
     block += column;
   }
   return block;
 }
 
-// Fills in ‖a_t‖; returns Σ ‖a_t‖‖g_head[t]‖.
-SOTTO_VECTORISED double measure_head(const TiedInput& input, int64_t first_head, Scratch& scratch) {
-  const int64_t d = input.a_head.cols, words = input.g_head.cols;
-  double mass = 0;
-  for (int64_t t = 0; t < input.head_length; ++t) {
-    scratch.a_norms[t] = norm(input.a_head.data + (first_head + t) * d, d);
-    mass += scratch.a_norms[t] * norm(input.g_head.data + (first_head + t) * words, words);
+SOTTO_VECTORISED double mass_of_block(int64_t begin, int64_t rows, int64_t first, int64_t count,
+                                      const Scratch& scratch) {
+  double block = 0;
+  for (int64_t t = begin; t < begin + rows; ++t) {
+    const float* const met = scratch.met.data() + t * scratch.stride + first;
+    Double8 mass = {};
+    for (int64_t u = 0; u < count; u += 8) {
+      const Double8 x = __builtin_convertvector(*reinterpret_cast<const Float8Unaligned*>(met + u), Double8);
+      mass += (x < 0 ? -x : x) * *reinterpret_cast<const Double8Unaligned*>(scratch.masses + u);
+    }
+    block += scratch.a_norms[t] * lane_sum(mass);
   }
-  return mass;
+  return block;
 }
 
 void find_words(const TiedInput& input, int64_t sample, Scratch& scratch) {
@@ -175,17 +195,21 @@ void find_words(const TiedInput& input, int64_t sample, Scratch& scratch) {
 
 Cross cross_of(const TiedInput& input, int64_t sample, Scratch& scratch) {
   const int64_t first_head = sample * input.head_length, vectors = (input.a_head.cols + 7) / 8;
-  Cross cross{0, 0, 0, measure_head(input, first_head, scratch)};
   find_words(input, sample, scratch);
   const int64_t distinct = static_cast<int64_t>(scratch.words.size()) - 1;
+  scratch.stride = (distinct + 7) / 8 * 8;
+  scratch.met.resize(static_cast<size_t>(round_up(input.head_length) * scratch.stride));
+  std::fill(scratch.met.begin() + input.head_length * scratch.stride, scratch.met.end(), 0.0f);  // a tile's last rows
+  Cross cross{0, 0, 0, measure_head(input, first_head, scratch)};
   for (int64_t first = 0; first < distinct; first += kBlock) {
     const int64_t count = std::min(kBlock, distinct - first);
     cross.embedding_square += sum_words(input, first, count, vectors, scratch);
     double value = 0;
     for (int64_t t = 0; t < input.head_length; t += kBlock) {
       const int64_t rows = std::min(kBlock, input.head_length - t);
-      cross.mass += load_block(input, first_head, t, rows, &scratch.words[first], count, vectors, scratch);
-      value += multiply_block(rows, count, vectors, scratch);
+      load_rows(input, first_head, t, rows, vectors, scratch);
+      value += multiply_block(t, rows, first, count, vectors, scratch);
+      cross.mass += mass_of_block(t, rows, first, count, scratch);
     }
     cross.value += value;
   }
@@ -208,7 +232,6 @@ void add_tied_cross_norms_cpu(const TiedInput& input, double* squared, int64_t b
   const size_t vectors = static_cast<size_t>((input.a_head.cols + 7) / 8);
   scratch.sums.resize(kBlock * vectors);
   scratch.rows.resize(kBlock * vectors);
-  scratch.masses.resize(kBlock);
   scratch.a_norms.resize(static_cast<size_t>(input.head_length));
   const int64_t roundings = input.ids.cols * 2 + input.head_length + input.g_embedding.cols;
   for (int64_t i = begin; i < end; ++i) add_up(squared[i], cross_bound(cross_of(input, i, scratch), roundings));

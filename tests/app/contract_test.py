@@ -10,7 +10,7 @@ from harness import Place
 NUMBER, WHOLE, TEXT = (int, float), int, str
 COMMANDS = [["train"], ["account", "epsilon"], ["account", "noise"], ["ledger", "show"], ["ledger", "verify"],
             ["ledger", "cap"], ["eval"], ["predict"], ["export"], ["report"], ["doctor"], ["norms"],
-            ["bench", "step"]]
+            ["plan"], ["bench", "step"], ["bench", "kernels"]]
 
 
 class ContractTest(harness.Case):
@@ -222,6 +222,11 @@ class ContractTest(harness.Case):
         floor = 1 + sum(2 * (p + d) for p, d in sizes) / sum(6 * p * d for p, d in sizes)
         self.assertAlmostEqual(found["floor"], floor, delta=1e-9)
         self.assertEqual({rule["rule"] for rule in found["rules"]}, {"outer product", "with its weight"})
+        small = self.answer("bench", "step", "--model", "transformer", "--batch", 2, "--rounds", 1)
+        self.assertEqual((small["batch"], small["rounds"], small["device"]), (2, 1, "cpu"))
+        if not self.answer("doctor")["gpus"]:
+            refused = self.answer("bench", "step", "--model", "mlp", "--device", "cuda", code=1)
+            self.assertEqual(refused["error"]["kind"], "cuda")
 
     def test_Norms(self):
         fixtures = harness.SOURCE / "tests/fixtures/norms"

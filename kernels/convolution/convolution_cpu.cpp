@@ -3,6 +3,7 @@
 #include <new>
 
 #include "base/parallel.h"
+#include "kernels/convolution/depthwise.h"
 #include "kernels/convolution/panels.h"
 #include "kernels/convolution/transpose.h"
 
@@ -188,10 +189,13 @@ SOTTO_INLINE void multiply_lanes(const Panels& p, int64_t positions, const float
 }
 
 SOTTO_INLINE float sum_of(const float* x, int64_t n) {
-  Double8 sums = {};
+  Double8 sums[4] = {};
   int64_t j = 0;
-  for (; j + 8 <= n; j += 8) sums += __builtin_convertvector(load8(x + j), Double8);
-  double total = ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
+  for (; j + 32 <= n; j += 32)
+    for (int k = 0; k < 4; ++k) sums[k] += __builtin_convertvector(load8(x + j + 8 * k), Double8);
+  for (; j + 8 <= n; j += 8) sums[0] += __builtin_convertvector(load8(x + j), Double8);
+  const Double8 sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+  double total = ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
   for (; j < n; ++j) total += double(x[j]);
   return float(total);
 }
@@ -224,11 +228,18 @@ template <class Isa>
 SOTTO_INLINE void gradients_of(const ConvolutionGradients& work, const Panels& panels, int64_t begin, int64_t end) {
   const ConvolutionShape& s = work.shape;
   const int64_t positions = s.positions();
-  Scratch x(panels.packed_x()), g(panels.padded * positions), sums(panels.rows * 2 * kWidth<Isa>);
+  const Depthwise depthwise = plan_depthwise(s, panels, kWidth<Isa>);
+  Scratch x(depthwise.fits ? depthwise.packed_x() : panels.packed_x());
+  Scratch g(depthwise.fits ? s.output[0] * s.output[1] * depthwise.width : panels.padded * positions);
+  Scratch sums(panels.rows * 2 * kWidth<Isa>);
   for (int64_t i = begin; i < end; ++i) {
-    const float* sample_g = work.g + i * s.out_channels * positions;
-    sample_gradient<Isa>(s, panels, work.x + i * s.in_channels * s.places(), sample_g,
-                         work.weight_rows + i * s.elements(), x, g, sums);
+    const float *sample_x = work.x + i * s.in_channels * s.places(),
+                *sample_g = work.g + i * s.out_channels * positions;
+    float* const rows = work.weight_rows + i * s.elements();
+    if (depthwise.fits)
+      depthwise_gradient<Isa>(s, panels, depthwise, sample_x, sample_g, rows, x.data, g.data);
+    else
+      sample_gradient<Isa>(s, panels, sample_x, sample_g, rows, x, g, sums);
     if (work.bias_rows)
       for (int64_t o = 0; o < s.out_channels; ++o)
         work.bias_rows[i * s.out_channels + o] = sum_of(sample_g + o * positions, positions);

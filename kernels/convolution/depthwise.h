@@ -19,9 +19,9 @@ struct Depthwise {
 inline Depthwise plan_depthwise(const ConvolutionShape& s, const Panels& p, int64_t vector_width) {
   const auto whole = [&](int64_t n) { return (n + vector_width - 1) / vector_width * vector_width; };
   const int64_t width = whole(s.output[2]);
+  const bool long_enough = s.output[2] >= (s.kernel[2] == 3 ? 1 : 2) * vector_width && 4 * s.output[2] >= 3 * width;
   const bool fits = p.by_group && s.in_channels == s.groups && s.stride[2] == 1 && s.dilation[2] == 1 &&
-                    (s.kernel[2] == 3 || s.kernel[2] == 5) && s.output[2] > vector_width &&
-                    4 * s.output[2] >= 3 * width && s.positions() > 0;
+                    (s.kernel[2] == 3 || s.kernel[2] == 5) && long_enough && s.positions() > 0;
   return {fits, width, whole(width + s.kernel[2] - 1), {p.reach[0], p.reach[1]}};
 }
 

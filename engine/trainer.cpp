@@ -132,7 +132,8 @@ void Trainer::make_model() {
     const at::NoGradGuard no_grad;
     positive_probability(model_.forward(probe.input(2, 7)));
   }
-  if (config_.performance.microbatch == 0) config_.performance.microbatch = chosen_microbatch(structure_, *tape_);
+  if (config_.performance.microbatch == 0)
+    config_.performance.microbatch = chosen_microbatch(structure_, *tape_, schema_.unit.max_records);
   choose_norm_methods();
   plan_ = std::make_unique<PrivacyPlan>(config_.privacy, config_.performance.microbatch, key_, structure_);
   config_.privacy = plan_->config();
@@ -145,8 +146,8 @@ void Trainer::choose_norm_methods() {
   if (resume_ && std::filesystem::exists(folder_.norm_methods()))
     methods = norm_methods_from(nlohmann::json::parse(read_file(folder_.norm_methods()), nullptr, false), *parameters_);
   else if (config_.performance.planner == "measured" && !products.empty())
-    methods = plan_norms(products, config_.performance.microbatch * schema_.unit.max_records, config_.performance.storage_limit,
-                         time_model(exec_, hooks_.say))
+    methods = plan_norms(products, config_.performance.microbatch * schema_.unit.max_records,
+                         config_.performance.storage_limit, time_model(exec_, hooks_.say))
                   .methods();
   norm_methods_ = to_json(methods, *parameters_).dump();
   tape_->set_norm_methods(std::move(methods));

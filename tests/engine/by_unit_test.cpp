@@ -20,18 +20,7 @@ constexpr int64_t kRecords = 7, kUnits = 3;
 Measured measure_units(const Subject& subject, const Parameters& parameters, const at::Tensor& input, int64_t limit) {
   Tape tape(Exec::cpu(1), parameters);
   tape.set_storage_limit(limit);
-  Measured made = {by_unit(tape.per_sample(kRecords, [&] { return wavy_loss(subject.forward(input)); }), kStarts, parameters),
-                   at::zeros({kUnits}, at::kDouble), {}};
-  const at::NoGradGuard no_grad;
-  add_squared_norms(Exec::cpu(1), parameters, made.grads, made.squared);
-  std::vector<at::Tensor> rows;
-  for (int64_t u = 0; u < kUnits; ++u) {
-    const at::Tensor alone = at::zeros({kUnits});
-    alone[u] = 1.0;
-    rows.push_back(clipped_sum(made.grads, parameters, alone).to(at::kDouble));
-  }
-  made.gradients = at::stack(rows);
-  return made;
+  return measure(parameters, by_unit(tape.per_sample(kRecords, [&] { return wavy_loss(subject.forward(input)); }), kStarts, parameters));
 }
 
 TEST(ByUnit, AUnitsGradientIsTheSumOfItsRecords) {

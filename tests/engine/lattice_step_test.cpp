@@ -242,20 +242,11 @@ TEST(LatticeStep, NoiseAndSumMustBeOfOneKindAndFitEachOther) {
   add_noise(sum(lattice_config()), lattice.noise(), 0);
 }
 
-PrivacyConfig following(double quantile) {
-  PrivacyConfig config = lattice_config();
-  config.sample_rate = 1;
-  config.public_size = 300;
-  config.clipping.quantile = quantile;
-  config.clipping.learning_rate = 0.3;
-  return config;
-}
-
 TEST(LatticeStep, AnAdaptiveClipNormFollowsACountWithDiscreteNoise) {
   const Parameters parameters = two_parameters();
-  const Rows rows = {{at::zeros({300, 210}).index_put_({at::indexing::Slice(), 3}, at::arange(1, 301).to(at::kFloat) / 100), at::zeros({300, 11})}};
+  const Rows rows = rows_of_known_norms();
   for (const double quantile : {0.2, 0.9}) {
-    const PrivacyPlan plan(following(quantile), 64, kKey, kStructure);
+    const PrivacyPlan plan(following(quantile, lattice_config()), 64, kKey, kStructure);
     PrivateStep step(Exec::cpu(1), parameters, plan, 300, [](uint64_t) {}, [&](const auto& units) { return rows.of(units); });
     double mean = 0, square = 0;
     std::vector<double> noise;

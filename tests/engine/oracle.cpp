@@ -41,7 +41,12 @@ at::Tensor clipped_sum(const GradSamples& grads, const Parameters& parameters, c
 }
 
 Measured measure(Tape& tape, const Parameters& parameters, int64_t batch, const std::function<at::Tensor()>& losses) {
-  Measured measured = {tape.per_sample(batch, losses), at::zeros({batch}, at::kDouble), {}};
+  return measure(parameters, tape.per_sample(batch, losses));
+}
+
+Measured measure(const Parameters& parameters, GradSamples grads) {
+  const int64_t batch = grads.batch;
+  Measured measured = {std::move(grads), at::zeros({batch}, at::kDouble), {}};
   const at::NoGradGuard no_grad;
   add_squared_norms(Exec::cpu(1), parameters, measured.grads, measured.squared);
   std::vector<at::Tensor> rows;

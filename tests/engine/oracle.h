@@ -14,6 +14,7 @@ struct Measured {
   at::Tensor squared;    // [batch], double: bounds of the squared norms
   at::Tensor gradients;  // [batch, elements], double: each sample's gradient, summed with factor 1 for it and 0 elsewhere
 };
+Measured measure(const Parameters& parameters, GradSamples grads);
 Measured measure(Tape& tape, const Parameters& parameters, int64_t batch, const std::function<at::Tensor()>& losses);
 
 // Σ_i factors[i] · gradient_i in the engine's arithmetic, all parameters in one vector.

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "engine/planner/calibration.h"
 #include "engine/planner/model_plan.h"
+#include "engine/tape/microbatch.h"
 
 namespace sotto {
 namespace {
@@ -160,6 +161,27 @@ TEST(Planner, PlansTheBenchModelsWithinTheirMemory) {
   EXPECT_TRUE(!tight.plan.fits || tight.plan.bytes() <= options.memory_limit);
   EXPECT_THROW(plan_model({.model = "no_such_model"}), Error);
   EXPECT_THROW(plan_model({.model = "tests/fixtures/traced_mlp.pt"}), Error) << "a script needs its input's shape";
+}
+
+TEST(Microbatch, ShrinksUntilTheLeastThatIsKeptFits) {
+  at::manual_seed(1);
+  const at::Tensor weight = at::randn({64, 48}).set_requires_grad(true);
+  const Parameters parameters({{"weight", weight}});
+  Tape tape(Exec::cpu(1), parameters);
+  const auto pass = [&](int64_t length) {
+    tape.per_sample(2, [&] { return at::linear(at::randn({2, length, 48}), weight).flatten(1).sum(1); });
+  };
+  pass(10);
+  const ModelStructure structure = {.parameter_elements = weight.numel(), .rows_per_unit = 10};
+  EXPECT_EQ(chosen_microbatch(structure, tape), 8192 / 10);
+  const int64_t a_sample = 4 * 10 * (64 + 48);  // its factors, which are less than its gradient
+  tape.set_storage_limit(100 * a_sample);
+  EXPECT_EQ(chosen_microbatch(structure, tape), 819 / 16) << "the first half of halves that fits";
+  EXPECT_EQ(chosen_microbatch(structure, tape, 4), 819 / 32);
+  tape.set_storage_limit(1);
+  EXPECT_EQ(chosen_microbatch(structure, tape), 1);
+  tape.set_storage_limit(0);
+  EXPECT_EQ(chosen_microbatch(structure, tape), 819) << "no limit on what must be kept, nothing to store";
 }
 
 }  // namespace

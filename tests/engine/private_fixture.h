@@ -70,4 +70,17 @@ inline double distance(const std::vector<at::Tensor>& a, const std::vector<at::T
   return std::sqrt(square);
 }
 
+// 300 units with norms 0.01, 0.02, … 3, every one in every batch: the quantiles are known.
+inline Rows rows_of_known_norms() {
+  const at::Tensor norms = at::arange(1, 301).to(at::kFloat) / 100;
+  return {{at::zeros({300, 210}).index_put_({at::indexing::Slice(), 3}, norms), at::zeros({300, 11})}};
+}
+inline PrivacyConfig following(double quantile, PrivacyConfig config) {
+  config.sample_rate = 1;
+  config.public_size = 300;
+  config.clipping.quantile = quantile;
+  config.clipping.learning_rate = 0.3;
+  return config;
+}
+
 }  // namespace sotto

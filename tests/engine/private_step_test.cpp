@@ -147,21 +147,11 @@ TEST(PrivateStep, NormalisedGradientsAreNeverLongerThanTheClipNorm) {
   EXPECT_NEAR(norm_of(sum_of(parameters, clipping_by({.rule = "automatic"}), {1}, rows)), norm * kClipNorm / (norm + kClipNorm), 1e-6);
 }
 
-// 300 units with norms 0.01, 0.02, … 3, every one in every batch: the quantiles are known.
-PrivacyConfig following(double quantile) {
-  PrivacyConfig config = private_config();
-  config.sample_rate = 1;
-  config.public_size = 300;
-  config.clipping.quantile = quantile;
-  config.clipping.learning_rate = 0.3;
-  return config;
-}
-
 TEST(PrivateStep, AnAdaptiveClipNormFindsItsQuantile) {
   const Parameters parameters = two_parameters();
-  const Rows rows = {{at::zeros({300, 210}).index_put_({at::indexing::Slice(), 3}, at::arange(1, 301).to(at::kFloat) / 100), at::zeros({300, 11})}};
+  const Rows rows = rows_of_known_norms();
   for (const double quantile : {0.2, 0.5, 0.9}) {
-    const PrivacyPlan plan(following(quantile), 64, kKey, {.parameter_elements = 221});
+    const PrivacyPlan plan(following(quantile, private_config()), 64, kKey, {.parameter_elements = 221});
     PrivateStep step(Exec::cpu(1), parameters, plan, 300, [](uint64_t) {}, [&](const auto& units) { return rows.of(units); });
     double mean = 0;
     for (uint64_t number = 0; number < 100; ++number) {
@@ -175,7 +165,7 @@ TEST(PrivateStep, AnAdaptiveClipNormFindsItsQuantile) {
 TEST(PrivateStep, AnAdaptiveClipNormIsItsFormulaOfANoisedCount) {
   const Parameters parameters = two_parameters();
   const Rows rows = {{at::zeros({300, 210}), at::zeros({300, 11})}};
-  const PrivacyConfig config = following(0.5);
+  const PrivacyConfig config = following(0.5, private_config());
   const PrivacyPlan plan(config, 64, kKey, {.parameter_elements = 221});
   EXPECT_EQ(plan.noise().count_stddev(), 15) << "a twentieth of the expected batch";
   // Half of the declared units are there: all within the clip norm, then none; the divisor stays the declared number.

@@ -14,9 +14,11 @@ namespace {
 
 thread_local RecorderPointer g_recorder;
 
-// Keeps the registrations alive for the life of the program. Every operator that no rule captures falls through.
+// Keeps the registrations alive for the life of the program: the dispatcher may be gone before a static would be
+// destroyed. `used`, or the optimiser drops the pointer, and they count as leaked. Every operator that no rule captures
+// falls through.
 void register_rules_once() {
-  static auto* libraries = [] {
+  [[gnu::used]] static auto* libraries = [] {
     auto* made = new std::vector<torch::Library>();
     made->emplace_back(torch::Library::IMPL, "_", kCaptureKey, __FILE__, __LINE__);
     made->back().fallback(torch::CppFunction::makeFallthrough());
@@ -34,7 +36,6 @@ void register_rules_once() {
     register_refusals(made->back());
     return made;
   }();
-  (void)libraries;
 }
 
 class CaptureScope {

@@ -7,6 +7,9 @@ set(SOTTO_WARNINGS $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Werror;-Wno-restrict
 
 function(sotto_target target)
   target_compile_options(${target} PRIVATE ${SOTTO_WARNINGS})
+  if(NOT SOTTO_AVX512 AND target MATCHES "^(sotto_kernels|kernels_tests)$")  # who sees kernels/instruction_set.h's macros
+    target_compile_definitions(${target} PRIVATE SOTTO_WITHOUT_AVX512)
+  endif()
   if(SOTTO_SANITIZE)
     target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${SOTTO_SANITIZE};-fno-omit-frame-pointer>)
     target_link_options(${target} PUBLIC -fsanitize=${SOTTO_SANITIZE})

@@ -3,18 +3,9 @@
 #include <cstring>
 
 #include "kernels/vectorised.h"
-#include "kernels/vectors.h"
 
 // Tiles of sums in registers. Vectors are passed by reference into functions that are always inlined: no call, hence no
 // calling convention that the instruction set could change.
-// Which vectors a function has is a template's choice here, so that it is compiled for those processors alone.
-#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
-#define SOTTO_WIDE __attribute__((target("arch=x86-64-v4")))
-#define SOTTO_NARROW __attribute__((target_clones("arch=x86-64-v3", "default")))
-#else
-#define SOTTO_WIDE
-#define SOTTO_NARROW
-#endif
 
 namespace sotto::kernels {
 

@@ -2,16 +2,7 @@
 #include <cstdint>
 #include <cstring>
 
-// SOTTO_VECTORISED compiles a function three times (AVX-512, AVX2, baseline); the loader picks one by the processor. A
-// lambda does not inherit it: parallel_for's lambda calls a SOTTO_VECTORISED function on its range. The picking runs
-// before a sanitizer's runtime is ready, so sanitized builds have the baseline alone.
-#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
-#define SOTTO_VECTORISED __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define SOTTO_VECTORISED
-#endif
-// What a SOTTO_VECTORISED function calls must be inlined into each of its copies.
-#define SOTTO_INLINE inline __attribute__((always_inline))
+#include "kernels/instruction_set.h"
 
 namespace sotto::kernels {
 
@@ -22,14 +13,6 @@ typedef double Double8 __attribute__((vector_size(64)));
 typedef float Float16Unaligned __attribute__((vector_size(64), aligned(4), may_alias));
 typedef float Float8Unaligned __attribute__((vector_size(32), aligned(4), may_alias));
 typedef double Double8Unaligned __attribute__((vector_size(64), aligned(8), may_alias));
-
-inline bool has_avx512() {
-#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
-  return __builtin_cpu_supports("avx512f");
-#else
-  return false;
-#endif
-}
 
 // In double: the square of a float is exact there and can neither overflow nor underflow.
 SOTTO_INLINE double square_sum(const float* x, int64_t n) {

@@ -232,7 +232,7 @@ void accumulate_clipped_outer_cpu(const Exec& exec, MatrixView<const float> g, M
                [&](int64_t begin, int64_t end) { find_scales(a, scale, begin, end); });
 
   Problem problem{g, a, factors.data, rows_per_sample, scale, weight_sum, bias_sum.data, 14, 32};
-  if (!has_avx512()) problem.tile_rows = 6, problem.tile_cols = 16;  // what fits the 16 registers of AVX2
+  if (best_instruction_set() != InstructionSet::avx512) problem.tile_rows = 6, problem.tile_cols = 16;  // what fits the 16 registers of AVX2
   const int64_t row_tiles = round_up(g.cols, problem.tile_rows) / problem.tile_rows;
   const int64_t col_tiles = round_up(a.cols, problem.tile_cols) / problem.tile_cols;
   // A second thread pays from about a million multiplications.

@@ -12,19 +12,6 @@
 namespace sotto::kernels {
 namespace {
 
-#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
-#define SOTTO_AVX512 __attribute__((target("arch=x86-64-v4")))
-bool runs_avx512() {  // all that x86-64-v4 asks for: there are processors with the first of them alone
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-}
-#else
-#define SOTTO_AVX512
-bool runs_avx512() {
-  return false;
-}
-#endif
-
 // Registers decide how many taps a tile has; the sizes are those that kernels of 1, 3, 5 and 7 and channels by the
 // power of two fill.
 struct Avx512 {
@@ -246,23 +233,28 @@ SOTTO_INLINE void gradients_of(const ConvolutionGradients& work, const Panels& p
   }
 }
 
-SOTTO_AVX512 void gradients_avx512(const ConvolutionGradients& work, const Panels& panels, int64_t begin, int64_t end) {
+SOTTO_FOR_AVX512 void gradients_avx512(const ConvolutionGradients& work, const Panels& panels, int64_t begin,
+                                       int64_t end) {
   gradients_of<Avx512>(work, panels, begin, end);
 }
 
-SOTTO_VECTORISED void gradients(const ConvolutionGradients& work, const Panels& panels, int64_t begin, int64_t end) {
+SOTTO_FOR_AVX2 void gradients_avx2(const ConvolutionGradients& work, const Panels& panels, int64_t begin, int64_t end) {
+  gradients_of<Avx2>(work, panels, begin, end);
+}
+
+void gradients_plain(const ConvolutionGradients& work, const Panels& panels, int64_t begin, int64_t end) {
   gradients_of<Avx2>(work, panels, begin, end);
 }
 
 }  // namespace
 
-void convolution_gradients_cpu(const Exec& exec, const ConvolutionGradients& work) {
+void convolution_gradients_cpu(const Exec& exec, const ConvolutionGradients& work, InstructionSet set) {
   const ConvolutionShape& s = work.shape;
-  const bool wide = runs_avx512();
-  const Panels panels = plan_panels(s, wide ? kWidth<Avx512> : kWidth<Avx2>);
+  const Panels panels = plan_panels(s, set == InstructionSet::avx512 ? kWidth<Avx512> : kWidth<Avx2>);
+  const auto gradients = for_set(set, gradients_avx512, gradients_avx2, gradients_plain);
   const int64_t grain = (int64_t{1} << 17) / std::max<int64_t>(1, s.elements() * s.positions()) + 1;
   parallel_for(exec.threads(), s.samples, grain,
-               [&](int64_t begin, int64_t end) { (wide ? gradients_avx512 : gradients)(work, panels, begin, end); });
+               [&](int64_t begin, int64_t end) { gradients(work, panels, begin, end); });
 }
 
 }  // namespace sotto::kernels

@@ -1,5 +1,6 @@
 #pragma once
 #include "kernels/convolution/convolution.h"
+#include "kernels/instruction_set.h"
 
 namespace sotto::kernels {
 
@@ -31,7 +32,8 @@ struct ConvolutionGradients {
   float *weight_rows, *bias_rows;  // bias_rows may be null
 };
 
-void convolution_gradients_cpu(const Exec& exec, const ConvolutionGradients& work);
+void convolution_gradients_cpu(const Exec& exec, const ConvolutionGradients& work,
+                               InstructionSet set = best_instruction_set());
 void convolution_gradients_cuda(const Exec& exec, const ConvolutionGradients& work);
 
 }  // namespace sotto::kernels

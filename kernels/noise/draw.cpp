@@ -18,14 +18,11 @@ SOTTO_FORMULA void draw_by(const StreamKey& stream, uint32_t first_block, int64_
   std::copy(batch, batch + (blocks - whole) * kNormalsPerBlock, normals + whole * kNormalsPerBlock);
 }
 
-// By hand rather than by target_clones, because each instruction set wants its own number of lanes.
-__attribute__((target("arch=x86-64-v4"))) void draw_avx512(const StreamKey& stream, uint32_t first_block,
-                                                           int64_t blocks, float* normals) {
+SOTTO_FOR_AVX512 void draw_avx512(const StreamKey& stream, uint32_t first_block, int64_t blocks, float* normals) {
   draw_by<16>(stream, first_block, blocks, normals);
 }
 
-__attribute__((target("arch=x86-64-v3"))) void draw_avx2(const StreamKey& stream, uint32_t first_block, int64_t blocks,
-                                                         float* normals) {
+SOTTO_FOR_AVX2 void draw_avx2(const StreamKey& stream, uint32_t first_block, int64_t blocks, float* normals) {
   draw_by<8>(stream, first_block, blocks, normals);
 }
 
@@ -35,15 +32,8 @@ void draw_plain(const StreamKey& stream, uint32_t first_block, int64_t blocks, f
 
 }  // namespace
 
-InstructionSet best_instruction_set() {
-  if (__builtin_cpu_supports("x86-64-v4")) return InstructionSet::avx512;
-  return __builtin_cpu_supports("x86-64-v3") ? InstructionSet::avx2 : InstructionSet::plain;
-}
-
 void draw_normals(InstructionSet set, const StreamKey& stream, uint32_t first_block, int64_t blocks, float* normals) {
-  if (set == InstructionSet::avx512) return draw_avx512(stream, first_block, blocks, normals);
-  if (set == InstructionSet::avx2) return draw_avx2(stream, first_block, blocks, normals);
-  draw_plain(stream, first_block, blocks, normals);
+  for_set(set, draw_avx512, draw_avx2, draw_plain)(stream, first_block, blocks, normals);
 }
 
 }  // namespace sotto::kernels

@@ -14,7 +14,7 @@ struct Job {
   const RecurrentGradient& gradient;
   const RecurrentResult& result;
   int64_t inputs, units, gates;  // gates: G·h
-  int64_t width;
+  InstructionSet set;
   const float *hidden_panels, *input_panels;  // W_hh and W_ih, packed
 };
 
@@ -151,11 +151,15 @@ SOTTO_INLINE void run_cell(const Job& job, int64_t begin, int64_t end, const Row
   }
 }
 
-SOTTO_WIDE void run_wide(const Job& job, int64_t begin, int64_t end, const Rows& rows) {
+SOTTO_FOR_AVX512 void run_avx512(const Job& job, int64_t begin, int64_t end, const Rows& rows) {
   run_cell<Float16>(job, begin, end, rows);
 }
 
-SOTTO_NARROW void run_narrow(const Job& job, int64_t begin, int64_t end, const Rows& rows) {
+SOTTO_FOR_AVX2 void run_avx2(const Job& job, int64_t begin, int64_t end, const Rows& rows) {
+  run_cell<Float8>(job, begin, end, rows);
+}
+
+void run_plain(const Job& job, int64_t begin, int64_t end, const Rows& rows) {
   run_cell<Float8>(job, begin, end, rows);
 }
 
@@ -178,10 +182,7 @@ void run_samples(const Job& job, int64_t begin, int64_t end) {
     std::fill_n(job.result.bias.data + i * job.gates, (last - i) * job.gates, 0.0f);
     if (job.result.hidden_bias.data)
       std::fill_n(job.result.hidden_bias.data + i * job.gates, (last - i) * job.gates, 0.0f);
-    if (job.width == 16)
-      run_wide(job, i, last, rows);
-    else
-      run_narrow(job, i, last, rows);
+    for_set(job.set, run_avx512, run_avx2, run_plain)(job, i, last, rows);
     std::copy_n(rows.hidden, floats, job.result.first_hidden.data + i * units);
     if (job.result.first_cell.data) std::copy_n(rows.cell, floats, job.result.first_cell.data + i * units);
   }
@@ -191,8 +192,8 @@ void run_samples(const Job& job, int64_t begin, int64_t end) {
 
 void recurrent_backward_cpu(const Exec& exec, const RecurrentLayer& layer, MatrixView<const float> first_hidden,
                             MatrixView<const float> first_cell, const RecurrentTrace& trace,
-                            const RecurrentGradient& gradient, const RecurrentResult& result, Vectors which) {
-  const int64_t width = which == Vectors::widest && has_wide_vectors() ? 16 : 8, panel_columns = kTileVectors * width;
+                            const RecurrentGradient& gradient, const RecurrentResult& result, InstructionSet set) {
+  const int64_t panel_columns = kTileVectors * (set == InstructionSet::avx512 ? 16 : 8);
   const int64_t inputs = layer.input_weight.cols, units = layer.hidden_weight.cols, gates = layer.hidden_weight.rows;
   const auto panel_count = [&](int64_t columns) { return (columns + panel_columns - 1) / panel_columns; };
   const int64_t hidden_panels = panel_count(units), input_panels = result.x.data ? panel_count(inputs) : 0;
@@ -203,7 +204,7 @@ void recurrent_backward_cpu(const Exec& exec, const RecurrentLayer& layer, Matri
                [&](int64_t begin, int64_t end) { pack(layer.hidden_weight, panel_columns, hidden, begin, end); });
   parallel_for(exec.threads(), input_panels, 1,
                [&](int64_t begin, int64_t end) { pack(layer.input_weight, panel_columns, input, begin, end); });
-  const Job job{layer, first_hidden.data, first_cell.data, trace, gradient, result, inputs, units, gates, width, hidden,
+  const Job job{layer, first_hidden.data, first_cell.data, trace, gradient, result, inputs, units, gates, set, hidden,
                 input};
   parallel_for(exec.threads(), layer.batch, 1, [&](int64_t begin, int64_t end) { run_samples(job, begin, end); });
 }

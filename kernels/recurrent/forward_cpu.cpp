@@ -156,11 +156,15 @@ SOTTO_INLINE void run_cell(const Job& job, int64_t begin, int64_t end, float* ro
   }
 }
 
-SOTTO_WIDE void run_wide(const Job& job, int64_t begin, int64_t end, float* rows) {
+SOTTO_FOR_AVX512 void run_avx512(const Job& job, int64_t begin, int64_t end, float* rows) {
   run_cell<Float16>(job, begin, end, rows);
 }
 
-SOTTO_NARROW void run_narrow(const Job& job, int64_t begin, int64_t end, float* rows) {
+SOTTO_FOR_AVX2 void run_avx2(const Job& job, int64_t begin, int64_t end, float* rows) {
+  run_cell<Float8>(job, begin, end, rows);
+}
+
+void run_plain(const Job& job, int64_t begin, int64_t end, float* rows) {
   run_cell<Float8>(job, begin, end, rows);
 }
 
@@ -168,9 +172,8 @@ SOTTO_NARROW void run_narrow(const Job& job, int64_t begin, int64_t end, float* 
 
 void recurrent_forward_cpu(const Exec& exec, const RecurrentLayer& layer, MatrixView<const float> x,
                            MatrixView<const float> first_hidden, MatrixView<const float> first_cell,
-                           const RecurrentTrace& trace, Vectors which) {
-  const int64_t width = which == Vectors::widest && has_wide_vectors() ? 16 : 8, inputs = x.cols,
-                units = layer.hidden_weight.cols;
+                           const RecurrentTrace& trace, InstructionSet set) {
+  const int64_t width = set == InstructionSet::avx512 ? 16 : 8, inputs = x.cols, units = layer.hidden_weight.cols;
   const int64_t vectors = keeps_gates(layer.cell) ? gate_count(layer.cell) : kTileVectors;
   const int64_t panel_units = keeps_gates(layer.cell) ? width : vectors * width;
   const int64_t panels = (units + panel_units - 1) / panel_units, depth = inputs + units;
@@ -181,16 +184,11 @@ void recurrent_forward_cpu(const Exec& exec, const RecurrentLayer& layer, Matrix
                 units,           scratch, scratch + panels * depth * vectors * width,
                 vectors};
   parallel_for(exec.threads(), panels, 1, [&](int64_t begin, int64_t end) { pack(job, width, begin, end); });
+  const auto run = for_set(set, run_avx512, run_avx2, run_plain);
   parallel_for(exec.threads(), layer.batch, 1, [&](int64_t begin, int64_t end) {
     thread_local std::vector<float> mine;
     float* const rows = scratch_of(mine, kBlockSamples * row_stride(depth));
-    for (int64_t i = begin; i < end; i += kBlockSamples) {
-      const int64_t last = std::min(i + kBlockSamples, end);
-      if (width == 16)
-        run_wide(job, i, last, rows);
-      else
-        run_narrow(job, i, last, rows);
-    }
+    for (int64_t i = begin; i < end; i += kBlockSamples) run(job, i, std::min(i + kBlockSamples, end), rows);
   });
 }
 

@@ -1,6 +1,6 @@
 #pragma once
+#include "kernels/instruction_set.h"
 #include "kernels/recurrent/recurrent.h"
-#include "kernels/vectors.h"
 
 #ifdef __CUDACC__
 #define SOTTO_CELL __host__ __device__ inline
@@ -176,10 +176,10 @@ void cell_backward_cuda(const Exec& exec, const BackwardStep& step);
 
 void recurrent_forward_cpu(const Exec& exec, const RecurrentLayer& layer, MatrixView<const float> x,
                            MatrixView<const float> first_hidden, MatrixView<const float> first_cell,
-                           const RecurrentTrace& trace, Vectors vectors = Vectors::widest);
+                           const RecurrentTrace& trace, InstructionSet set = best_instruction_set());
 void recurrent_backward_cpu(const Exec& exec, const RecurrentLayer& layer, MatrixView<const float> first_hidden,
                             MatrixView<const float> first_cell, const RecurrentTrace& trace,
                             const RecurrentGradient& gradient, const RecurrentResult& result,
-                            Vectors vectors = Vectors::widest);
+                            InstructionSet set = best_instruction_set());
 
 }  // namespace sotto::kernels

@@ -125,28 +125,29 @@ SOTTO_INLINE void run_items(const Job& job, int64_t begin, int64_t end, Scratch&
   }
 }
 
-SOTTO_WIDE void run_wide(const Job& job, int64_t begin, int64_t end, Scratch& scratch) {
+SOTTO_FOR_AVX512 void run_avx512(const Job& job, int64_t begin, int64_t end, Scratch& scratch) {
   run_items<Float16>(job, begin, end, scratch);
 }
 
-SOTTO_NARROW void run_narrow(const Job& job, int64_t begin, int64_t end, Scratch& scratch) {
+SOTTO_FOR_AVX2 void run_avx2(const Job& job, int64_t begin, int64_t end, Scratch& scratch) {
+  run_items<Float8>(job, begin, end, scratch);
+}
+
+void run_plain(const Job& job, int64_t begin, int64_t end, Scratch& scratch) {
   run_items<Float8>(job, begin, end, scratch);
 }
 
 }  // namespace
 
 void sample_gradients_cpu(const Exec& exec, MatrixView<const float> a, MatrixView<const float> g, int64_t length,
-                          MatrixView<float> rows, Vectors which) {
+                          MatrixView<float> rows, InstructionSet set) {
   const Job job{a, g, length, rows.data};
-  const bool wide = which == Vectors::widest && has_wide_vectors();
+  const auto run = for_set(set, run_avx512, run_avx2, run_plain);
   const int64_t work = length * std::min(kBlockRows, g.cols) * a.cols;
   parallel_for(exec.threads(), rows.rows * blocks_of(job), (int64_t{1} << 18) / std::max<int64_t>(1, work) + 1,
                [&](int64_t begin, int64_t end) {
                  thread_local Scratch scratch;
-                 if (wide)
-                   run_wide(job, begin, end, scratch);
-                 else
-                   run_narrow(job, begin, end, scratch);
+                 run(job, begin, end, scratch);
                });
 }
 

@@ -1,10 +1,10 @@
 #pragma once
+#include "kernels/instruction_set.h"
 #include "kernels/sample_gradients/sample_gradients.h"
-#include "kernels/vectors.h"
 
 namespace sotto::kernels {
 
 void sample_gradients_cpu(const Exec& exec, MatrixView<const float> a, MatrixView<const float> g, int64_t length,
-                          MatrixView<float> rows, Vectors which = Vectors::widest);
+                          MatrixView<float> rows, InstructionSet set = best_instruction_set());
 
 }  // namespace sotto::kernels

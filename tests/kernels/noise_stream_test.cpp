@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "kernels/noise/draw.h"
+#include "tests/kernels/cases/instruction_sets.h"
 #include "tests/kernels/noise_oracle.h"
 
 namespace sotto::kernels {
@@ -41,13 +42,6 @@ TEST(NoiseChaCha20, MatchesLibsodium) {
   }
 }
 
-std::vector<InstructionSet> sets_of_this_machine() {
-  std::vector<InstructionSet> sets{InstructionSet::plain};
-  if (best_instruction_set() >= InstructionSet::avx2) sets.push_back(InstructionSet::avx2);
-  if (best_instruction_set() >= InstructionSet::avx512) sets.push_back(InstructionSet::avx512);
-  return sets;
-}
-
 // What a CUDA thread computes, here by the host's compiler for plain x86-64.
 std::vector<float> one_block_at_a_time(const StreamKey& stream, uint32_t first_block, int64_t blocks) {
   std::vector<float> normals;
@@ -68,7 +62,7 @@ TEST(NoiseNormals, AreTheSameBitsOnEveryInstructionSetAndForOneThreadABlock) {
       draw_normals(set, stream, first, blocks, drawn.data());
       const std::vector<float> want = one_block_at_a_time(stream, first, blocks);
       ASSERT_EQ(std::memcmp(drawn.data(), want.data(), want.size() * sizeof(float)), 0)
-          << "instruction set " << static_cast<int>(set) << ", " << blocks << " blocks from " << first;
+          << name_of(set) << ", " << blocks << " blocks from " << first;
     }
 }
 

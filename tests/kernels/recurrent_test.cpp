@@ -6,6 +6,7 @@
 #include "kernels/recurrent/activations.h"
 #include "kernels/recurrent/recurrent_impl.h"
 #include "tests/kernels/cases/backend.h"
+#include "tests/kernels/cases/instruction_sets.h"
 #include "tests/kernels/cases/recurrent_oracle.h"
 
 namespace sotto::kernels {
@@ -32,7 +33,7 @@ struct Outcome {
 struct Options {
   int threads = 1;
   bool given_hidden = true, given_last = true, with_x = true;
-  Vectors vectors = Vectors::widest;
+  InstructionSet set = best_instruction_set();
 };
 
 Outcome run(Cell cell, const RecurrentCase& c, const RecurrentInputs& in, const Options& options = {}) {
@@ -48,9 +49,9 @@ Outcome run(Cell cell, const RecurrentCase& c, const RecurrentInputs& in, const 
   const RecurrentTrace trace{view(hidden, rows, h), view(gates, rows, g), view(state, rows, h)};
   const Exec exec = Exec::cpu(options.threads);
   const MatrixView<const float> first_hidden = constant(view(h0, c.batch, h)), first_cell = constant(view(c0, c.batch, h));
-  const bool narrow = options.vectors == Vectors::narrow;  // what a processor without AVX-512 does
-  if (narrow)
-    recurrent_forward_cpu(exec, layer, constant(view(x, rows, c.inputs)), first_hidden, first_cell, trace, Vectors::narrow);
+  const bool best = options.set == best_instruction_set();
+  if (!best)
+    recurrent_forward_cpu(exec, layer, constant(view(x, rows, c.inputs)), first_hidden, first_cell, trace, options.set);
   else
     recurrent_forward(exec, layer, constant(view(x, rows, c.inputs)), first_hidden, first_cell, trace);
 
@@ -65,8 +66,8 @@ Outcome run(Cell cell, const RecurrentCase& c, const RecurrentInputs& in, const 
   if (options.with_x) result.x = view(dx, rows, c.inputs);
   if (cell == Cell::lstm) result.first_cell = view(dc0, c.batch, h);
   if (cell == Cell::gru) result.hidden_gates = view(hidden_gates, rows, g), result.hidden_bias = view(hidden_bias, c.batch, g);
-  if (narrow)
-    recurrent_backward_cpu(exec, layer, first_hidden, first_cell, trace, gradient, result, Vectors::narrow);
+  if (!best)
+    recurrent_backward_cpu(exec, layer, first_hidden, first_cell, trace, gradient, result, options.set);
   else
     recurrent_backward(exec, layer, first_hidden, first_cell, trace, gradient, result);
   Outcome out{hidden.read(), gates.read(), hidden_gates.read(), bias.read(), hidden_bias.read(), dx.read(), dh0.read(), dc0.read()};
@@ -95,13 +96,13 @@ double tolerance(const RecurrentCase& c) {
 class RecurrentTest : public testing::TestWithParam<Cell> {};
 
 TEST_P(RecurrentTest, AgreesWithDoubleInBothDirections) {
-  for (const Vectors vectors : {Vectors::widest, Vectors::narrow})
+  for (const InstructionSet set : sets_of_this_machine())
     for (const RecurrentCase& c : kCases) {
     SCOPED_TRACE(testing::Message() << c.batch << " x " << c.length << ", " << c.inputs << " to " << c.hidden
-                                    << (vectors == Vectors::narrow ? ", narrow vectors" : ""));
+                                    << ", " << name_of(set));
     const RecurrentInputs in = recurrent_inputs(GetParam(), c, 5);
     const RecurrentTruth truth = recurrent_truth(GetParam(), c, in);
-    const Outcome got = run(GetParam(), c, in, {.vectors = vectors});
+    const Outcome got = run(GetParam(), c, in, {.set = set});
     const double limit = tolerance(c);
     EXPECT_LE(error_of(got.hidden, truth.hidden), limit);
     EXPECT_LE(error_of(got.gates, truth.gates), limit);

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "kernels/sample_gradients/sample_gradients_impl.h"
 #include "tests/kernels/cases/backend.h"
+#include "tests/kernels/cases/instruction_sets.h"
 #include "tests/kernels/cases/samples.h"
 
 namespace sotto::kernels {
@@ -15,16 +16,16 @@ TEST(SampleGradients, AreTheSumOfOuterProductsOfTheSamplesOwnRows) {
   shapes.push_back({3, 64, 130, 100});
   shapes.push_back({2, 300, 33, 7});
   for (const Shape& shape : shapes)
-    for (const Vectors vectors : {Vectors::widest, Vectors::narrow}) {
-      SCOPED_TRACE(testing::Message() << shape.samples << " x " << shape.length << ", " << shape.p << " x " << shape.d);
+    for (const InstructionSet set : sets_of_this_machine()) {
+      SCOPED_TRACE(testing::Message() << shape.samples << " x " << shape.length << ", " << shape.p << " x " << shape.d << ", " << name_of(set));
       auto a = normal_values(shape.samples * shape.length * shape.d, 1), g = normal_values(shape.samples * shape.length * shape.p, 2);
       const int64_t elements = shape.p * shape.d, rows = shape.samples * shape.length;
       const auto made = [&](int threads) {
         Guarded<float> out(std::vector<float>(shape.samples * elements, NAN), false);
         const MatrixView<const float> activations{a.data(), rows, shape.d}, gradients{g.data(), rows, shape.p};
         const MatrixView<float> to{out.data(), shape.samples, elements};
-        if (vectors == Vectors::narrow)
-          sample_gradients_cpu(Exec::cpu(threads), activations, gradients, shape.length, to, vectors);
+        if (set != best_instruction_set())
+          sample_gradients_cpu(Exec::cpu(threads), activations, gradients, shape.length, to, set);
         else
           sample_gradients(Exec::cpu(threads), activations, gradients, shape.length, to);
         return out.read();

@@ -1,5 +1,6 @@
 #include "accountants/accountant.h"
 
+#include "accountants/pld/pld_accountant.h"
 #include "accountants/rdp/rdp_accountant.h"
 #include "base/error.h"
 
@@ -7,7 +8,7 @@ namespace sotto::accountants {
 
 void Accountant::compose(const Event& event, int64_t count) {
   validate(event);
-  require(count >= 0 && count <= int64_t{1} << 53, cat("count must be between 0 and 2^53, got ", count));
+  require(count >= 0 && count <= int64_t{1} << 53, "count must be between 0 and 2^53, got ", count);
   if (!supports(event, relation_))
     throw Error(ErrorKind::configuration,
                 cat("the accountant ", name(), " has no bound for ", to_json(event), " under ", to_string(relation_),
@@ -16,12 +17,12 @@ void Accountant::compose(const Event& event, int64_t count) {
 }
 
 double Accountant::epsilon(double delta) const {
-  require(delta >= 0 && delta < 1, cat("delta must be at least 0 and below 1, got ", delta));
+  require(delta >= 0 && delta < 1, "delta must be at least 0 and below 1, got ", delta);
   return epsilon_at(delta);
 }
 
 double Accountant::delta(double epsilon) const {
-  require(epsilon >= 0, cat("epsilon must be at least 0, got ", epsilon));
+  require(epsilon >= 0, "epsilon must be at least 0, got ", epsilon);
   return delta_at(epsilon);
 }
 
@@ -29,11 +30,37 @@ std::vector<std::string> accountant_names() {
   return {"rdp"};
 }
 
+std::vector<std::string> fixed_schedule_accountant_names() {
+  auto names = accountant_names();
+  names.push_back("pld");
+  return names;
+}
+
+namespace {
+
+[[noreturn]] void refuse(std::string_view name, const std::vector<std::string>& names) {
+  std::string known;
+  for (const auto& each : names) known += (known.empty() ? "" : ", ") + each;
+  throw Error(ErrorKind::configuration, cat("unknown accountant \"", name, "\"; known: ", known));
+}
+
+}  // namespace
+
 std::unique_ptr<Accountant> make_accountant(std::string_view name, NeighbouringRelation relation) {
   if (name == "rdp") return std::make_unique<RdpAccountant>(relation);
-  std::string known;
-  for (const auto& each : accountant_names()) known += (known.empty() ? "" : ", ") + each;
-  throw Error(ErrorKind::configuration, cat("unknown accountant \"", name, "\"; known: ", known));
+  if (name == "pld")
+    throw Error(
+        ErrorKind::configuration,
+        "the accountant \"pld\" is valid for a schedule fixed in advance only and cannot limit a run; use \"rdp\"");
+  refuse(name, accountant_names());
+}
+
+std::unique_ptr<Accountant> make_fixed_schedule_accountant(std::string_view name, NeighbouringRelation relation,
+                                                           double relative_gap) {
+  require(relative_gap > 0 && relative_gap < 1, "the relative gap must be between 0 and 1, got ", relative_gap);
+  if (name == "rdp") return std::make_unique<RdpAccountant>(relation);
+  if (name == "pld") return std::make_unique<PldAccountant>(relation, PldLimits{.relative_gap = relative_gap});
+  refuse(name, fixed_schedule_accountant_names());
 }
 
 }  // namespace sotto::accountants

@@ -44,9 +44,16 @@ class Accountant {
   NeighbouringRelation relation_;
 };
 
+// Those that may limit a run while it goes on.
 std::vector<std::string> accountant_names();
 
 // Throws configuration, listing the known names, for any other.
 std::unique_ptr<Accountant> make_accountant(std::string_view name, NeighbouringRelation relation);
+
+// Those for questions about a schedule that is fixed in advance: the former and "pld", whose brackets of ε aim at this
+// relative gap.
+std::vector<std::string> fixed_schedule_accountant_names();
+std::unique_ptr<Accountant> make_fixed_schedule_accountant(std::string_view name, NeighbouringRelation relation,
+                                                           double relative_gap = 1e-3);
 
 }  // namespace sotto::accountants

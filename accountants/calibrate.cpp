@@ -8,6 +8,7 @@
 namespace sotto::accountants {
 namespace {
 
+constexpr double kGap = 1e-5;  // a tenth of what the noise is found to
 constexpr double kLeastNoise = 1e-3, kMostNoise = 1e8;
 constexpr int64_t kMostSteps = 1'000'000'000'000'000;
 
@@ -16,7 +17,7 @@ void check(bool ok, const std::string& message) {
 }
 
 double cost(std::string_view accountant_name, const Event& step, int64_t steps, double delta) {
-  const auto accountant = make_accountant(accountant_name, NeighbouringRelation::add_remove);
+  const auto accountant = make_fixed_schedule_accountant(accountant_name, NeighbouringRelation::add_remove, kGap);
   accountant->compose(step, steps);
   return accountant->epsilon(delta);
 }

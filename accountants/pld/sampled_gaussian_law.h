@@ -1,0 +1,28 @@
+#pragma once
+#include <vector>
+
+#include "accountants/pld/grid_law.h"
+
+namespace sotto::accountants {
+
+// P = (1−q) N(0, σ²) + q N(1, σ²) against Q = N(0, σ²): the dominating pair of the Poisson-sampled Gaussian for adding
+// or removing a unit (Zhu, Dong, Wang 2022, Theorem 11). In u = x/σ the loss log(1 − q + q e^(u/σ − 1/2σ²)) grows with
+// u.
+struct SampledGaussianLaw {
+  double sigma, q;
+
+  double log_ratio(double u) const;  // log P/Q at u, for estimates
+  // P(u' > u) and Q(u' < u), rounded up.
+  double p_above(double u) const;
+  double q_below(double u) const;
+  // The least u, up to a little, with p_above(u) ≤ mass; the largest with q_below(u) ≤ mass.
+  double upper_cut(double mass) const;
+  double lower_cut(double mass) const;
+
+  // The law on a grid of about this step. Outputs of P mass at most tail_p at the top and, where losses have no lower
+  // end, of Q mass at most tail_q at the bottom count as +infinity above and not at all below. No more than most_levels
+  // levels: the tails grow instead, and with them the bracket.
+  GridBuilder discretise(double step, double tail_p, double tail_q, size_t most_levels) const;
+};
+
+}  // namespace sotto::accountants

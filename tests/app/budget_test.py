@@ -11,7 +11,8 @@ class BudgetTest(harness.Case):
     def price(self, place, steps, plan):
         """What the program says that a number of steps costs. A ten-thousandth of delta pays for the noise's tails."""
         done = place.call("account", "epsilon", "--noise-multiplier", plan["noise_multiplier"], "--sample-rate",
-                          plan["sample_rate"], "--steps", steps, "--delta", 1e-5 * (1 - 1e-4), "--json")
+                          plan["sample_rate"], "--steps", steps, "--delta", 1e-5 * (1 - 1e-4), "--accountant",
+                          "rdp", "--json")
         return self.assertExit(done, 0).json()["epsilon"]
 
     def check_stopped(self, place, done):

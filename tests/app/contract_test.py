@@ -8,7 +8,7 @@ import harness
 from harness import Place
 
 NUMBER, WHOLE, TEXT = (int, float), int, str
-COMMANDS = [["train"], ["account", "epsilon"], ["account", "noise"], ["ledger", "show"], ["ledger", "verify"],
+COMMANDS = [["train"], ["account", "epsilon"], ["account", "delta"], ["account", "noise"], ["ledger", "show"], ["ledger", "verify"],
             ["ledger", "cap"], ["eval"], ["predict"], ["export"], ["report"], ["doctor"], ["norms"],
             ["plan"], ["bench", "step"], ["bench", "kernels"]]
 
@@ -115,18 +115,36 @@ class ContractTest(harness.Case):
     def test_EpsilonAndNoiseAgree(self):
         for epsilon, rate, steps, delta in [(0.5, 0.01, 1000, 1e-5), (1, 0.0735, 400, 1e-5), (3, 0.02, 2000, 1e-6),
                                             (8, 0.2, 100, 1e-5), (2, 1, 10, 1e-5)]:
-            with self.subTest(epsilon=epsilon, rate=rate):
+            for accountant in ("rdp", "pld"):
+              with self.subTest(epsilon=epsilon, rate=rate, accountant=accountant):
                 found = self.answer("account", "noise", "--epsilon", epsilon, "--sample-rate", rate, "--steps", steps,
-                                    "--delta", delta)
+                                    "--delta", delta, "--accountant", accountant)
                 self.assertFields(found, {"noise_multiplier": NUMBER, "epsilon": NUMBER, "accountant": TEXT})
                 noise = found["noise_multiplier"]
-                self.assertLessEqual(self.epsilon(noise, rate, steps, delta), epsilon)
+                how = ("--accountant", accountant, "--gap", "1e-5")
+                self.assertLessEqual(self.epsilon(noise, rate, steps, delta, *how), epsilon)
                 # A hundredth less noise must be too little, or noise was given away.
-                self.assertGreater(self.epsilon(noise * 0.99, rate, steps, delta), epsilon)
+                self.assertGreater(self.epsilon(noise * 0.99, rate, steps, delta, *how), epsilon)
+
+    def test_EpsilonAndDeltaComeWithBothBounds(self):
+        plan = ["--noise-multiplier", 1, "--sample-rate", 0.01, "--steps", 10000]
+        found = self.answer("account", "epsilon", *plan, "--delta", 1e-5)
+        self.assertFields(found, {"epsilon": NUMBER, "epsilon_lower": NUMBER, "gap": NUMBER, "milliseconds": NUMBER})
+        self.assertEqual(found["accountant"], "pld")
+        self.assertLessEqual(found["epsilon_lower"], 6.18773)  # the exact value is between 6.187706 and 6.187725
+        self.assertGreaterEqual(found["epsilon"], 6.18770)
+        self.assertLessEqual(found["gap"], 1e-3 * found["epsilon"])
+        self.assertLess(found["epsilon"], self.answer("account", "epsilon", *plan, "--delta", 1e-5, "--accountant", "rdp")["epsilon"])
+        found = self.answer("account", "delta", *plan, "--epsilon", 1)
+        self.assertFields(found, {"delta": NUMBER, "delta_lower": NUMBER, "gap": NUMBER, "milliseconds": NUMBER})
+        self.assertLessEqual(found["delta_lower"], 0.239144)
+        self.assertGreaterEqual(found["delta"], 0.239142)
+        discrete = self.answer("account", "epsilon", *plan, "--delta", 1e-5, "--noise", "discrete_gaussian")
+        self.assertEqual((discrete["accountant"], discrete["epsilon_lower"]), ("rdp", 0))
 
     def test_EpsilonMovesTheRightWay(self):
         base = self.epsilon(1.1, 0.01, 1000, 1e-5)
-        self.assertEqual(base, self.epsilon(1.1, 0.01, 1000, 1e-5, "--accountant", "rdp"))
+        self.assertEqual(base, self.epsilon(1.1, 0.01, 1000, 1e-5, "--accountant", "pld"))
         self.assertLess(self.epsilon(1.2, 0.01, 1000, 1e-5), base)
         for worse in (self.epsilon(1.0, 0.01, 1000, 1e-5), self.epsilon(1.1, 0.02, 1000, 1e-5),
                       self.epsilon(1.1, 0.01, 2000, 1e-5), self.epsilon(1.1, 0.01, 1000, 1e-6)):

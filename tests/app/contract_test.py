@@ -113,15 +113,13 @@ class ContractTest(harness.Case):
         self.assertNotIn("non_private_baseline", self.trained.certificate()["not_covered"])
 
     def test_EpsilonAndNoiseAgree(self):
-        for epsilon, rate, steps, delta in [(0.5, 0.01, 1000, 1e-5), (1, 0.0735, 400, 1e-5), (3, 0.02, 2000, 1e-6),
-                                            (8, 0.2, 100, 1e-5), (2, 1, 10, 1e-5)]:
-            for accountant in ("rdp", "pld"):
-              with self.subTest(epsilon=epsilon, rate=rate, accountant=accountant):
+        plans = [(0.5, 0.01, 1000, 1e-5), (1, 0.0735, 400, 1e-5), (3, 0.02, 2000, 1e-6), (8, 0.2, 100, 1e-5), (2, 1, 10, 1e-5)]
+        for accountant, (epsilon, rate, steps, delta) in itertools.product(("rdp", "pld"), plans):
+            with self.subTest(accountant=accountant, epsilon=epsilon, rate=rate):
                 found = self.answer("account", "noise", "--epsilon", epsilon, "--sample-rate", rate, "--steps", steps,
                                     "--delta", delta, "--accountant", accountant)
                 self.assertFields(found, {"noise_multiplier": NUMBER, "epsilon": NUMBER, "accountant": TEXT})
-                noise = found["noise_multiplier"]
-                how = ("--accountant", accountant, "--gap", "1e-5")
+                noise, how = found["noise_multiplier"], ("--accountant", accountant, "--gap", "1e-5")
                 self.assertLessEqual(self.epsilon(noise, rate, steps, delta, *how), epsilon)
                 # A hundredth less noise must be too little, or noise was given away.
                 self.assertGreater(self.epsilon(noise * 0.99, rate, steps, delta, *how), epsilon)

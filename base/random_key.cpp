@@ -58,13 +58,14 @@ std::string RunKey::id() const {
   return to_hex(keyed_hash(bytes_, "sotto run key id")).substr(0, 16);
 }
 
-StreamKey RunKey::stream(Purpose purpose, uint64_t step, uint32_t tensor) const {
+StreamKey RunKey::stream(Purpose purpose, uint64_t step, uint32_t tensor, Generator generator) const {
   require(tensor < (1u << 24), cat("a run has at most 2^24 tensors, got tensor ", tensor));
   StreamKey stream;
   std::memcpy(stream.key, bytes_.data(), sizeof stream.key);
   stream.nonce[0] = static_cast<uint32_t>(purpose) | tensor << 8;
   stream.nonce[1] = static_cast<uint32_t>(step);
   stream.nonce[2] = static_cast<uint32_t>(step >> 32);
+  stream.generator = generator;
   return stream;
 }
 
@@ -73,6 +74,7 @@ std::string RunKey::commit(const std::string& bytes) const {
 }
 
 void fill_words(const StreamKey& stream, uint64_t* words, int64_t count) {
+  require(stream.generator == Generator::chacha20, "words are drawn from ChaCha20; Philox is for Gaussian noise alone");
   if (count == 0) return;
   const auto* nonce = reinterpret_cast<const uint8_t*>(stream.nonce);
   const auto* key = reinterpret_cast<const uint8_t*>(stream.key);

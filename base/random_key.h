@@ -18,11 +18,16 @@ enum class Purpose : uint8_t {
   lattice_noise = 128
 };
 
-// One ChaCha20 stream (RFC 8439): 256-bit key and 96-bit nonce; the 32-bit block counter is the position inside.
-// A plain value, so that a kernel can take it.
+// What turns a key and a position into random words. philox (Philox4x32-10) is faster and for Gaussian noise alone; it
+// is no cipher: who sees some of its words can find the 64 bits of the key that it uses, and with them all the others.
+enum class Generator : uint32_t { chacha20, philox };
+
+// One stream of random numbers. For ChaCha20 (RFC 8439) a 256-bit key and a 96-bit nonce; the 32-bit block counter is
+// the position inside. Philox takes the key's first two words. A plain value, so that a kernel can take it.
 struct StreamKey {
   uint32_t key[8];
   uint32_t nonce[3];
+  Generator generator = Generator::chacha20;
 };
 
 // The secret from which every random choice of a run is derived. Who holds it can subtract the noise.
@@ -37,7 +42,8 @@ class RunKey {
   // A name for the key that does not reveal it: BLAKE2b of the key, 16 hexadecimal digits.
   std::string id() const;
   // The stream of (purpose, step, tensor). Distinct triples give distinct nonces; tensor < 2^24.
-  StreamKey stream(Purpose purpose, uint64_t step, uint32_t tensor = 0) const;
+  StreamKey stream(Purpose purpose, uint64_t step, uint32_t tensor = 0,
+                   Generator generator = Generator::chacha20) const;
   // A commitment to `bytes` that only the key's holder can check.
   std::string commit(const std::string& bytes) const;
 
@@ -46,7 +52,7 @@ class RunKey {
   std::array<uint8_t, 32> bytes_;
 };
 
-// The first `count` 64-bit words of a stream, little-endian.
+// The first `count` 64-bit words of a stream, little-endian. Throws invalid_argument for one of Philox.
 void fill_words(const StreamKey& stream, uint64_t* words, int64_t count);
 
 // Overwrites a file with zeros, syncs and removes it. On copy-on-write or journaling media old blocks may survive.

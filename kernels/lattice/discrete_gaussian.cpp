@@ -44,13 +44,12 @@ SOTTO_FORMULA void draw_by(const StreamKey& stream, int log2_scale, uint32_t fir
   }
 }
 
-__attribute__((target("arch=x86-64-v4"))) void draw_avx512(const StreamKey& stream, int log2_scale, uint32_t first,
-                                                           int64_t count, int64_t* values) {
+SOTTO_FOR_AVX512 void draw_avx512(const StreamKey& stream, int log2_scale, uint32_t first, int64_t count,
+                                  int64_t* values) {
   draw_by<16>(stream, log2_scale, first, count, values);
 }
 
-__attribute__((target("arch=x86-64-v3"))) void draw_avx2(const StreamKey& stream, int log2_scale, uint32_t first,
-                                                         int64_t count, int64_t* values) {
+SOTTO_FOR_AVX2 void draw_avx2(const StreamKey& stream, int log2_scale, uint32_t first, int64_t count, int64_t* values) {
   draw_by<8>(stream, log2_scale, first, count, values);
 }
 
@@ -62,15 +61,15 @@ void draw_plain(const StreamKey& stream, int log2_scale, uint32_t first, int64_t
 
 void draw_discrete_gaussian(InstructionSet set, const StreamKey& stream, int log2_scale, uint32_t first, int64_t count,
                             int64_t* values) {
-  if (set == InstructionSet::avx512) return draw_avx512(stream, log2_scale, first, count, values);
-  if (set == InstructionSet::avx2) return draw_avx2(stream, log2_scale, first, count, values);
-  draw_plain(stream, log2_scale, first, count, values);
+  for_set(set, draw_avx512, draw_avx2, draw_plain)(stream, log2_scale, first, count, values);
 }
 
 void add_discrete_gaussian(const Exec& exec, const StreamKey& stream, int log2_scale, VectorView<int64_t> out,
                            int64_t first) {
   require((stream.nonce[0] & 0xff) == static_cast<uint32_t>(Purpose::lattice_noise),
           "discrete Gaussian noise is drawn from a stream of Purpose::lattice_noise");
+  require(stream.generator == Generator::chacha20,
+          "discrete Gaussian noise is drawn from ChaCha20: on a lattice no generator that can be predicted is taken");
   require(log2_scale >= 0 && log2_scale <= kLargestLog2Scale,
           cat("log2_scale must be between 0 and ", kLargestLog2Scale, ", got ", log2_scale));
   constexpr int64_t stream_length = int64_t{1} << 32;

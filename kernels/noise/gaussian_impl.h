@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "kernels/noise/chacha20_impl.h"
+#include "kernels/noise/philox_impl.h"
 
 namespace sotto::kernels {
 
@@ -10,7 +11,7 @@ namespace sotto::kernels {
 //   x = w[4p] + 2^32 w[4p+1],   u = (x + 1) / 2^64 in (0, 1],   θ = 2π (w[4p+2] + ½) / 2^32,
 //   normals 2p and 2p + 1 = r cos θ and r sin θ with r = sqrt(-2 ln u)  (Box and Muller 1958).
 // Word 4p + 3 is not used: eight to a block keeps every cut of a tensor a shift.
-inline constexpr int kNormalsPerBlock = 8;
+inline constexpr int kLog2NormalsPerBlock = 3, kNormalsPerBlock = 1 << kLog2NormalsPerBlock;
 
 // One lane: what a CUDA thread computes with. gaussian_batch.h has the CPU's vectors.
 struct OneLane {
@@ -20,6 +21,14 @@ struct OneLane {
   static SOTTO_FORMULA void to_float(const Word& from, Float& to) { to = static_cast<float>(from); }
   static SOTTO_FORMULA void to_float(const Int& from, Float& to) { to = static_cast<float>(from); }
   static SOTTO_FORMULA void take_root(Float& x) { x = sqrtf(x); }
+  // The products of Philox take 64 bits: what a Word becomes is kWides numbers, of which the upper halves do not count.
+  using Wide = uint64_t;
+  static constexpr int kWides = 1;
+  static SOTTO_FORMULA void widen(const Word& from, Wide* to) { to[0] = from; }
+  static SOTTO_FORMULA void narrow(const Wide* from, Word& to) { to = static_cast<Word>(from[0]); }
+  static SOTTO_FORMULA void multiply(const Wide& a, uint32_t b, Wide& product) {
+    product = uint64_t{static_cast<uint32_t>(a)} * b;
+  }
 };
 
 // -ln((x + 1) / 2^64) for x = low + 2^32 high, to about an ulp on all of its range: at the tail x + 1 is a small
@@ -81,12 +90,20 @@ SOTTO_FORMULA void cos_sin_turn(const typename L::Word& turn, typename L::Float&
   sine = __builtin_bit_cast(Float, sine_signed);
 }
 
-// Lane by lane, the eight normals of the blocks numbered `block`.
-template <class L>
+// How many blocks a stream has: what fits the counter.
+constexpr int log2_blocks(Generator generator) {
+  return generator == Generator::philox ? kLog2PhiloxBlocks : 32;
+}
+
+// Lane by lane, the eight normals of the blocks numbered `block`. `generator` is the stream's.
+template <Generator generator, class L>
 SOTTO_FORMULA void gaussian_blocks(const StreamKey& stream, const typename L::Word& block,
                                    typename L::Float (&normals)[kNormalsPerBlock]) {
   typename L::Word words[16];
-  chacha20_block(stream, block, words);
+  if constexpr (generator == Generator::philox)
+    philox_block<L>(stream, block, words);
+  else
+    chacha20_block(stream, block, words);
   for (int p = 0; p < 4; ++p) {
     typename L::Float radius, cosine, sine;
     minus_log_uniform<L>(words[4 * p], words[4 * p + 1], radius);

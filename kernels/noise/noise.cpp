@@ -28,9 +28,10 @@ NoisePlan plan_noise(const StreamKey& stream, double stddev, int64_t first, int6
           cat("the noise's standard deviation must be positive and finite in float32, got ", stddev));
   require(first >= 0 && first % kNormalsPerBlock == 0,
           cat("noise starts at a multiple of ", kNormalsPerBlock, " of the whole tensor, got position ", first));
-  const int64_t stream_length = int64_t{kNormalsPerBlock} << 32;
+  const int log2_length = log2_blocks(stream.generator) + kLog2NormalsPerBlock;
+  const int64_t stream_length = int64_t{1} << log2_length;
   require(size >= 0 && first <= stream_length && size <= stream_length - first,
-          cat("a stream has 2^35 normals, got ", size, " elements from position ", first,
+          cat("a stream has 2^", log2_length, " normals, got ", size, " elements from position ", first,
               "; give the rest its own tensor"));
   return {stream, rounded, static_cast<uint32_t>(first / kNormalsPerBlock)};
 }

@@ -1,16 +1,17 @@
-#include "kernels/noise/noise_impl.h"
+#include "kernels/noise/draw.cuh"
 #include "kernels/noise/plan.cuh"
 
 namespace sotto::kernels {
 namespace {
 
-// One thread a ChaCha block: its eight normals never leave registers.
+// One thread a block of the stream: its eight normals never leave registers.
+template <class Normals>
 __global__ void add_gaussian_kernel(NoisePlan noise, const float* sum, VectorView<float> out) {
   const int64_t block = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   const int64_t begin = block * kNormalsPerBlock;
   if (begin >= out.size) return;
   float normals[kNormalsPerBlock];
-  gaussian_blocks<OneLane>(noise.stream, noise.first_block + static_cast<uint32_t>(block), normals);
+  Normals::draw(noise, block, normals);
 #pragma unroll
   for (int i = 0; i < kNormalsPerBlock; ++i)
     if (begin + i < out.size)
@@ -21,7 +22,9 @@ __global__ void add_gaussian_kernel(NoisePlan noise, const float* sum, VectorVie
 
 void add_gaussian_cuda(const Exec& exec, const NoisePlan& noise, const float* sum, VectorView<float> out) {
   if (out.size == 0) return;
-  launch(exec, plan_blocks(out.size), add_gaussian_kernel, noise, sum, out);
+  with_normals_of(&noise, [&](auto normals) {
+    launch(exec, plan_blocks(out.size), add_gaussian_kernel<decltype(normals)>, noise, sum, out);
+  });
 }
 
 }  // namespace sotto::kernels

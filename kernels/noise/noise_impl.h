@@ -23,13 +23,13 @@ inline constexpr int64_t kChunksPerThread = 4;  // fewer elements than 4096 cost
 // a chunk starts at a block, and a normal depends on its position alone.
 template <class Use>
 void with_normals(const Exec& exec, const NoisePlan& noise, int64_t size, const Use& use) {
-  const InstructionSet set = best_instruction_set();
+  DrawNormals* const draw = draw_normals_by(best_instruction_set(), noise.stream.generator);
   parallel_for(exec.threads(), (size + kChunk - 1) / kChunk, kChunksPerThread, [&](int64_t begin, int64_t end) {
     alignas(64) float normals[kChunk];
     for (int64_t start = begin * kChunk; start < end * kChunk && start < size; start += kChunk) {
       const int64_t count = size - start < kChunk ? size - start : kChunk;
       const uint32_t block = noise.first_block + static_cast<uint32_t>(start / kNormalsPerBlock);
-      draw_normals(set, noise.stream, block, (count + kNormalsPerBlock - 1) / kNormalsPerBlock, normals);
+      draw(noise.stream, block, (count + kNormalsPerBlock - 1) / kNormalsPerBlock, normals);
       use(start, count, static_cast<const float*>(normals));
     }
   });

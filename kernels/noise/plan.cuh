@@ -4,7 +4,7 @@
 
 namespace sotto::kernels {
 
-// One thread a ChaCha block of eight elements.
+// One thread a block of eight elements.
 inline Grid plan_blocks(int64_t elements) {
   constexpr unsigned threads = 256;
   const int64_t per_group = int64_t{threads} * kNormalsPerBlock;

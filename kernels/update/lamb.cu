@@ -1,4 +1,5 @@
 #include "kernels/cuda_block.cuh"
+#include "kernels/noise/draw.cuh"
 #include "kernels/noise/plan.cuh"
 #include "kernels/update/update_impl.h"
 
@@ -8,14 +9,13 @@ namespace {
 constexpr int64_t kBlockElements = int64_t{kBlockThreads} * kNormalsPerBlock;
 
 // One thread eight elements, whose normals never leave registers; a block leaves its squares of w and r.
-template <bool noisy>
+template <class Normals>
 __global__ void update_lamb_moments_kernel(NoisePlan noise, LambFactors factors, const float* sum, float* first_moment,
                                            float* second_moment, VectorView<float> parameter, double* squares) {
   const int64_t block = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   const int64_t begin = block * kNormalsPerBlock;
   float normals[kNormalsPerBlock] = {};
-  if (noisy && begin < parameter.size)
-    gaussian_blocks<OneLane>(noise.stream, noise.first_block + static_cast<uint32_t>(block), normals);
+  if (begin < parameter.size) Normals::draw(noise, block, normals);
   double of_parameter = 0, of_direction = 0;
 #pragma unroll
   for (int i = 0; i < kNormalsPerBlock; ++i) {
@@ -67,7 +67,7 @@ void lamb_cuda(const Exec& exec, const NoisePlan* noise, const LambFactors& fact
     launch(exec, many, kernel, noise ? *noise : NoisePlan{}, factors, sum.data, first_moment.data, second_moment.data,
            parameter, workspace.data);
   };
-  noise ? moments(update_lamb_moments_kernel<true>) : moments(update_lamb_moments_kernel<false>);
+  with_normals_of(noise, [&](auto normals) { moments(update_lamb_moments_kernel<decltype(normals)>); });
   launch(exec, Grid{dim3(1), dim3(kBlockThreads)}, finish_lamb_rate_kernel, factors, blocks, workspace.data, rate);
   const int64_t groups = (parameter.size + kBlockThreads - 1) / kBlockThreads;
   launch(exec, Grid{dim3(static_cast<unsigned>(groups)), dim3(kBlockThreads)}, apply_lamb_kernel, factors, rate,

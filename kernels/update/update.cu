@@ -1,26 +1,19 @@
+#include "kernels/noise/draw.cuh"
 #include "kernels/noise/plan.cuh"
 #include "kernels/update/update_impl.h"
 
 namespace sotto::kernels {
 namespace {
 
-template <bool noisy>
-__device__ void draw_noise(const NoisePlan& noise, int64_t block, float (&normals)[kNormalsPerBlock]) {
-  if constexpr (noisy)
-    gaussian_blocks<OneLane>(noise.stream, noise.first_block + static_cast<uint32_t>(block), normals);
-  else
-    for (float& normal : normals) normal = 0.0f;
-}
-
-// One thread a ChaCha block: its eight normals never leave registers.
-template <bool noisy, bool has_momentum>
+// One thread a block of the stream: its eight normals never leave registers.
+template <class Normals, bool has_momentum>
 __global__ void update_sgd_kernel(NoisePlan noise, SgdFactors factors, const float* sum, float* momentum,
                                   VectorView<float> parameter) {
   const int64_t block = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   const int64_t begin = block * kNormalsPerBlock;
   if (begin >= parameter.size) return;
   float normals[kNormalsPerBlock];
-  draw_noise<noisy>(noise, block, normals);
+  Normals::draw(noise, block, normals);
 #pragma unroll
   for (int i = 0; i < kNormalsPerBlock; ++i) {
     const int64_t j = begin + i;
@@ -32,14 +25,14 @@ __global__ void update_sgd_kernel(NoisePlan noise, SgdFactors factors, const flo
 }
 
 // As above.
-template <bool noisy>
+template <class Normals>
 __global__ void update_adam_kernel(NoisePlan noise, AdamFactors factors, const float* sum, float* first_moment,
                                    float* second_moment, VectorView<float> parameter) {
   const int64_t block = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   const int64_t begin = block * kNormalsPerBlock;
   if (begin >= parameter.size) return;
   float normals[kNormalsPerBlock];
-  draw_noise<noisy>(noise, block, normals);
+  Normals::draw(noise, block, normals);
 #pragma unroll
   for (int i = 0; i < kNormalsPerBlock; ++i) {
     const int64_t j = begin + i;
@@ -57,8 +50,10 @@ void sgd_cuda(const Exec& exec, const NoisePlan* noise, const SgdFactors& factor
     launch(exec, plan_blocks(parameter.size), kernel, noise ? *noise : NoisePlan{}, factors, sum.data, momentum.data,
            parameter);
   };
-  if (momentum.size == 0) return noise ? run(update_sgd_kernel<true, false>) : run(update_sgd_kernel<false, false>);
-  noise ? run(update_sgd_kernel<true, true>) : run(update_sgd_kernel<false, true>);
+  with_normals_of(noise, [&](auto normals) {
+    momentum.size == 0 ? run(update_sgd_kernel<decltype(normals), false>)
+                       : run(update_sgd_kernel<decltype(normals), true>);
+  });
 }
 
 void adam_cuda(const Exec& exec, const NoisePlan* noise, const AdamFactors& factors, VectorView<const float> sum,
@@ -68,7 +63,7 @@ void adam_cuda(const Exec& exec, const NoisePlan* noise, const AdamFactors& fact
     launch(exec, plan_blocks(parameter.size), kernel, noise ? *noise : NoisePlan{}, factors, sum.data,
            first_moment.data, second_moment.data, parameter);
   };
-  noise ? run(update_adam_kernel<true>) : run(update_adam_kernel<false>);
+  with_normals_of(noise, [&](auto normals) { run(update_adam_kernel<decltype(normals)>); });
 }
 
 }  // namespace sotto::kernels

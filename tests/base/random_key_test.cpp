@@ -99,6 +99,16 @@ TEST(RandomKey, StreamDependsOnNothingButKeyAndPlace) {
             std::vector<uint64_t>(many.begin(), many.begin() + 3));
 }
 
+TEST(RandomKey, AStreamOfPhiloxHasTheSameKeyAndNonceAndNoWords) {
+  const StreamKey one = RunKey::from_seed(5).stream(Purpose::noise, 7, 2);
+  const StreamKey other = RunKey::from_seed(5).stream(Purpose::noise, 7, 2, Generator::philox);
+  EXPECT_EQ(one.generator, Generator::chacha20);
+  EXPECT_EQ(other.generator, Generator::philox);
+  EXPECT_TRUE(std::equal(std::begin(one.key), std::end(one.key), other.key));
+  EXPECT_TRUE(std::equal(std::begin(one.nonce), std::end(one.nonce), other.nonce));
+  EXPECT_THROW(words(other), Error);  // sampling and initialisation never come from it
+}
+
 TEST(RandomKey, KeysOfTheOperatingSystemDiffer) {
   std::set<std::string> ids;
   for (int i = 0; i < 100; ++i) ids.insert(RunKey::from_os().id());

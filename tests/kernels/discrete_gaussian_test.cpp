@@ -267,6 +267,7 @@ TEST(DiscreteGaussian, RefusesOtherStreamsScalesAndPositionsBeyondTheEnd) {
     EXPECT_THROW(add_discrete_gaussian(Exec::cpu(1), stream, log2_scale, {out, 2}, first), Error);
   };
   refused(RunKey::from_seed(1).stream(Purpose::noise, 0), 40, 0);
+  refused(RunKey::from_seed(1).stream(Purpose::lattice_noise, 0, 0, Generator::philox), 40, 0);
   refused(attempt_stream(lattice_stream(1), 1), 40, 0);
   refused(lattice_stream(1), 41, 0);
   refused(lattice_stream(1), -1, 0);

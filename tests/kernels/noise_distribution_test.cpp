@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <optional>
 
 #include "base/error.h"
 #include "kernels/noise/noise.h"
@@ -22,11 +23,20 @@ double upper_tail(double cut) {
   return 0.5 * std::erfc(cut / std::sqrt(2.0));
 }
 
-class NoiseDistribution : public testing::Test {
+class EachGenerator : public testing::TestWithParam<Generator> {
  protected:
-  static void SetUpTestSuite() {
-    drawn = normals(noise_stream(11), kCount);
+  static StreamKey stream_of(uint64_t seed, uint64_t step = 0, uint32_t tensor = 0) {
+    return noise_stream(seed, step, tensor, GetParam());
+  }
+};
+
+class NoiseDistribution : public EachGenerator {
+ protected:
+  void SetUp() override {
+    if (drawn_by == GetParam()) return;
+    drawn = normals(stream_of(11), kCount);
     std::sort(drawn.begin(), drawn.end());
+    drawn_by = GetParam();
   }
   static void TearDownTestSuite() { drawn = {}; }
   static double mean_of(const std::function<double(double)>& f) {
@@ -41,10 +51,14 @@ class NoiseDistribution : public testing::Test {
   }
   static constexpr int64_t kCount = 12'000'000;
   static std::vector<float> drawn;  // sorted
+  static std::optional<Generator> drawn_by;
 };
 std::vector<float> NoiseDistribution::drawn;
+std::optional<Generator> NoiseDistribution::drawn_by;
+class NoiseAtLength : public EachGenerator {};
+class NoiseIndependence : public EachGenerator {};
 
-TEST_F(NoiseDistribution, HasTheMomentsOfANormal) {
+TEST_P(NoiseDistribution, HasTheMomentsOfANormal) {
   const double n = kCount;
   // 4 standard errors of each sample moment; the variance's is 0.16 %, inside the 0.5 % that is promised
   EXPECT_NEAR(mean_of([](double z) { return z; }), 0, 4 * std::sqrt(1 / n));
@@ -53,7 +67,7 @@ TEST_F(NoiseDistribution, HasTheMomentsOfANormal) {
   EXPECT_NEAR(mean_of([](double z) { return z * z * z * z; }), 3, 4 * std::sqrt(96 / n));
 }
 
-TEST_F(NoiseDistribution, PassesKolmogorovSmirnov) {
+TEST_P(NoiseDistribution, PassesKolmogorovSmirnov) {
   double distance = 0;
   for (int64_t i = 0; i < kCount; ++i) {
     const double below = upper_tail(-drawn[i]);
@@ -62,7 +76,7 @@ TEST_F(NoiseDistribution, PassesKolmogorovSmirnov) {
   EXPECT_LT(distance * std::sqrt(double(kCount)), 1.95);  // exceeded with probability 1e-3
 }
 
-TEST_F(NoiseDistribution, HasTheTailsOfANormal) {
+TEST_P(NoiseDistribution, HasTheTailsOfANormal) {
   // cells |z| in [0,1) … [4.5,5), [5,∞); the last expects 6.9 draws
   const std::vector<double> cuts{0, 1, 2, 2.5, 3, 3.5, 4, 4.5, 5};
   double chi_square = 0;
@@ -81,14 +95,14 @@ TEST_F(NoiseDistribution, HasTheTailsOfANormal) {
 
 // What shows in 10⁹ draws alone: moments to a few parts in 10⁵, and tails past 5.77, where a Box–Muller of 24-bit
 // uniforms ends.
-TEST(NoiseAtLength, AThousandMillionDrawsHaveTheMomentsAndTailsOfANormal) {
+TEST_P(NoiseAtLength, AThousandMillionDrawsHaveTheMomentsAndTailsOfANormal) {
   constexpr int64_t kDraws = 1'000'000'000, kBlock = 4'000'000;
   const std::vector<float> cuts{0.5f, 1, 2, 3, 4, 5, 5.5f, 5.8f};
   std::vector<int64_t> beyond(cuts.size(), 0);
   std::vector<float> drawn(kBlock);
   double sums[4] = {};
   for (int64_t first = 0; first < kDraws; first += kBlock) {
-    fill_gaussian(Exec::cpu(2), noise_stream(31), 1.0, {drawn.data(), kBlock}, first);
+    fill_gaussian(Exec::cpu(2), stream_of(31), 1.0, {drawn.data(), kBlock}, first);
     double block[4] = {};
     for (const float z : drawn) {
       const double x = z, square = x * x;
@@ -128,19 +142,22 @@ double correlation_z(const std::vector<float>& x, const std::vector<float>& y, s
 constexpr int64_t kPairs = 500'000;
 constexpr double kIndependent = 4.5;  // of two normals exceeded with probability 1.4e-5, at most 40 times a test
 
-TEST(NoiseIndependence, OfStepsTensorsPurposesAndKeys) {
-  const StreamKey base = noise_stream(1, 5, 3);
+TEST_P(NoiseIndependence, OfStepsTensorsPurposesAndKeys) {
+  const StreamKey base = stream_of(1, 5, 3);
   const std::vector<float> reference = normals(base, kPairs);
   const RunKey run = RunKey::from_seed(1);
   std::vector<std::pair<std::string, StreamKey>> others;
   for (const uint64_t step : {uint64_t{4}, uint64_t{6}, uint64_t{5} | uint64_t{1} << 32})
-    others.emplace_back(cat("step ", step), run.stream(Purpose::noise, step, 3));
+    others.emplace_back(cat("step ", step), run.stream(Purpose::noise, step, 3, GetParam()));
   for (const uint32_t tensor : {0u, 2u, 4u, 3u | 1u << 23})
-    others.emplace_back(cat("tensor ", tensor), run.stream(Purpose::noise, 5, tensor));
+    others.emplace_back(cat("tensor ", tensor), run.stream(Purpose::noise, 5, tensor, GetParam()));
   for (const Purpose purpose : {Purpose::sampling, Purpose::initialisation, Purpose::dropout})
-    others.emplace_back(cat("purpose ", static_cast<int>(purpose)), run.stream(purpose, 5, 3));
-  others.emplace_back("another seed", noise_stream(2, 5, 3));
-  for (int bit = 0; bit < 256; bit += 37) {
+    others.emplace_back(cat("purpose ", static_cast<int>(purpose)), run.stream(purpose, 5, 3, GetParam()));
+  others.emplace_back("another seed", stream_of(2, 5, 3));
+  for (const Generator other : kGenerators)
+    if (other != GetParam()) others.emplace_back(name_of(other), noise_stream(1, 5, 3, other));
+  const int key_bits = GetParam() == Generator::philox ? 64 : 256, apart = key_bits / 7;
+  for (int bit = 0; bit < key_bits; bit += apart) {
     StreamKey flipped = base;
     flipped.key[bit / 32] ^= 1u << bit % 32;
     others.emplace_back(cat("key bit ", bit), flipped);
@@ -149,8 +166,8 @@ TEST(NoiseIndependence, OfStepsTensorsPurposesAndKeys) {
     EXPECT_LT(correlation_z(reference, normals(stream, kPairs)), kIndependent) << name;
 }
 
-TEST(NoiseIndependence, OfElementsOfOneStream) {
-  const std::vector<float> drawn = normals(noise_stream(21), kPairs);
+TEST_P(NoiseIndependence, OfElementsOfOneStream) {
+  const std::vector<float> drawn = normals(stream_of(21), kPairs);
   for (const size_t lag : {1, 2, 3, 4, 5, 6, 7, 8, 15, 16, 63, 64, 127, 128, 129, 1024, 4096})
     EXPECT_LT(correlation_z(drawn, drawn, lag), kIndependent) << "lag " << lag;
   // the two of a pair share a radius: the one place where a slip in the layout would show
@@ -159,14 +176,21 @@ TEST(NoiseIndependence, OfElementsOfOneStream) {
   EXPECT_LT(correlation_z(even, odd), kIndependent);
 }
 
-TEST(NoiseIndependence, EachOfTheEightSlotsHasVarianceOne) {
-  const std::vector<float> drawn = normals(noise_stream(22), 8 * kPairs);
+TEST_P(NoiseIndependence, EachOfTheEightSlotsHasVarianceOne) {
+  const std::vector<float> drawn = normals(stream_of(22), 8 * kPairs);
   for (size_t slot = 0; slot < 8; ++slot) {
     double squares = 0;
     for (size_t i = slot; i < drawn.size(); i += 8) squares += double(drawn[i]) * drawn[i];
     EXPECT_NEAR(squares / kPairs, 1, 4.5 * std::sqrt(2.0 / kPairs)) << "slot " << slot;
   }
 }
+
+std::string generator_of(const testing::TestParamInfo<Generator>& info) {
+  return name_of(info.param);
+}
+INSTANTIATE_TEST_SUITE_P(, NoiseDistribution, testing::ValuesIn(kGenerators), generator_of);
+INSTANTIATE_TEST_SUITE_P(, NoiseAtLength, testing::ValuesIn(kGenerators), generator_of);
+INSTANTIATE_TEST_SUITE_P(, NoiseIndependence, testing::ValuesIn(kGenerators), generator_of);
 
 }  // namespace
 }  // namespace sotto::kernels

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/error.h"
 #include "kernels/noise/draw.h"
 #include "tests/kernels/cases/instruction_sets.h"
 #include "tests/kernels/noise_oracle.h"
@@ -42,43 +43,91 @@ TEST(NoiseChaCha20, MatchesLibsodium) {
   }
 }
 
+// The known answers of Random123 1.14 (kat_vectors, "philox4x32 10"): counter, key, what comes out.
+TEST(NoisePhilox, MatchesTheKnownAnswersOfRandom123) {
+  struct Row {
+    uint32_t counter[4], key[2];
+    std::array<uint32_t, 4> answer;
+  };
+  const Row rows[] = {{{0, 0, 0, 0}, {0, 0}, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
+                      {{~0u, ~0u, ~0u, ~0u}, {~0u, ~0u}, {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
+                      {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344},
+                       {0xa4093822, 0x299f31d0},
+                       {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}}};
+  for (const Row& row : rows) {
+    uint64_t words[4][1];
+    for (int n = 0; n < 4; ++n) words[n][0] = row.counter[n];
+    philox4x32<OneLane>(words, row.key[0], row.key[1]);
+    for (size_t n = 0; n < 4; ++n) EXPECT_EQ(static_cast<uint32_t>(words[n][0]), row.answer[n]) << n;
+    EXPECT_EQ(expected_philox(std::to_array(row.counter), std::to_array(row.key)), row.answer) << "the oracle";
+  }
+}
+
+TEST(NoisePhilox, BlocksAreFourCountersUnderTheFirstTwoWordsOfTheKey) {
+  for (const uint32_t block : {0u, 1u, 77u, (1u << 30) - 1}) {
+    const StreamKey stream = noise_stream(block, 9, 5, Generator::philox);
+    uint32_t words[16];
+    philox_block<OneLane>(stream, block, words);
+    for (uint32_t i = 0; i < 4; ++i) {
+      const auto four = expected_philox({4 * block + i, stream.nonce[0], stream.nonce[1], stream.nonce[2]},
+                                        {stream.key[0], stream.key[1]});
+      EXPECT_TRUE(std::equal(four.begin(), four.end(), words + 4 * i)) << block << ", part " << i;
+    }
+  }
+}
+
+TEST(NoisePhilox, IsForGaussianNoiseAlone) {
+  uint64_t word;
+  EXPECT_THROW(fill_words(noise_stream(1, 0, 0, Generator::philox), &word, 1), Error);
+}
+
 // What a CUDA thread computes, here by the host's compiler for plain x86-64.
+template <Generator generator>
 std::vector<float> one_block_at_a_time(const StreamKey& stream, uint32_t first_block, int64_t blocks) {
   std::vector<float> normals;
   for (int64_t b = 0; b < blocks; ++b) {
     float eight[kNormalsPerBlock];
-    gaussian_blocks<OneLane>(stream, first_block + static_cast<uint32_t>(b), eight);
+    gaussian_blocks<generator, OneLane>(stream, first_block + static_cast<uint32_t>(b), eight);
     normals.insert(normals.end(), eight, eight + kNormalsPerBlock);
   }
   return normals;
 }
 
-TEST(NoiseNormals, AreTheSameBitsOnEveryInstructionSetAndForOneThreadABlock) {
+template <Generator generator>
+void expect_equal_bits() {
+  const auto last = static_cast<uint32_t>((uint64_t{1} << log2_blocks(generator)) - 16);
   for (const InstructionSet set : sets_of_this_machine())
     for (const auto& [first, blocks] :
-         {std::pair<uint32_t, int64_t>{0, 4096}, {5, 1}, {3, 15}, {9, 16}, {1, 17}, {0xfffffff0, 16}}) {
-      const StreamKey stream = noise_stream(first, static_cast<uint64_t>(blocks));
+         {std::pair<uint32_t, int64_t>{0, 4096}, {5, 1}, {3, 15}, {9, 16}, {1, 17}, {last, 16}}) {
+      const StreamKey stream = noise_stream(first, static_cast<uint64_t>(blocks), 0, generator);
       std::vector<float> drawn(static_cast<size_t>(blocks * kNormalsPerBlock));
-      draw_normals(set, stream, first, blocks, drawn.data());
-      const std::vector<float> want = one_block_at_a_time(stream, first, blocks);
+      draw_normals_by(set, generator)(stream, first, blocks, drawn.data());
+      const std::vector<float> want = one_block_at_a_time<generator>(stream, first, blocks);
       ASSERT_EQ(std::memcmp(drawn.data(), want.data(), want.size() * sizeof(float)), 0)
-          << name_of(set) << ", " << blocks << " blocks from " << first;
+          << name_of(generator) << ", " << name_of(set) << ", " << blocks << " blocks from " << first;
     }
+}
+
+TEST(NoiseNormals, AreTheSameBitsOnEveryInstructionSetAndForOneThreadABlock) {
+  expect_equal_bits<Generator::chacha20>();
+  expect_equal_bits<Generator::philox>();
 }
 
 TEST(NoiseNormals, MatchBoxMullerInLongDouble) {
   // Three roundings of a product each in radius and angle, and their polynomials: 4 ulp of the larger of |z| and 1.
   constexpr long double kUlp = 0x1p-23L;
   constexpr int64_t kCount = 1 << 21;
-  const StreamKey stream = noise_stream(4);
   std::vector<float> drawn(kCount);
-  draw_normals(best_instruction_set(), stream, 0, kCount / kNormalsPerBlock, drawn.data());
-  const std::vector<long double> want = expected_normals(stream, kCount);
-  long double worst = 0;
-  for (int64_t i = 0; i < kCount; ++i)
-    worst = std::max(worst, std::abs(drawn[i] - want[i]) / std::max(1.0L, std::abs(want[i])));
-  EXPECT_LE(worst, 4 * kUlp);
-  RecordProperty("worst_ulp", std::to_string(static_cast<double>(worst / kUlp)));
+  for (const Generator generator : kGenerators) {
+    const StreamKey stream = noise_stream(4, 0, 0, generator);
+    draw_normals_by(best_instruction_set(), generator)(stream, 0, kCount / kNormalsPerBlock, drawn.data());
+    const std::vector<long double> want = expected_normals(stream, kCount);
+    long double worst = 0;
+    for (int64_t i = 0; i < kCount; ++i)
+      worst = std::max(worst, std::abs(drawn[i] - want[i]) / std::max(1.0L, std::abs(want[i])));
+    EXPECT_LE(worst, 4 * kUlp) << name_of(generator);
+    RecordProperty(cat("worst_ulp_", name_of(generator)), std::to_string(static_cast<double>(worst / kUlp)));
+  }
 }
 
 float minus_log(uint64_t x) {

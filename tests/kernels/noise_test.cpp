@@ -16,16 +16,20 @@ namespace {
 
 enum class Backend { cpu, cuda };
 
-class NoiseTest : public testing::TestWithParam<Backend> {
+class NoiseTest : public testing::TestWithParam<std::tuple<Backend, Generator>> {
  protected:
   void SetUp() override {
-    if (GetParam() == Backend::cuda && !cuda_present()) GTEST_SKIP() << "no CUDA device on this machine";
+    if (on_cuda() && !cuda_present()) GTEST_SKIP() << "no CUDA device on this machine";
+  }
+  bool on_cuda() const { return std::get<0>(GetParam()) == Backend::cuda; }
+  StreamKey stream_of(uint64_t seed, uint64_t step = 0, uint32_t tensor = 0) const {
+    return noise_stream(seed, step, tensor, std::get<1>(GetParam()));
   }
   // sum + noise, or with `sum` empty the noise of `size` elements
   std::vector<float> run(const StreamKey& stream, double stddev, const std::vector<float>& sum, int64_t size,
                          int64_t first = 0) {
     std::vector<float> out(static_cast<size_t>(size));
-    if (GetParam() == Backend::cpu) {
+    if (!on_cuda()) {
       call(Exec::cpu(2), stream, stddev, sum.empty() ? nullptr : sum.data(), {out.data(), size}, first);
       return out;
     }
@@ -41,7 +45,7 @@ class NoiseTest : public testing::TestWithParam<Backend> {
 };
 
 TEST_P(NoiseTest, AddsTheStreamsNormalsTimesTheStandardDeviation) {
-  const StreamKey stream = noise_stream(31, 9, 2);
+  const StreamKey stream = stream_of(31, 9, 2);
   for (const int64_t size : {1, 2, 7, 8, 9, 127, 128, 129, 1023, 1024, 1025, 12345}) {
     const auto z = expected_normals(stream, size);
     std::vector<float> sum(static_cast<size_t>(size));
@@ -59,7 +63,7 @@ TEST_P(NoiseTest, AddsTheStreamsNormalsTimesTheStandardDeviation) {
 }
 
 TEST_P(NoiseTest, ShardsAreTheSameBitsAsTheWhole) {
-  const StreamKey stream = noise_stream(33);
+  const StreamKey stream = stream_of(33);
   constexpr int64_t kSize = 20'011;
   const auto whole = run(stream, 1.5, {}, kSize);
   for (const int64_t cut : {8, 16, 64, 1000, 1024, 8192, 20'008}) {
@@ -70,15 +74,19 @@ TEST_P(NoiseTest, ShardsAreTheSameBitsAsTheWhole) {
 }
 
 TEST_P(NoiseTest, AStreamsLastNormalsAreReachable) {
-  const StreamKey stream = noise_stream(34);
-  const auto last = run(stream, 1.0, {}, 8, (int64_t{8} << 32) - 8);
+  const StreamKey stream = stream_of(34);
+  const int64_t blocks = int64_t{1} << log2_blocks(stream.generator);
+  const auto last = run(stream, 1.0, {}, 8, 8 * blocks - 8);
   float want[8];
-  gaussian_blocks<OneLane>(stream, 0xffffffff, want);
+  if (stream.generator == Generator::philox)
+    gaussian_blocks<Generator::philox, OneLane>(stream, static_cast<uint32_t>(blocks - 1), want);
+  else
+    gaussian_blocks<Generator::chacha20, OneLane>(stream, static_cast<uint32_t>(blocks - 1), want);
   EXPECT_EQ(std::memcmp(last.data(), want, sizeof want), 0);
 }
 
 TEST_P(NoiseTest, NanAndInfinityOfTheSumAreNotHidden) {
-  const auto noised = run(noise_stream(35), 1.0, {NAN, INFINITY, -INFINITY, 0}, 4);
+  const auto noised = run(stream_of(35), 1.0, {NAN, INFINITY, -INFINITY, 0}, 4);
   EXPECT_TRUE(std::isnan(noised[0]));
   EXPECT_EQ(noised[1], INFINITY);
   EXPECT_EQ(noised[2], -INFINITY);
@@ -86,24 +94,30 @@ TEST_P(NoiseTest, NanAndInfinityOfTheSumAreNotHidden) {
 }
 
 TEST_P(NoiseTest, IsTheCpusBits) {
-  const StreamKey stream = noise_stream(36);
+  const StreamKey stream = stream_of(36);
   std::vector<float> sum(10'007, 0.1f), cpu(sum.size());
   add_gaussian(Exec::cpu(1), stream, 0.7, {sum.data(), 10'007}, {cpu.data(), 10'007});
   const auto got = run(stream, 0.7, sum, 10'007);
   EXPECT_EQ(std::memcmp(got.data(), cpu.data(), cpu.size() * 4), 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(, NoiseTest, testing::Values(Backend::cpu, Backend::cuda),
-                         [](const auto& info) { return info.param == Backend::cpu ? "Cpu" : "Cuda"; });
+INSTANTIATE_TEST_SUITE_P(, NoiseTest,
+                         testing::Combine(testing::Values(Backend::cpu, Backend::cuda), testing::ValuesIn(kGenerators)),
+                         [](const auto& info) {
+                           return cat(std::get<0>(info.param) == Backend::cpu ? "Cpu" : "Cuda",
+                                      name_of(std::get<1>(info.param)));
+                         });
 
 TEST(NoiseContract, ThreadsNeverShow) {
-  const StreamKey stream = noise_stream(37);
-  for (const int64_t size : {1, 1024, 8193, 70'001}) {
-    std::vector<float> sum(static_cast<size_t>(size), 3.0f), one(sum), many(sum);
-    add_gaussian(Exec::cpu(1), stream, 1.0, {sum.data(), size}, {one.data(), size});
-    for (const int threads : {2, 3, 7, 16}) {
-      add_gaussian(Exec::cpu(threads), stream, 1.0, {sum.data(), size}, {many.data(), size});
-      ASSERT_EQ(std::memcmp(one.data(), many.data(), one.size() * 4), 0) << threads << " threads, " << size;
+  for (const Generator generator : kGenerators) {
+    const StreamKey stream = noise_stream(37, 0, 0, generator);
+    for (const int64_t size : {1, 1024, 8193, 70'001}) {
+      std::vector<float> sum(static_cast<size_t>(size), 3.0f), one(sum), many(sum);
+      add_gaussian(Exec::cpu(1), stream, 1.0, {sum.data(), size}, {one.data(), size});
+      for (const int threads : {2, 3, 7, 16}) {
+        add_gaussian(Exec::cpu(threads), stream, 1.0, {sum.data(), size}, {many.data(), size});
+        ASSERT_EQ(std::memcmp(one.data(), many.data(), one.size() * 4), 0) << threads << " threads, " << size;
+      }
     }
   }
 }
@@ -131,10 +145,10 @@ TEST(NoiseContract, StandardDeviationRoundsUp) {
   }
 }
 
-std::string refusal(double stddev, int64_t first, int64_t size, int64_t sum_size) {
+std::string refusal(double stddev, int64_t first, int64_t size, int64_t sum_size, Generator generator) {
   float x[16] = {};
   try {
-    add_gaussian(Exec::cpu(1), noise_stream(1), stddev, {x, sum_size}, {x, size}, first);
+    add_gaussian(Exec::cpu(1), noise_stream(1, 0, 0, generator), stddev, {x, sum_size}, {x, size}, first);
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::invalid_argument);
     return error.what();
@@ -147,6 +161,7 @@ TEST(NoiseContract, NamesWhatIsWrong) {
     double stddev;
     int64_t first, size, sum_size;
     std::string message;
+    Generator generator = Generator::chacha20;
   };
   const Row rows[] = {
       {0, 0, 8, 8, "positive and finite in float32, got 0"},
@@ -157,11 +172,15 @@ TEST(NoiseContract, NamesWhatIsWrong) {
       {1, 4, 8, 8, "a multiple of 8 of the whole tensor, got position 4"},
       {1, -8, 8, 8, "got position -8"},
       {1, int64_t{8} << 32, 1, 1, "a stream has 2^35 normals, got 1 elements from position 34359738368"},
+      // past it Philox's counter of 32 bits would start again, and with it the noise
+      {1, int64_t{8} << 30, 1, 1, "a stream has 2^33 normals, got 1 elements from position 8589934592",
+       Generator::philox},
       {1, 0, 8, 7, "out has 8 entries for a sum of 7"},
   };
-  for (const Row& row : rows)
-    EXPECT_NE(refusal(row.stddev, row.first, row.size, row.sum_size).find(row.message), std::string::npos)
-        << row.message << " in: " << refusal(row.stddev, row.first, row.size, row.sum_size);
+  for (const Row& row : rows) {
+    const std::string message = refusal(row.stddev, row.first, row.size, row.sum_size, row.generator);
+    EXPECT_NE(message.find(row.message), std::string::npos) << row.message << " in: " << message;
+  }
 }
 
 TEST(NoiseTruncation, OfAPairIsWhatTheUniformsCutOff) {

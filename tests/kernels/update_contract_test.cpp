@@ -43,13 +43,14 @@ VectorView<const float> read_only(VectorView<float> view) {
   return {view.data, view.size};
 }
 
-const StreamKey kStream = noise_stream(51);
+const StreamKey kStream = noise_stream(51), kPhiloxStream = noise_stream(51, 0, 0, Generator::philox);
 
 // Both rules on [begin, begin + count) of the tensors.
-void update(const Exec& exec, Tensors& sgd, Tensors& adam, int64_t begin, int64_t count) {
-  noisy_sgd(exec, kStream, 1.5, 7.0, {0.1, 0.9, 0.01}, read_only(sgd.sum.view(begin, count)),
+void update(const Exec& exec, Tensors& sgd, Tensors& adam, int64_t begin, int64_t count,
+            const StreamKey& stream = kStream) {
+  noisy_sgd(exec, stream, 1.5, 7.0, {0.1, 0.9, 0.01}, read_only(sgd.sum.view(begin, count)),
             sgd.first.view(begin, count), sgd.parameter.view(begin, count), begin);
-  noisy_adam(exec, kStream, 1.5, 7.0, {0.1, 0.9, 0.999, 1e-8, 0.01}, read_only(adam.sum.view(begin, count)),
+  noisy_adam(exec, stream, 1.5, 7.0, {0.1, 0.9, 0.999, 1e-8, 0.01}, read_only(adam.sum.view(begin, count)),
              adam.first.view(begin, count), adam.second.view(begin, count), adam.parameter.view(begin, count), begin);
 }
 
@@ -73,19 +74,25 @@ TEST(UpdateContract, ThreadsAndCutsNeverShowAndNothingElseIsWritten) {
 }
 
 // The promise that AVX-512 and plain x86-64 agree: this file is compiled for the latter.
-TEST(UpdateContract, IsTheSameBitsAsTheFormulaElementByElement) {
+template <Generator generator>
+void expect_formula(const StreamKey& stream) {
   constexpr int64_t kSize = 4099;
   Tensors sgd(kSize), want(kSize), adam(kSize);
-  update(Exec::cpu(1), sgd, adam, 0, kSize);
-  const NoisePlan noise = plan_noise(kStream, 1.5, 0, kSize);
+  update(Exec::cpu(1), sgd, adam, 0, kSize, stream);
+  const NoisePlan noise = plan_noise(stream, 1.5, 0, kSize);
   const SgdFactors factors{static_cast<float>(1 / 7.0), 0.1f, 0.9f, 0.01f};
   for (int64_t i = 0; i < kSize; ++i) {
     float normals[kNormalsPerBlock];
-    gaussian_blocks<OneLane>(noise.stream, static_cast<uint32_t>(i / kNormalsPerBlock), normals);
+    gaussian_blocks<generator, OneLane>(noise.stream, static_cast<uint32_t>(i / kNormalsPerBlock), normals);
     sgd_step<true>(factors, want.sum.view(i, 1).data[0] + noise.stddev * normals[i % kNormalsPerBlock],
                    want.first.view(i, 1).data[0], want.parameter.view(i, 1).data[0]);
   }
-  EXPECT_TRUE(want == sgd);
+  EXPECT_TRUE(want == sgd) << name_of(generator);
+}
+
+TEST(UpdateContract, IsTheSameBitsAsTheFormulaElementByElement) {
+  expect_formula<Generator::chacha20>(kStream);
+  expect_formula<Generator::philox>(kPhiloxStream);
 }
 
 TEST(UpdateContract, WithoutMomentumItsBufferMayBeMissingAndIsNotTouched) {

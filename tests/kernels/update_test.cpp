@@ -99,7 +99,7 @@ TEST_P(UpdateTest, SgdFollowsTorchFor50Steps) {
       State state = start(kSize);
       std::vector<double> w(state.parameter.begin(), state.parameter.end()), v(w.size(), 0.0);
       for (int64_t step = 0; step < kSteps; ++step) {
-        const Call call{noise_stream(41, static_cast<uint64_t>(step)), stddev, 8.0};
+        const Call call{noise_stream(41, static_cast<uint64_t>(step), 0, kGenerators[step % 2]), stddev, 8.0};
         const auto sum = sum_of_step(kSize, step);
         sgd(call, settings, sum, state);
         const auto g = expected_gradient(call, sum);
@@ -122,7 +122,8 @@ TEST_P(UpdateTest, AdamFollowsTorchFor50Steps) {
       State state = start(kSize);
       std::vector<double> w(state.parameter.begin(), state.parameter.end()), m(w.size(), 0.0), v(w.size(), 0.0);
       for (settings.step = 1; settings.step <= kSteps; ++settings.step) {
-        const Call call{noise_stream(42, static_cast<uint64_t>(settings.step)), stddev, 16.0};
+        const Call call{noise_stream(42, static_cast<uint64_t>(settings.step), 0, kGenerators[settings.step % 2]),
+                        stddev, 16.0};
         const auto sum = sum_of_step(kSize, settings.step);
         adam(call, settings, sum, state);
         const auto g = expected_gradient(call, sum);
@@ -169,22 +170,24 @@ TEST_P(UpdateTest, NanOfTheSumReachesTheParameterAndNoOther) {
 }
 
 TEST_P(UpdateTest, IsTheCpusBits) {
-  constexpr int64_t kSize = 9001;
-  const auto sum = sum_of_step(kSize, 2);
-  const Call call{noise_stream(45), 2.0, 3.0};
-  State cpu = start(kSize), got = start(kSize);
-  for (int64_t step = 1; step <= 3; ++step) {
-    sgd_on(Exec::cpu(1), call, {0.1, 0.9, 0.01}, {sum.data(), kSize}, {cpu.first.data(), kSize},
-           {cpu.parameter.data(), kSize});
-    sgd(call, {0.1, 0.9, 0.01}, sum, got);
+  for (const Generator generator : kGenerators) {
+    constexpr int64_t kSize = 9001;
+    const auto sum = sum_of_step(kSize, 2);
+    const Call call{noise_stream(45, 0, 0, generator), 2.0, 3.0};
+    State cpu = start(kSize), got = start(kSize);
+    for (int64_t step = 1; step <= 3; ++step) {
+      sgd_on(Exec::cpu(1), call, {0.1, 0.9, 0.01}, {sum.data(), kSize}, {cpu.first.data(), kSize},
+             {cpu.parameter.data(), kSize});
+      sgd(call, {0.1, 0.9, 0.01}, sum, got);
+    }
+    EXPECT_EQ(std::memcmp(got.parameter.data(), cpu.parameter.data(), kSize * 4), 0);
+    cpu = start(kSize), got = start(kSize);
+    adam_on(Exec::cpu(1), call, {0.1, 0.9, 0.999, 1e-8, 0.1}, {sum.data(), kSize}, {cpu.first.data(), kSize},
+            {cpu.second.data(), kSize}, {cpu.parameter.data(), kSize});
+    adam(call, {0.1, 0.9, 0.999, 1e-8, 0.1}, sum, got);
+    EXPECT_EQ(std::memcmp(got.parameter.data(), cpu.parameter.data(), kSize * 4), 0);
+    EXPECT_EQ(std::memcmp(got.second.data(), cpu.second.data(), kSize * 4), 0);
   }
-  EXPECT_EQ(std::memcmp(got.parameter.data(), cpu.parameter.data(), kSize * 4), 0);
-  cpu = start(kSize), got = start(kSize);
-  adam_on(Exec::cpu(1), call, {0.1, 0.9, 0.999, 1e-8, 0.1}, {sum.data(), kSize}, {cpu.first.data(), kSize},
-          {cpu.second.data(), kSize}, {cpu.parameter.data(), kSize});
-  adam(call, {0.1, 0.9, 0.999, 1e-8, 0.1}, sum, got);
-  EXPECT_EQ(std::memcmp(got.parameter.data(), cpu.parameter.data(), kSize * 4), 0);
-  EXPECT_EQ(std::memcmp(got.second.data(), cpu.second.data(), kSize * 4), 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(, UpdateTest, testing::Values(Backend::cpu, Backend::cuda),

@@ -1,5 +1,6 @@
 #include "app/certify.h"
 
+#include "base/error.h"
 #include "engine/predict.h"
 #include "kernels/noise/truncation.h"
 #include "report/numbers.h"
@@ -26,6 +27,7 @@ report::Certificate certify(const Trainer& trainer, const TrainResult& result,
   report::Certificate c;
   c.sotto_version = SOTTO_VERSION;
   if (trainer.fixed_seed()) c.unsafe.push_back(report::kFixedSeed);
+  if (config.privacy.predictable()) c.unsafe.push_back(report::kUnsafeGenerator);
   c.epsilon = result.epsilon;
   c.epsilon_planned = config.privacy.epsilon;
   c.delta = config.privacy.delta;
@@ -36,7 +38,9 @@ report::Certificate certify(const Trainer& trainer, const TrainResult& result,
         "exact";
   } else {
     c.not_covered.insert(c.not_covered.begin() + 1, report::kFloatingPointAttacks);
-    c.noise_arithmetic = "float32 Box-Muller from 64-bit ChaCha20 uniforms, cut at 9.419 standard deviations";
+    c.noise_arithmetic =
+        cat("float32 Box-Muller from 64-bit ", config.privacy.predictable() ? "Philox4x32-10" : "ChaCha20",
+            " uniforms, cut at 9.419 standard deviations");
   }
   c.accountant = config.privacy.accountant;
   c.neighbouring_relation = accountants::to_string(config.privacy.relation);

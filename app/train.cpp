@@ -62,6 +62,9 @@ void announce(const Trainer& trainer) {
             " units; a mechanism that publishes one unit outright would satisfy it. Choose a smaller delta."));
   if (trainer.config().run.seed)
     say("warning: run.seed is set: who knows the seed can remove the noise. The certificate says so.");
+  if (privacy.predictable())
+    say("warning: privacy.generator is philox: who sees some of the noise can predict the rest. The certificate says "
+        "so.");
 }
 
 int train(const Options& options) {

@@ -62,7 +62,8 @@ void Optimizer::step(PrivateGradient&& gradient) {
   const bool on_lattice = opened.sum_.on_lattice();
   for (int64_t k = 0; k < parameters_.size(); ++k) {
     const auto i = static_cast<size_t>(k);
-    const StreamKey stream = opened.key_.stream(Purpose::noise, opened.step_, static_cast<uint32_t>(k));
+    const StreamKey stream =
+        opened.key_.stream(Purpose::noise, opened.step_, static_cast<uint32_t>(k), opened.generator_);
     const at::Tensor sum =
         on_lattice ? noised_on_lattice(
                          exec_, opened.key_.stream(Purpose::lattice_noise, opened.step_, static_cast<uint32_t>(k)),

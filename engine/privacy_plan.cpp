@@ -55,6 +55,20 @@ void check(bool ok, const char* name, const T& value, const char* limit) {
   if (!ok) throw Error(ErrorKind::configuration, cat(name, " must be ", limit, ", got ", value));
 }
 
+void check_generator_choice(const PrivacyConfig& c) {
+  check(c.generator == "chacha20" || c.predictable(), "privacy.generator", c.generator, "one of chacha20, philox");
+  if (!c.predictable()) return;
+  if (c.on_lattice())
+    throw Error(ErrorKind::configuration,
+                "privacy.generator = \"philox\" is for privacy.noise = \"gaussian\" alone: noise on a lattice is drawn "
+                "from ChaCha20; leave privacy.generator out");
+  if (!c.unsafe_generator)
+    throw Error(ErrorKind::configuration,
+                "privacy.generator = \"philox\" is not a cryptographic generator: whoever sees some of its noise can "
+                "find its key of 64 bits and subtract the rest, so that the run has no guarantee; leave it out for "
+                "chacha20, or set privacy.unsafe_generator = true and the certificate will say so");
+}
+
 void check_clipping(const ClippingConfig& c) {
   check(c.rule == "flat" || c.rule == "automatic" || c.rule == "psac", "privacy.clipping", c.rule,
         "one of flat, automatic, psac");
@@ -119,6 +133,7 @@ PrivacyPlan::PrivacyPlan(const PrivacyConfig& config, int64_t microbatch, const 
   check(config.steps > 0, "train.steps", config.steps, "at least 1");
   check(config.noise == "gaussian" || config.on_lattice(), "privacy.noise", config.noise,
         "one of gaussian, discrete_gaussian");
+  check_generator_choice(config);
   check_clipping(config.clipping);
   // Of delta, for the generator's tails: the first share that is enough. The last one is for 10¹² noised values at
   // δ = 1e-5; beyond it the run is refused.
@@ -174,6 +189,8 @@ std::string PrivacyPlan::hash() const {
        << config_.clipping.stability << " " << config_.clipping.groups << " " << config_.clipping.quantile << " "
        << config_.clipping.learning_rate << " " << config_.clipping.count_noise << "\n";
   if (config_.on_lattice()) text << "noise " << config_.noise << "\n";  // newer than the rest: the default has no line
+  if (config_.predictable() || config_.unsafe_generator)
+    text << "generator " << config_.generator << " " << config_.unsafe_generator << "\n";
   return to_hex(sha256(text.str()));
 }
 

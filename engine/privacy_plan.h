@@ -37,7 +37,12 @@ struct PrivacyConfig {
   // gaussian, in float32; discrete_gaussian, on int64 sums of integers (kernels/lattice/), which has no rounding to
   // hide
   std::string noise = "gaussian";
+  // chacha20; or philox, whose noise can be predicted (kernels/noise/noise.h): for a run that says unsafe_generator,
+  // too.
+  std::string generator = "chacha20";
+  bool unsafe_generator = false;
   bool on_lattice() const { return noise == "discrete_gaussian"; }
+  bool predictable() const { return generator == "philox"; }
 };
 
 // What may change speed but neither the guarantee nor the ledger.
@@ -102,15 +107,22 @@ class Noise {
   double count_stddev() const { return count_stddev_; }          // of the count that an adaptive clip norm follows
   const RunKey& key() const { return key_; }
   bool on_lattice() const { return on_lattice_; }  // discrete, for sums that are
+  Generator generator() const { return generator_; }
 
  private:
   friend class PrivacyPlan;
   friend struct PlanPartsForTests;
-  Noise(double noise_multiplier, double count_stddev, const RunKey& key, bool on_lattice = false)
-      : noise_multiplier_(noise_multiplier), count_stddev_(count_stddev), key_(key), on_lattice_(on_lattice) {}
+  Noise(double noise_multiplier, double count_stddev, const RunKey& key, bool on_lattice = false,
+        Generator generator = Generator::chacha20)
+      : noise_multiplier_(noise_multiplier),
+        count_stddev_(count_stddev),
+        key_(key),
+        on_lattice_(on_lattice),
+        generator_(generator) {}
   double noise_multiplier_, count_stddev_;
   RunKey key_;
   bool on_lattice_;
+  Generator generator_;
 };
 
 // What the checks found out about a model: public, since they ran on synthetic samples.
@@ -132,7 +144,10 @@ class PrivacyPlan {
   const PrivacyConfig& config() const { return config_; }  // with the calibrated noise multiplier
   PoissonSampler sampler(int64_t units) const { return {key_, config_.sample_rate, units}; }
   const Clipping& clipping() const { return clipping_; }
-  Noise noise() const { return {gradient_noise_multiplier_, config_.clipping.count_noise, key_, config_.on_lattice()}; }
+  Noise noise() const {
+    return {gradient_noise_multiplier_, config_.clipping.count_noise, key_, config_.on_lattice(),
+            config_.predictable() ? Generator::philox : Generator::chacha20};
+  }
   accountants::Event event() const;
   // delta less the probability that what the generator cuts off or rounds matters: what the accountant is asked for.
   double accounting_delta() const { return accounting_delta_; }

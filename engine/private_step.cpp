@@ -145,7 +145,7 @@ PrivateGradient add_noise(ClippedSum&& sum, const Noise& noise, uint64_t step) {
                                                      ", but the lattice's noise is ", reached, " times its bound"));
   }
   const double stddev = noise.noise_multiplier() * sum.l2_sensitivity();
-  return PrivateGradient(std::move(sum), stddev, noise.key(), step);
+  return PrivateGradient(std::move(sum), stddev, noise.key(), noise.generator(), step);
 }
 
 }  // namespace sotto

@@ -54,13 +54,14 @@ class PrivateGradient {
   PrivateGradient& operator=(PrivateGradient&&) = default;
 
  private:
-  PrivateGradient(ClippedSum&& sum, double noise_stddev, const RunKey& key, uint64_t step)
-      : sum_(std::move(sum)), noise_stddev_(noise_stddev), key_(key), step_(step) {}
+  PrivateGradient(ClippedSum&& sum, double noise_stddev, const RunKey& key, Generator generator, uint64_t step)
+      : sum_(std::move(sum)), noise_stddev_(noise_stddev), key_(key), generator_(generator), step_(step) {}
   friend PrivateGradient add_noise(ClippedSum&&, const Noise&, uint64_t);
   friend class Optimizer;
   ClippedSum sum_;
   double noise_stddev_;
   RunKey key_;
+  Generator generator_;
   uint64_t step_;
 };
 
@@ -76,8 +77,9 @@ std::vector<int64_t> clipping_groups(const Parameters& parameters, const Clippin
 ClippedSum clip(const Exec& exec, const Parameters& parameters, const Clipping& clipping, const Batch& batch,
                 const GradientSource& gradients, StepDiagnostics& diagnostics);
 
-// Adds N(0, (noise_multiplier · l2_sensitivity)²) to every entry, from the stream (noise, step, parameter); on a
-// lattice the discrete Gaussian of at least that standard deviation, from the stream (lattice_noise, step, parameter).
+// Adds N(0, (noise_multiplier · l2_sensitivity)²) to every entry, from the generator's stream (noise, step, parameter);
+// on a lattice the discrete Gaussian of at least that standard deviation, from the stream (lattice_noise, step,
+// parameter).
 // Throws invalid_argument where noise and sum are not of one kind or the lattice is too wide for the noise.
 PrivateGradient add_noise(ClippedSum&& sum, const Noise& noise, uint64_t step);
 

@@ -61,6 +61,8 @@ PrivacyConfig read_privacy(const Settings& s, const Reader& reader) {
   privacy.public_size = reader.at_least("privacy.public_size", 1);
   privacy.steps = reader.at_least("train.steps", 1);
   privacy.noise = reader.one_of("privacy.noise", privacy.noise, {"gaussian", "discrete_gaussian"});
+  privacy.generator = reader.one_of("privacy.generator", privacy.generator, {"chacha20", "philox"});
+  privacy.unsafe_generator = s.flag("privacy.unsafe_generator", false);  // the plan refuses philox without it
   ClippingConfig& clipping = privacy.clipping;  // the plan checks the ranges
   clipping.rule = s.text("privacy.clipping", clipping.rule);
   clipping.stability = s.number("privacy.clip_stability", clipping.stability);

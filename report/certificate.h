@@ -18,6 +18,7 @@ inline constexpr const char* kFloatingPointAttacks = "floating_point_attacks";
 inline constexpr const char* kTimingAttacks = "timing_attacks";
 // Names for `unsafe` that the page explains.
 inline constexpr const char* kFixedSeed = "fixed_seed";
+inline constexpr const char* kUnsafeGenerator = "unsafe_generator";
 inline constexpr const char* kNoPrivacy = "no_privacy";
 
 struct ModelCard {

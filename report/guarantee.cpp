@@ -99,6 +99,11 @@ std::vector<Explained> explain_unsafe(const std::vector<std::string>& names) {
        {"The random seed was fixed",
         "Whoever knows the seed can draw the same noise again and subtract it. Train without `run.seed` to get a "
         "guarantee."}},
+      {kUnsafeGenerator,
+       {"The noise can be predicted",
+        "It was drawn with Philox, which is not a cryptographic generator: whoever sees some of it, or guesses what it "
+        "was added to, can search for its key of 64 bits and subtract the rest. Train with `privacy.generator = "
+        "\"chacha20\"` to get a guarantee."}},
       {kNoPrivacy, {"Privacy was switched off", "The model was trained without clipping or noise."}}};
   return explain(names, known);
 }

@@ -17,8 +17,8 @@ constexpr double kStddev = 0.7, kDivisor = 64;
 // One rounding more or less an operation, of a handful.
 constexpr double kTolerance = 1e-5;
 
-StreamKey stream_of(uint64_t step) {
-  return RunKey::from_seed(7).stream(Purpose::noise, step);
+StreamKey stream_of(uint64_t step, Generator generator = Generator::chacha20) {
+  return RunKey::from_seed(7).stream(Purpose::noise, step, 0, generator);
 }
 
 // Mean, and second and fourth moment over what a normal has of them, and what they must be.
@@ -41,8 +41,8 @@ at::Generator torch_generator(const Site& site) {
 }
 
 // Bytes 4n; FLOPs n: the scale.
-RooflineCase fill_gaussian(int64_t N) {
-  return {.kernel = "fill_gaussian",
+RooflineCase fill_gaussian(int64_t N, Generator generator = Generator::chacha20) {
+  return {.kernel = generator == Generator::philox ? "fill_gaussian by Philox" : "fill_gaussian",
           .folder = "noise",
           .shape = {{"n", N}},
           .composite = "normal_ (Mersenne Twister on the CPU, Philox on CUDA)",
@@ -51,12 +51,12 @@ RooflineCase fill_gaussian(int64_t N) {
           .tolerance = moment_tolerance(N),
           .make = [=](const Site& site) {
             const at::Tensor z = site.zeros({N}), other = site.zeros({N});
-            const at::Generator generator = torch_generator(site);
+            const at::Generator twister = torch_generator(site);
             const auto sotto = [=] {
-              kernels::fill_gaussian(site.exec, stream_of(0), kStddev, vector_out(z));
+              kernels::fill_gaussian(site.exec, stream_of(0, generator), kStddev, vector_out(z));
               return Tensors{z};
             };
-            return Contest{sotto, [=] { return Tensors{other.normal_(0, kStddev, generator)}; },
+            return Contest{sotto, [=] { return Tensors{other.normal_(0, kStddev, twister)}; },
                            [=] { return moments(sotto()[0], kStddev); }};
           }};
 }
@@ -235,11 +235,21 @@ RooflineCase lamb(int64_t N) {
 }  // namespace
 
 std::vector<RooflineCase> noise_contests() {
-  return {fill_gaussian(1 << 14), fill_gaussian(1 << 22), fill_gaussian_beside_curand(1 << 22),
-          add_gaussian(1 << 14),  add_gaussian(1 << 22),  sgd(1 << 14, true),
-          sgd(1 << 22, true),     sgd(1 << 22, false),    adamw(1 << 14, true),
-          adamw(1 << 22, true),   adamw(1 << 24, true),   adamw(1 << 22, false),
-          lamb(1 << 14),          lamb(1 << 22)};
+  return {fill_gaussian(1 << 14),
+          fill_gaussian(1 << 22),
+          fill_gaussian(1 << 22, Generator::philox),
+          fill_gaussian_beside_curand(1 << 22),
+          add_gaussian(1 << 14),
+          add_gaussian(1 << 22),
+          sgd(1 << 14, true),
+          sgd(1 << 22, true),
+          sgd(1 << 22, false),
+          adamw(1 << 14, true),
+          adamw(1 << 22, true),
+          adamw(1 << 24, true),
+          adamw(1 << 22, false),
+          lamb(1 << 14),
+          lamb(1 << 22)};
 }
 
 }  // namespace sotto

@@ -86,6 +86,18 @@ class ContractTest(harness.Case):
         self.assertFalse(self.assertExit(place.train(), 0, "run.seed").json()["private"])
         self.assertEqual((place.certificate()["private"], place.certificate()["unsafe"]), (False, ["fixed_seed"]))
 
+    def test_PhiloxIsUnsafeAndRefusedUnlessMeant(self):
+        place = self.place(run__seed=None, privacy__generator="philox")
+        self.assertIn("privacy.unsafe_generator = true", self.assertExit(place.train(), 2, "philox").err)
+        self.assertFalse(place.run.exists() and (place.run / "certificate.json").exists())
+        place = self.place("meant", run__seed=None, privacy__generator="philox", privacy__unsafe_generator=True)
+        self.assertFalse(self.assertExit(place.train(), 0, "philox").json()["private"])
+        found = place.certificate()
+        self.assertEqual((found["private"], found["unsafe"]), (False, ["unsafe_generator"]))
+        self.assertIn("Philox", found["noise_arithmetic"])
+        self.assertIn("ChaCha20", self.trained.certificate()["noise_arithmetic"])
+        self.assertIn("The noise can be predicted", (place.run / "report.html").read_text())
+
     def test_SeedFixesEverythingAndNothingElseDoes(self):
         model = {}
         for name, seed in (("a", 3), ("b", 3), ("c", 4), ("d", None), ("e", None)):

@@ -14,7 +14,7 @@ void clipped_but_without_noise(Optimizer& optimizer, ClippedSum sum) {
 }
 
 PrivateGradient noise_of_one_s_own_choice(ClippedSum sum, const RunKey& key) {
-  return PrivateGradient(std::move(sum), 0.0, key, 0);
+  return PrivateGradient(std::move(sum), 0.0, key, Generator::chacha20, 0);
   // expect: PrivateGradient::PrivateGradient.* is private within this context
 }
 

@@ -67,12 +67,15 @@ TEST(PrivacyPlan, HashHoldsEveryFieldOfThePrivacyConfig) {
       [](PrivacyConfig& c) { c.clipping.quantile = 0.5; },
       [](PrivacyConfig& c) { c.clipping.learning_rate = 0.3; },
       [](PrivacyConfig& c) { c.clipping.count_noise = 7; },
-      [](PrivacyConfig& c) { c.noise = "discrete_gaussian"; }};
-  // Twelve fields, of which the clipping has six: one more does not compile until it has its line above.
-  const auto& [unit, relation, accountant, epsilon, delta, noise, clip_norm, rate, size, steps, clipping, noise_kind] = private_config();
+      [](PrivacyConfig& c) { c.noise = "discrete_gaussian"; },
+      [](PrivacyConfig& c) { c.unsafe_generator = true; },
+      [](PrivacyConfig& c) { c.unsafe_generator = true, c.generator = "philox"; }};
+  // Fourteen fields, of which the clipping has six: one more does not compile until it has its line above.
+  const auto& [unit, relation, accountant, epsilon, delta, noise, clip_norm, rate, size, steps, clipping, noise_kind, generator,
+               unsafe_generator] = private_config();
   const auto& [rule, stability, groups, quantile, learning_rate, count_noise] = clipping;
   (void)rule, (void)stability, (void)groups, (void)quantile, (void)learning_rate, (void)count_noise;
-  (void)unit, (void)noise_kind, (void)relation, (void)accountant, (void)epsilon, (void)delta, (void)noise, (void)clip_norm, (void)rate,
+  (void)unit, (void)noise_kind, (void)generator, (void)unsafe_generator, (void)relation, (void)accountant, (void)epsilon, (void)delta, (void)noise, (void)clip_norm, (void)rate,
       (void)size, (void)steps;
   std::set<std::string> hashes = {plan_of(private_config(), {1, 8}).hash()};
   for (const auto& change : changes) {
@@ -214,6 +217,12 @@ TEST(PrivacyPlan, RefusesWhatCannotHoldWithValueAndWayOut) {
   EXPECT_NE(message([](C c) { c.delta = 1e-15, c.steps = 1000000; }).find("tails"), std::string::npos);
   EXPECT_NE(message([](C c) { c.public_size = 100000000; }).find("sample_rate"), std::string::npos);
   EXPECT_NE(message([](C c) { c.noise = "laplace"; }).find("privacy.noise must be one of gaussian, discrete_gaussian, got laplace"), std::string::npos);
+  EXPECT_NE(message([](C c) { c.generator = "twister"; }).find("privacy.generator must be one of chacha20, philox, got twister"), std::string::npos);
+  const std::string philox = message([](C c) { c.generator = "philox"; });
+  for (const char* part : {"not a cryptographic generator", "no guarantee", "leave it out", "privacy.unsafe_generator = true"})
+    EXPECT_NE(philox.find(part), std::string::npos) << part << " in: " << philox;
+  EXPECT_EQ(message([](C c) { c.generator = "philox", c.unsafe_generator = true; }), "accepted");
+  EXPECT_NE(message([](C c) { c.generator = "philox", c.unsafe_generator = true, c.noise = "discrete_gaussian"; }).find("drawn from ChaCha20"), std::string::npos);
   const auto discrete = [&](const std::function<void(PrivacyConfig&)>& change) {
     return message([&](C c) { c.noise = "discrete_gaussian", change(c); });
   };

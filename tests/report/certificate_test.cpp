@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/atomic_file.h"
+#include "report/guarantee.h"
 #include "tests/report/fixture.h"
 
 namespace sotto::report {
@@ -24,6 +25,15 @@ TEST(Certificate, SurvivesTheFileToTheLastBit) {
   EXPECT_EQ(after.sample_rate, before.sample_rate);
   EXPECT_EQ(after.noise_multiplier, before.noise_multiplier);
   EXPECT_EQ(after.dataset.counts, before.dataset.counts);
+}
+
+TEST(Certificate, EveryUnsafeChoiceIsExplained) {
+  for (const char* name : {kFixedSeed, kUnsafeGenerator, kNoPrivacy}) {
+    const std::vector<Explained> explained = explain_unsafe({name});
+    ASSERT_EQ(explained.size(), 1u);
+    EXPECT_NE(explained[0].what, name);
+    EXPECT_FALSE(explained[0].why.empty()) << name;
+  }
 }
 
 TEST(Certificate, HasEveryFieldOfTheContract) {

@@ -9,6 +9,7 @@
 #include "app/machine.h"
 #include "base/atomic_file.h"
 #include "base/error.h"
+#include "base/processor.h"
 #include "base/progress.h"
 #include "cuda/device.h"
 #include "engine/roofline/roofline.h"

@@ -1,7 +1,5 @@
 #include "app/machine.h"
 
-#include <fstream>
-
 #include "kernels/noise/draw.h"
 
 namespace sotto::app {
@@ -15,15 +13,6 @@ std::string instruction_set_name() {
     default:
       return "SSE2";
   }
-}
-
-std::string processor_name() {
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);) {
-    const size_t colon = line.find(": ");
-    if (line.starts_with("model name") && colon != std::string::npos) return line.substr(colon + 2);
-  }
-  return "unknown processor";
 }
 
 }  // namespace sotto::app

@@ -5,7 +5,5 @@ namespace sotto::app {
 
 // "AVX-512", "AVX2" or "SSE2": the widest that this processor has and sotto uses.
 std::string instruction_set_name();
-// As the processor calls itself; "unknown processor" where the system does not say.
-std::string processor_name();
 
 }  // namespace sotto::app

@@ -212,7 +212,8 @@ Schema Schema::from(const Settings& settings) {
   schema.citation = settings.text("citation", "");
   schema.row_norm = settings.number("row_norm", 0.0);
   if (schema.row_norm < 0 || schema.row_norm > 1e6)
-    throw Error(ErrorKind::configuration, cat(settings.where("row_norm"), " must be positive and at most 1e6 (or absent), got ", schema.row_norm));
+    throw Error(ErrorKind::configuration, cat(settings.where("row_norm"),
+                                              " must be positive and at most 1e6 (or absent), got ", schema.row_norm));
   const Settings file = settings.table("file");
   schema.public_file = file.flag("public", false);
   schema.missing = file.texts("missing", {""});

@@ -47,7 +47,7 @@ struct Unit {
   std::string column, name;  // "patient_nbr", "patient"
   int64_t public_size = 0;   // declared number of training units; 0 when undeclared. Never counted from the data.
   std::string public_size_source;
-  int64_t max_records = 1;   // of a unit that are used: its first ones in file order
+  int64_t max_records = 1;  // of a unit that are used: its first ones in file order
 };
 
 struct Label {

@@ -29,8 +29,8 @@ struct Selection {
 // The rows of the split, after (1) bad rows are dropped: a wrong number of fields, a cell that is no finite number or
 // is missing where that is refused, a unit or label that is missing, a label value that the schema does not name; (2)
 // the first max_records rows in file order of each unit are kept; (3) the schema's exclusions. Step 1 looks at a row
-// alone, step 2 at units alone, so a row's fate depends on no other unit's rows. every_row stops after (1). Throws data when the bad
-// rows are more than the schema's limit, naming the first by line, and when no row is left.
+// alone, step 2 at units alone, so a row's fate depends on no other unit's rows. every_row stops after (1). Throws data
+// when the bad rows are more than the schema's limit, naming the first by line, and when no row is left.
 Selection select_rows(const Schema& schema, const Table& table, Split split);
 
 // The columns that a split needs, and those it uses where they are there.

@@ -6,9 +6,9 @@ namespace sotto {
 
 // One split of a table as tensors, a unit's records together: unit u has the records starts[u] up to starts[u + 1].
 struct Dataset {
-  at::Tensor inputs;                // [records, columns], float32 or int64
-  at::Tensor labels;                // [records], int64; undefined where the file has none
-  std::vector<std::string> units;   // of each record
+  at::Tensor inputs;               // [records, columns], float32 or int64
+  at::Tensor labels;               // [records], int64; undefined where the file has none
+  std::vector<std::string> units;  // of each record
   std::vector<int64_t> starts = {0};
   InputSpec spec;
   int64_t size() const { return inputs.size(0); }

@@ -62,8 +62,6 @@ void Optimizer::step(PrivateGradient&& gradient) {
   const bool on_lattice = opened.sum_.on_lattice();
   for (int64_t k = 0; k < parameters_.size(); ++k) {
     const auto i = static_cast<size_t>(k);
-    const StreamKey stream =
-        opened.key_.stream(Purpose::noise, opened.step_, static_cast<uint32_t>(k), opened.generator_);
     const at::Tensor sum =
         on_lattice ? noised_on_lattice(
                          exec_, opened.key_.stream(Purpose::lattice_noise, opened.step_, static_cast<uint32_t>(k)),
@@ -71,35 +69,33 @@ void Optimizer::step(PrivateGradient&& gradient) {
                    : opened.sum_.sums_[i];
     const VectorView<const float> clipped = {sum.const_data_ptr<float>(), sum.numel()};
     const VectorView<float> parameter = flat(parameters_.tensor(k));
+    // The sums of a lattice have their noise by now; all others get it in the update's own pass.
+    const auto update = [&](const auto& noisy, const auto& plain, const auto&... rest) {
+      if (on_lattice) return plain(exec_, divisor_, rest...);
+      const StreamKey stream =
+          opened.key_.stream(Purpose::noise, opened.step_, static_cast<uint32_t>(k), opened.generator_);
+      noisy(exec_, stream, opened.noise_stddev_, divisor_, rest..., 0);
+    };
     if (config_.kind == "sgd") {
       const kernels::SgdSettings settings = {rate, config_.momentum, config_.weight_decay};
       const VectorView<float> momentum = first_.empty() ? VectorView<float>{nullptr, 0} : flat(first_[i]);
-      if (on_lattice)
-        kernels::plain_sgd(exec_, divisor_, settings, clipped, momentum, parameter);
-      else
-        kernels::noisy_sgd(exec_, stream, opened.noise_stddev_, divisor_, settings, clipped, momentum, parameter);
+      update(kernels::noisy_sgd, kernels::plain_sgd, settings, clipped, momentum, parameter);
+      continue;
+    }
+    const kernels::AdamSettings settings = {rate,
+                                            config_.beta1,
+                                            config_.beta2,
+                                            config_.epsilon,
+                                            config_.weight_decay,
+                                            config_.kind == "adamw",
+                                            static_cast<int64_t>(opened.step_) + 1};
+    const VectorView<float> first = flat(first_[i]), second = flat(second_[i]);
+    if (config_.kind == "lamb") {
+      at::Tensor space = at::empty({kernels::lamb_workspace(sum.numel())}, sum.options().dtype(at::kDouble));
+      const VectorView<double> workspace = {space.mutable_data_ptr<double>(), space.numel()};
+      update(kernels::noisy_lamb, kernels::plain_lamb, settings, clipped, first, second, parameter, workspace);
     } else {
-      const kernels::AdamSettings settings = {rate,
-                                              config_.beta1,
-                                              config_.beta2,
-                                              config_.epsilon,
-                                              config_.weight_decay,
-                                              config_.kind == "adamw",
-                                              static_cast<int64_t>(opened.step_) + 1};
-      if (config_.kind == "lamb") {
-        at::Tensor space = at::empty({kernels::lamb_workspace(sum.numel())}, sum.options().dtype(at::kDouble));
-        const VectorView<double> workspace = {space.mutable_data_ptr<double>(), space.numel()};
-        if (on_lattice)
-          kernels::plain_lamb(exec_, divisor_, settings, clipped, flat(first_[i]), flat(second_[i]), parameter,
-                              workspace);
-        else
-          kernels::noisy_lamb(exec_, stream, opened.noise_stddev_, divisor_, settings, clipped, flat(first_[i]),
-                              flat(second_[i]), parameter, workspace);
-      } else if (on_lattice)
-        kernels::plain_adam(exec_, divisor_, settings, clipped, flat(first_[i]), flat(second_[i]), parameter);
-      else
-        kernels::noisy_adam(exec_, stream, opened.noise_stddev_, divisor_, settings, clipped, flat(first_[i]),
-                            flat(second_[i]), parameter);
+      update(kernels::noisy_adam, kernels::plain_adam, settings, clipped, first, second, parameter);
     }
   }
 }

@@ -16,8 +16,8 @@ struct OptimizerConfig {
   std::string schedule = "constant";  // constant, cosine: lr · (1 + cos(π step / steps)) / 2
 };
 
-// torch.optim's SGD, Adam and AdamW, and LAMB, fused with the noise. Accepts a PrivateGradient and nothing else; every update it
-// makes is therefore a function of charged events.
+// torch.optim's SGD, Adam and AdamW, and LAMB, fused with the noise. Accepts a PrivateGradient and nothing else; every
+// update it makes is therefore a function of charged events.
 class Optimizer {
  public:
   // `divisor` is the public expected batch size, `steps` the planned number of steps (for the schedule).

@@ -10,6 +10,7 @@
 
 #include "accountants/ledger.h"
 #include "base/error.h"
+#include "base/median.h"
 #include "cuda/device.h"
 #include "engine/bench_task.h"
 #include "engine/optimizer.h"
@@ -141,12 +142,6 @@ double milliseconds(Work& work) {
   const auto start = std::chrono::steady_clock::now();
   work();
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t middle = values.size() / 2;
-  return values.size() % 2 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
 
 double charge_milliseconds(int64_t rounds) {

@@ -1,13 +1,13 @@
 #include "engine/planner/calibration.h"
 
-#include <algorithm>
 #include <chrono>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/median.h"
+#include "base/processor.h"
 #include "engine/tape/tape.h"
 
 namespace sotto {
@@ -27,16 +27,15 @@ struct Convolution {
   int64_t batch, in, side, out, taps;  // square images, taps × taps
 };
 constexpr Convolution kConvolutions[] = {{32, 1, 28, 16, 5},   {32, 16, 14, 32, 5}, {4, 32, 32, 32, 3},
-                                         {8, 3, 32, 32, 3},   {32, 64, 16, 64, 3}, {32, 64, 8, 128, 3},
+                                         {8, 3, 32, 32, 3},    {32, 64, 16, 64, 3}, {32, 64, 8, 128, 3},
                                          {32, 128, 8, 128, 3}, {8, 256, 7, 512, 1}, {8, 64, 28, 128, 1},
                                          {4, 256, 4, 512, 3},  {16, 16, 8, 16, 3}};
 
 // Passes are repeated until they took this long: short ones as often as a median needs, one that takes longer once.
 constexpr double kMillisecondsAMethod = 20;
 
-// From the end of the forward pass to the clipped sum, in milliseconds: the median over the passes.
-double measure(const Exec& exec, const at::Tensor& weight, const at::Tensor& x, NormMethod method,
-               ProductShape* product = nullptr) {
+// From the end of the forward pass to the clipped sum: the median over the passes.
+MethodTime measure(const Exec& exec, const at::Tensor& weight, const at::Tensor& x, NormMethod method) {
   using Clock = std::chrono::steady_clock;
   const Parameters parameters({{"weight", weight}});
   Tape tape(exec, parameters);
@@ -66,25 +65,11 @@ double measure(const Exec& exec, const at::Tensor& weight, const at::Tensor& x, 
     times.push_back(ms);
     spent += ms;
   }
-  if (product) *product = tape.products().at(0);
-  std::ranges::nth_element(times, times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2));
-  return times[times.size() / 2];
-}
-
-std::string processor() {
-  std::ifstream info("/proc/cpuinfo");
-  for (std::string line; std::getline(info, line);)
-    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
-  return "unknown processor";
+  return {tape.products().at(0), batch, method, median(times)};
 }
 
 std::string machine(const Exec& exec) {
-  return cat(processor(), ", ", at::get_cpu_capability(), ", ", exec.threads(), " threads");
-}
-
-// Another build may have other kernels.
-std::string this_program() {
-  return to_hex(sha256_file("/proc/self/exe"));
+  return cat(processor_name(), ", ", at::get_cpu_capability(), ", ", exec.threads(), " threads");
 }
 
 nlohmann::json read_models(const std::filesystem::path& path) {
@@ -95,19 +80,11 @@ nlohmann::json read_models(const std::filesystem::path& path) {
 
 }  // namespace
 
-TimeModel calibrate(const Exec& exec, const std::function<void(int64_t, int64_t)>& show) {
+TimeModel calibrate(const Exec& exec) {
   std::vector<MethodTime> measured;
-  const int64_t of = std::ssize(kLinear) + std::ssize(kConvolutions);
-  int64_t done = 0;
   const auto measure_all = [&](at::Tensor weight, const at::Tensor& x) {
     weight.set_requires_grad(true);
-    ProductShape product;
-    for (const NormMethod method :
-         {NormMethod::ghost, NormMethod::direct, NormMethod::stored, NormMethod::recomputed}) {
-      const double ms = measure(exec, weight, x, method, &product);
-      measured.push_back({product, x.size(0), method, ms});
-    }
-    if (show) show(++done, of);
+    for (const NormMethod method : kNormMethods) measured.push_back(measure(exec, weight, x, method));
   };
   for (const Linear& s : kLinear) measure_all(at::randn({s.p, s.d}), at::randn({s.batch, s.length, s.d}));
   for (const Convolution& s : kConvolutions)
@@ -126,11 +103,12 @@ std::filesystem::path time_model_path() {
 
 TimeModel time_model(const Exec& exec, const std::function<void(const std::string&)>& say, bool recalibrate) {
   const std::filesystem::path path = time_model_path();
+  const std::string program = to_hex(sha256_file("/proc/self/exe"));  // another build may have other kernels
   nlohmann::json models = nlohmann::json::object();
   try {
     models = read_models(path);
     const auto own = models.find(machine(exec));
-    if (own != models.end() && !recalibrate && own->value("program", "") == this_program())
+    if (own != models.end() && !recalibrate && own->value("program", "") == program)
       return TimeModel::from_json(own->at("prices"));
   } catch (const Error&) {  // unreadable or of another form: made anew
   } catch (const nlohmann::json::exception&) {
@@ -138,7 +116,7 @@ TimeModel time_model(const Exec& exec, const std::function<void(const std::strin
   if (say) say("timing the norm kernels, once for this machine (3 s)");
   TimeModel model = calibrate(exec);
   try {
-    models[machine(exec)] = {{"program", this_program()}, {"prices", model.to_json()}};
+    models[machine(exec)] = {{"program", program}, {"prices", model.to_json()}};
     make_folder(path.parent_path());
     write_file(path, models.dump());
   } catch (const Error& error) {

@@ -8,8 +8,7 @@
 namespace sotto {
 
 // Times every method on some two dozen shapes with random numbers, about three seconds, and fits a model to it.
-// `show(done, of)` is called along the way.
-TimeModel calibrate(const Exec& exec, const std::function<void(int64_t done, int64_t of)>& show = {});
+TimeModel calibrate(const Exec& exec);
 
 // Where this machine keeps its model: $XDG_CACHE_HOME or ~/.cache, in sotto/time_model.json.
 std::filesystem::path time_model_path();

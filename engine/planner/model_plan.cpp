@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/median.h"
 #include "engine/bench_task.h"
 #include "engine/planner/calibration.h"
 #include "engine/tape/coverage.h"
@@ -37,11 +38,6 @@ BenchTask task_of(const PlanOptions& options) {
   return {Model::make(spec, {}, RunKey::from_seed(0)),
           options.vocabulary > 0 ? at::randint(options.vocabulary, shape, at::kLong) : at::randn(shape),
           options.vocabulary, squares};
-}
-
-double median(std::vector<double> values) {
-  std::ranges::sort(values);
-  return values[values.size() / 2];
 }
 
 // A whole pass over the batch with given methods.

@@ -97,13 +97,12 @@ nlohmann::json to_json(const NormMethods& methods, const Parameters& parameters)
 
 NormMethods norm_methods_from(const nlohmann::json& json, const Parameters& parameters) {
   NormMethods methods;
-  const auto known = {NormMethod::ghost, NormMethod::direct, NormMethod::stored, NormMethod::recomputed};
   if (!json.is_object()) throw Error(ErrorKind::data, "norm methods are an object of names and methods");
   for (const auto& [name, text] : json.items()) {
     int64_t parameter = 0;
     while (parameter < parameters.size() && parameters.name(parameter) != name) ++parameter;
-    const auto method = std::ranges::find_if(known, [&](NormMethod m) { return text == to_string(m); });
-    if (parameter == parameters.size() || method == known.end())
+    const auto method = std::ranges::find_if(kNormMethods, [&](NormMethod m) { return text == to_string(m); });
+    if (parameter == parameters.size() || method == std::end(kNormMethods))
       throw Error(ErrorKind::data, cat("no parameter ", name, " with the method ", text.dump(), " in this model"));
     methods[parameter] = *method;
   }

@@ -35,7 +35,7 @@ class TimeModel {
   static TimeModel from_json(const nlohmann::json& json);  // throws data for anything else
 
  private:
-  static constexpr size_t kMethods = 4;
+  static constexpr size_t kMethods = std::size(kNormMethods);
   std::array<std::array<Prices, kMethods>, 2> prices_ = {};  // [convolution][method]
 };
 

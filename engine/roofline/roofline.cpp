@@ -10,6 +10,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/median.h"
 #include "cuda/device.h"
 
 namespace sotto {
@@ -40,12 +41,6 @@ int64_t repeats_of(const Work& work, const Exec& exec) {
     const double wanted = 1.2 * kRoundSeconds / std::max(seconds, 1e-9) * double(repeats);
     repeats = std::clamp(static_cast<int64_t>(std::min(wanted, 1e9)), repeats + 1, 10 * repeats);
   }
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t middle = values.size() / 2;
-  return values.size() % 2 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
 
 double best_seconds(const Work& work, int64_t rounds, const Exec& exec) {

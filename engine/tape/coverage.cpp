@@ -28,6 +28,50 @@ Pass pass(Tape& tape, const Parameters& parameters, const Probe& probe, int64_t 
   return made;
 }
 
+// Forward passes of two samples and of three: what follows the batch differs.
+struct Passes {
+  Pass of_two, of_three;
+};
+
+Passes both(Tape& tape, const Parameters& parameters, const Probe& probe) {
+  return {pass(tape, parameters, probe, 2), pass(tape, parameters, probe, 3)};
+}
+
+std::vector<RecordedUse> embeddings_of(const Pass& made) {
+  std::vector<RecordedUse> found;
+  for (const RecordedUse& use : made.uses)
+    if (use.operation == "embedding") found.push_back(use);
+  return found;
+}
+
+// The embeddings, by their number in a pass, that all samples share: their ids are the same run of rows in both.
+std::set<int64_t> shared_embeddings(const Passes& passes) {
+  const auto two = embeddings_of(passes.of_two), three = embeddings_of(passes.of_three);
+  std::set<int64_t> shared;
+  if (two.size() != three.size()) return shared;
+  for (size_t i = 0; i < two.size(); ++i)
+    if (two[i].input.sizes() == three[i].input.sizes() && two[i].input.equal(three[i].input) &&
+        first_of_run(two[i].input) >= 0)
+      shared.insert(static_cast<int64_t>(i));
+  return shared;
+}
+
+std::set<int64_t> uncaptured_in(const Passes& passes, const Parameters& parameters) {
+  const auto& [of_two, of_three] = passes;
+  std::set<int64_t> found = of_two.uncaptured;
+  for (const RecordedUse& use : of_two.uses)
+    if (found.contains(use.parameter))
+      throw Error(ErrorKind::configuration,
+                  cat("parameter ", parameters.name(use.parameter), ": besides its ", use.operation,
+                      " there is a use that is hidden from it (a matmul, cast, slice, view or sum of it), so that the "
+                      "two cannot be told apart by sample; pass it whole to both, or freeze it with "
+                      "requires_grad_(false)"));
+  if (of_two.uses.size() == of_three.uses.size())
+    for (size_t i = 0; i < of_two.uses.size(); ++i)
+      if (possible_layouts(of_two.uses[i], of_three.uses[i]).empty()) found.insert(of_two.uses[i].parameter);
+  return found;
+}
+
 // The seed draws the dropout masks: the same in two passes, so that only the changed sample differs.
 at::Tensor losses_of(const Probe& probe, const at::Tensor& input, uint64_t seed = 1) {
   at::manual_seed(seed);
@@ -42,39 +86,8 @@ std::string names(const Parameters& parameters) {
 
 }  // namespace
 
-void find_shared_embeddings(Tape& tape, const Probe& probe) {
-  std::vector<std::vector<RecordedUse>> passes;
-  for (const int64_t batch : {2, 3}) {
-    const at::Tensor input = probe.input(batch, 7);
-    std::vector<RecordedUse> embeddings;
-    for (RecordedUse& use : tape.observe(batch, [&] { return probe.losses(input); }))
-      if (use.operation == "embedding") embeddings.push_back(std::move(use));
-    passes.push_back(std::move(embeddings));
-  }
-  std::set<int64_t> shared;
-  if (passes[0].size() == passes[1].size())
-    for (size_t i = 0; i < passes[0].size(); ++i) {
-      const at::Tensor &of_two = passes[0][i].input, &of_three = passes[1][i].input;
-      if (of_two.sizes() == of_three.sizes() && of_two.equal(of_three) && first_of_run(of_two) >= 0)
-        shared.insert(static_cast<int64_t>(i));
-    }
-  tape.set_shared_embeddings(std::move(shared));
-}
-
 std::set<int64_t> uncaptured_parameters(Tape& tape, const Parameters& parameters, const Probe& probe) {
-  const Pass of_two = pass(tape, parameters, probe, 2), of_three = pass(tape, parameters, probe, 3);
-  std::set<int64_t> found = of_two.uncaptured;
-  for (const RecordedUse& use : of_two.uses)
-    if (found.contains(use.parameter))
-      throw Error(ErrorKind::configuration,
-                  cat("parameter ", parameters.name(use.parameter), ": besides its ", use.operation,
-                      " there is a use that is hidden from it (a matmul, cast, slice, view or sum of it), so that the "
-                      "two cannot be told apart by sample; pass it whole to both, or freeze it with "
-                      "requires_grad_(false)"));
-  if (of_two.uses.size() == of_three.uses.size())
-    for (size_t i = 0; i < of_two.uses.size(); ++i)
-      if (possible_layouts(of_two.uses[i], of_three.uses[i]).empty()) found.insert(of_two.uses[i].parameter);
-  return found;
+  return uncaptured_in(both(tape, parameters, probe), parameters);
 }
 
 ModelStructure check_sample_passes(const Parameters& parameters, const Probe& probe) {
@@ -117,8 +130,13 @@ ModelStructure check_sample_passes(const Parameters& parameters, const Probe& pr
 }
 
 ModelStructure check_model(Tape& tape, const Parameters& parameters, const Probe& probe) {
-  find_shared_embeddings(tape, probe);
-  if (uncaptured_parameters(tape, parameters, probe).empty()) return check_structure(tape, parameters, probe);
+  tape.set_shared_embeddings({});
+  Passes passes = both(tape, parameters, probe);
+  if (std::set<int64_t> shared = shared_embeddings(passes); !shared.empty()) {
+    tape.set_shared_embeddings(std::move(shared));
+    passes = both(tape, parameters, probe);
+  }
+  if (uncaptured_in(passes, parameters).empty()) return check_structure(tape, parameters, probe);
   const ModelStructure structure = check_sample_passes(parameters, probe);
   std::set<int64_t> all;  // a pass for each sample gives every gradient, and needs to know no layout
   for (int64_t k = 0; k < parameters.size(); ++k) all.insert(k);

@@ -5,10 +5,6 @@
 
 namespace sotto {
 
-// Tells the tape which embeddings all samples share: those whose ids are the same run of rows for two samples as for
-// three, with no dimension for the batch.
-void find_shared_embeddings(Tape& tape, const Probe& probe);
-
 // The parameters of which a use has no rule, found by trying: the forward pass of two synthetic samples runs with
 // capture on, and what its loss graph still reaches was not captured; so is a use whose input does not follow the
 // batch (ids that all samples share, and that are no run of rows). Leaves the tape as it was. Throws configuration,
@@ -19,8 +15,10 @@ std::set<int64_t> uncaptured_parameters(Tape& tape, const Parameters& parameters
 // number must not change a sample's loss, and every parameter must be used. Throws configuration with names.
 ModelStructure check_sample_passes(const Parameters& parameters, const Probe& probe);
 
-// Prepares `tape` for a model, with synthetic samples alone: by check_structure where every use has a rule; otherwise
-// each sample passes by itself, for all parameters, which is slow and correct. Throws configuration as both do.
+// Prepares `tape` for a model, with synthetic samples alone. Embeddings whose ids are the same run of rows for two
+// samples as for three are shared by all samples (Tape::set_shared_embeddings). Then by check_structure where every use
+// has a rule; otherwise each sample passes by itself, for all parameters, which is slow and correct. Throws
+// configuration as both do.
 ModelStructure check_model(Tape& tape, const Parameters& parameters, const Probe& probe);
 
 }  // namespace sotto

@@ -20,7 +20,7 @@ const char* to_string(NormMethod method) {
 
 std::vector<NormMethod> ProductShape::methods() const {
   if (!has_factors) return {NormMethod::stored, NormMethod::recomputed};
-  return {NormMethod::ghost, NormMethod::direct, NormMethod::stored, NormMethod::recomputed};
+  return {std::begin(kNormMethods), std::end(kNormMethods)};
 }
 
 int64_t ProductShape::kept_bytes(NormMethod method, int64_t batch) const {

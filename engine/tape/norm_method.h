@@ -14,6 +14,8 @@ enum class NormMethod {
   stored,     // make the gradients instead of the batch's and keep them, B p d floats: norms and sum read them
   recomputed  // make the gradients block by block, once for the norms and once for the sum
 };
+inline constexpr NormMethod kNormMethods[] = {NormMethod::ghost, NormMethod::direct, NormMethod::stored,
+                                              NormMethod::recomputed};
 const char* to_string(NormMethod method);
 
 // One matrix's per-sample gradient as a product, Σ_t g_t a_tᵀ over `length` rows: all that the choice depends on. The

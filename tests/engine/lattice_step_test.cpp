@@ -30,16 +30,6 @@ Clipping clipping_with(int64_t microbatch, const ClippingConfig& how = {}) {
   return PrivacyPlan(config, microbatch, kKey, kStructure).clipping();
 }
 
-Rows random_rows(int64_t units, double scale) {
-  return {{at::randn({units, 210}).mul_(scale), at::randn({units, 11}).mul_(scale)}};
-}
-
-std::vector<int64_t> first_units(int64_t count) {
-  std::vector<int64_t> units(static_cast<size_t>(count));
-  std::iota(units.begin(), units.end(), 0);
-  return units;
-}
-
 // The integers themselves.
 std::vector<at::Tensor> points_of(const Parameters& parameters, const Clipping& clipping, const std::vector<int64_t>& units, const Rows& rows,
                                   StepDiagnostics* diagnostics = nullptr, int threads = 2) {

@@ -14,8 +14,6 @@
 namespace sotto {
 namespace {
 
-constexpr NormMethod kMethods[] = {NormMethod::ghost, NormMethod::direct, NormMethod::stored, NormMethod::recomputed};
-
 ProductShape product_of(std::mt19937_64& random, int64_t parameter) {
   const auto up_to = [&](int64_t most) { return 1 + static_cast<int64_t>(random() % static_cast<uint64_t>(most)); };
   const bool convolution = random() % 2 == 0;
@@ -47,7 +45,7 @@ TimeModel model_of(uint64_t seed) {
   for (int i = 0; i < 60; ++i) {
     const ProductShape product = product_of(random, 0);
     const int64_t batch = i % 2 == 0 ? 4 : 40;
-    for (const NormMethod method : kMethods) measured.push_back({product, batch, method, priced(product, batch, method)});
+    for (const NormMethod method : kNormMethods) measured.push_back({product, batch, method, priced(product, batch, method)});
   }
   return TimeModel::fit(measured);
 }
@@ -57,7 +55,7 @@ TEST(TimeModel, FindsThePricesBehindItsMeasurements) {
   std::mt19937_64 random(2);
   for (int i = 0; i < 100; ++i) {
     const ProductShape product = product_of(random, 0);
-    for (const NormMethod method : kMethods)
+    for (const NormMethod method : kNormMethods)
       for (const int64_t batch : {2, 64}) {
         const double truth = priced(product, batch, method);
         // Amounts that go together in the measurements (p d and B p d at one batch) share their price.

@@ -1,6 +1,8 @@
 #pragma once
 #include <gtest/gtest.h>
 
+#include <numeric>
+
 #include "engine/optimizer.h"
 #include "engine/private_step.h"
 
@@ -68,6 +70,16 @@ inline double distance(const std::vector<at::Tensor>& a, const std::vector<at::T
   double square = 0;
   for (size_t k = 0; k < a.size(); ++k) square += (a[k] - b[k]).square().sum().item<double>();
   return std::sqrt(square);
+}
+
+inline Rows random_rows(int64_t units, double scale) {
+  return {{at::randn({units, 210}).mul_(scale), at::randn({units, 11}).mul_(scale)}};
+}
+
+inline std::vector<int64_t> first_units(int64_t count) {
+  std::vector<int64_t> units(static_cast<size_t>(count));
+  std::iota(units.begin(), units.end(), 0);
+  return units;
 }
 
 // 300 units with norms 0.01, 0.02, … 3, every one in every batch: the quantiles are known.

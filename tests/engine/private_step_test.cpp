@@ -24,16 +24,6 @@ std::vector<at::Tensor> sum_of(const Parameters& parameters, const Clipping& cli
   return values;
 }
 
-Rows random_rows(int64_t units, double scale) {
-  return {{at::randn({units, 210}).mul_(scale), at::randn({units, 11}).mul_(scale)}};
-}
-
-std::vector<int64_t> first_units(int64_t count) {
-  std::vector<int64_t> units(static_cast<size_t>(count));
-  std::iota(units.begin(), units.end(), 0);
-  return units;
-}
-
 Clipping clipping_with(int64_t microbatch) {
   return PrivacyPlan(private_config(), microbatch, kKey, {.parameter_elements = 221}).clipping();
 }

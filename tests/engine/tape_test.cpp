@@ -41,7 +41,7 @@ class TapeTest : public ::testing::TestWithParam<Group> {
         check(c, subject, parameters, tape);
         if (limit == 0) continue;
         const std::vector<ProductShape> products = tape.products();  // of the last pass
-        for (const NormMethod method : {NormMethod::ghost, NormMethod::direct, NormMethod::stored, NormMethod::recomputed}) {
+        for (const NormMethod method : kNormMethods) {
           NormMethods methods;
           for (const ProductShape& product : products)
             if (method_by_shape(product, 5, limit) != method) methods[product.parameter] = method;

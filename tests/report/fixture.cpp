@@ -149,6 +149,16 @@ std::string own_text(const std::string& page) {
   return out.erase(style, out.find("</style>") - style);
 }
 
+bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+size_t count_of(const std::string& text, const std::string& part) {
+  size_t count = 0;
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + part.size())) ++count;
+  return count;
+}
+
 std::string message_of(const std::function<void()>& work, ErrorKind kind) {
   try {
     work();

@@ -30,6 +30,9 @@ std::filesystem::path test_folder();
 // The page without what plotly and the style say: what this project wrote.
 std::string own_text(const std::string& page);
 
+bool has(const std::string& text, const std::string& part);
+size_t count_of(const std::string& text, const std::string& part);
+
 // The message of the error that `work` must throw.
 std::string message_of(const std::function<void()>& work, ErrorKind kind = ErrorKind::data);
 

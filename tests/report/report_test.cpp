@@ -16,16 +16,6 @@
 namespace sotto::report {
 namespace {
 
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-size_t count_of(const std::string& text, const std::string& part) {
-  size_t count = 0;
-  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + part.size())) ++count;
-  return count;
-}
-
 std::string page_of(const FixtureOptions& options = {}) {
   const auto run = test_folder() / "run";
   write_fixture(run, options);

@@ -12,16 +12,6 @@
 namespace sotto::report {
 namespace {
 
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-size_t count_of(const std::string& text, const std::string& part) {
-  size_t count = 0;
-  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + part.size())) ++count;
-  return count;
-}
-
 Json kernel(const std::string& name, double ms, double composite_ms, double bytes, double flops) {
   const double moving = 1e3 * bytes / 20e9, computing = 1e3 * flops / 100e9, floor = std::max(moving, computing);
   return {{"kernel", name},

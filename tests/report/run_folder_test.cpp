@@ -12,10 +12,6 @@
 namespace sotto::report {
 namespace {
 
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 TEST(RunFolder, MissingFileIsNamedAndNothingIsWritten) {
   for (const char* name : {"certificate.json", "config.toml", "metrics.jsonl", "ledger.json", "evaluation.json"}) {
     const auto run = test_folder() / "run";

@@ -96,16 +96,15 @@ Ledger Ledger::open_existing(const std::filesystem::path& path) {
 
 void Ledger::set_cap(const std::string& data_set, double epsilon, double delta) {
   require(!data_set.empty(), "a cap needs a data set; its name is empty");
-  require(std::isfinite(epsilon) && epsilon > 0, cat("a cap's epsilon must be finite and above 0, got ", epsilon));
-  require(delta > 0 && delta < 1, cat("a cap's delta must be above 0 and below 1, got ", delta));
+  require(std::isfinite(epsilon) && epsilon > 0, "a cap's epsilon must be finite and above 0, got ", epsilon);
+  require(delta > 0 && delta < 1, "a cap's delta must be above 0 and below 1, got ", delta);
   Transaction transaction(*database_);
   if (const auto known = cap(data_set))
     throw Error(ErrorKind::invalid_argument,
                 cat("the data set ", data_set, " has a cap of epsilon ", known->epsilon, " at delta ", known->delta,
                     " for ever; it cannot become ", epsilon, " at ", delta));
-  require(runs_on(data_set).empty(),
-          cat("the data set ", data_set,
-              " already has runs; a cap must be set before the first: use a new ledger for new people"));
+  require(runs_on(data_set).empty(), "the data set ", data_set,
+          " already has runs; a cap must be set before the first: use a new ledger for new people");
   append_row(*database_, "cap", {{"data_set", data_set}, {"epsilon", epsilon}, {"delta", delta}});
   commit(transaction);
 }
@@ -124,8 +123,8 @@ void Ledger::reserve(const RunEntry& entry) {
   validate(entry);
   epsilon_of(entry, 1);  // throws when the accountant has no bound for the event
   Transaction transaction(*database_);
-  require(!find(entry.run_id),
-          cat("the run ", entry.run_id, " is already in ", path_.string(), "; resume it or choose another run_id"));
+  require(!find(entry.run_id), "the run ", entry.run_id, " is already in ", path_.string(),
+          "; resume it or choose another run_id");
   for (const Reservation* other : runs_on("")) check_same_people(other->entry, entry);
   const int64_t steps = affordable_steps(entry);
   if (steps == 0)
@@ -155,12 +154,12 @@ void Ledger::check_cap(const RunEntry& entry, int64_t steps) const {
 }
 
 ChargeReceipt Ledger::charge(const std::string& run_id, int64_t first_step, int64_t last_step) {
-  require(first_step >= 1 && last_step >= first_step, cat("cannot charge steps ", first_step, " to ", last_step));
+  require(first_step >= 1 && last_step >= first_step, "cannot charge steps ", first_step, " to ", last_step);
   Transaction transaction(*database_);
   const Reservation& run = open_run(run_id);
   const int64_t charged = charged_steps(run_id);
-  require(first_step == charged + 1, cat("the run ", run_id, " is charged up to step ", charged,
-                                         "; the next charge starts at ", charged + 1, ", not at ", first_step));
+  require(first_step == charged + 1, "the run ", run_id, " is charged up to step ", charged,
+          "; the next charge starts at ", charged + 1, ", not at ", first_step);
   const double epsilon = epsilon_of(run.entry, last_step);
   if (!(epsilon <= run.entry.epsilon_cap))
     throw Error(ErrorKind::budget_exhausted,
@@ -238,8 +237,8 @@ const Ledger::Reservation* Ledger::find(const std::string& run_id) const {
 
 const Ledger::Reservation& Ledger::open_run(const std::string& run_id) const {
   const Reservation* found = find(run_id);
-  require(found, cat("the run ", run_id, " is not in ", path_.string(), "; reserve it first"));
-  require(!closed(run_id), cat("the run ", run_id, " is closed; start a new run"));
+  require(found, "the run ", run_id, " is not in ", path_.string(), "; reserve it first");
+  require(!closed(run_id), "the run ", run_id, " is closed; start a new run");
   return *found;
 }
 

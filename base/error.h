@@ -33,9 +33,19 @@ std::string cat(const Parts&... parts) {
   return out.str();
 }
 
-// Throws invalid_argument when the caller broke the contract.
-inline void require(bool ok, const std::string& message, std::source_location place = std::source_location::current()) {
-  if (!ok) throw Error(ErrorKind::invalid_argument, message, place);
+// What a caller promised, and where.
+struct Contract {
+  Contract(bool holds, std::source_location where = std::source_location::current()) : ok(holds), place(where) {}
+  bool ok;
+  std::source_location place;
+};
+
+// Throws invalid_argument when the caller broke the contract. The message is put together only then: kernels check what
+// they get at every call.
+template <class... Parts>
+void require(const Contract& contract, const Parts&... parts) {
+  if (!contract.ok) [[unlikely]]
+    throw Error(ErrorKind::invalid_argument, cat(parts...), contract.place);
 }
 
 }  // namespace sotto

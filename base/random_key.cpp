@@ -37,7 +37,7 @@ bool is_key(const std::string& digits, std::array<uint8_t, 32>& bytes) {
 RunKey RunKey::from_hex(const std::string& digits) {
   std::array<uint8_t, 32> bytes;
   // The digits are secret: they do not go into a message.
-  require(is_key(digits, bytes), cat("a key has 64 hexadecimal digits, got ", digits.size(), " characters"));
+  require(is_key(digits, bytes), "a key has 64 hexadecimal digits, got ", digits.size(), " characters");
   return RunKey(bytes);
 }
 
@@ -59,7 +59,7 @@ std::string RunKey::id() const {
 }
 
 StreamKey RunKey::stream(Purpose purpose, uint64_t step, uint32_t tensor, Generator generator) const {
-  require(tensor < (1u << 24), cat("a run has at most 2^24 tensors, got tensor ", tensor));
+  require(tensor < (1u << 24), "a run has at most 2^24 tensors, got tensor ", tensor);
   StreamKey stream;
   std::memcpy(stream.key, bytes_.data(), sizeof stream.key);
   stream.nonce[0] = static_cast<uint32_t>(purpose) | tensor << 8;

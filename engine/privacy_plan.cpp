@@ -122,7 +122,7 @@ kernels::Uint128 lattice_bound(const char* name, double noise_multiplier, int64_
 PrivacyPlan::PrivacyPlan(const PrivacyConfig& config, int64_t microbatch, const RunKey& key,
                          const ModelStructure& structure)
     : config_(config), key_(key), clipping_(config.clip_norm, microbatch, 0, 0, {}, false) {
-  require(microbatch > 0, cat("a micro-batch needs at least one unit, got ", microbatch));
+  require(microbatch > 0, "a micro-batch needs at least one unit, got ", microbatch);
   check(config.clip_norm >= kernels::kSmallestClipNorm && config.clip_norm <= kernels::kLargestClipNorm,
         "privacy.clip_norm", config.clip_norm, "between 1e-18 and 1e18");
   check(config.sample_rate > 0 && config.sample_rate <= 1, "privacy.sample_rate", config.sample_rate, "in (0, 1]");

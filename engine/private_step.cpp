@@ -43,8 +43,7 @@ ClippedSum clip(const Exec& exec, const Parameters& parameters, const Clipping& 
     throw Error(ErrorKind::internal, cat("a Poisson batch of ", batch.size(), " units exceeds the public cap of ",
                                          clipping.batch_cap(), ", which happens with probability below 1e-18"));
   for (size_t i = 1; i < batch.units.size(); ++i)
-    require(batch.units[i - 1] < batch.units[i],
-            cat("unit ", batch.units[i], " is in the batch twice or out of order"));
+    require(batch.units[i - 1] < batch.units[i], "unit ", batch.units[i], " is in the batch twice or out of order");
 
   std::vector<at::Tensor> sums;
   const auto make_sums = [&] {  // as late as possible: the backward pass is when memory is scarce
@@ -91,7 +90,7 @@ ClippedSum clip(const Exec& exec, const Parameters& parameters, const Clipping& 
                                    batch.units.begin() + static_cast<std::ptrdiff_t>(last)});
     require(grads.batch == static_cast<int64_t>(last - first) &&
                 static_cast<int64_t>(grads.parameters.size()) == parameters.size(),
-            cat("need a gradient a unit: ", grads.batch, " for ", last - first, " units"));
+            "need a gradient a unit: ", grads.batch, " for ", last - first, " units");
     if (clipping.on_lattice()) {  // norms and integers are those of the same rows
       const int64_t block = samples_at_once(parameters);
       for (int64_t begin = 0; begin < grads.batch; begin += block) {
@@ -141,8 +140,8 @@ PrivateGradient add_noise(ClippedSum&& sum, const Noise& noise, uint64_t step) {
   require(sum.on_lattice() == noise.on_lattice(), "integer sums need discrete noise, and no others do");
   if (sum.on_lattice()) {
     const double reached = kernels::lattice_noise_multiplier(sum.lattice().squared_bound);
-    require(reached >= noise.noise_multiplier(), cat("the noise multiplier is ", noise.noise_multiplier(),
-                                                     ", but the lattice's noise is ", reached, " times its bound"));
+    require(reached >= noise.noise_multiplier(), "the noise multiplier is ", noise.noise_multiplier(),
+            ", but the lattice's noise is ", reached, " times its bound");
   }
   const double stddev = noise.noise_multiplier() * sum.l2_sensitivity();
   return PrivateGradient(std::move(sum), stddev, noise.key(), noise.generator(), step);

@@ -8,8 +8,8 @@ namespace sotto {
 
 PoissonSampler::PoissonSampler(const RunKey& key, double sample_rate, int64_t units)
     : key_(key), sample_rate_(sample_rate), units_(units) {
-  require(sample_rate > 0 && sample_rate <= 1, cat("sample_rate must be in (0, 1], got ", sample_rate));
-  require(units >= 0, cat("the number of units cannot be negative, got ", units));
+  require(sample_rate > 0 && sample_rate <= 1, "sample_rate must be in (0, 1], got ", sample_rate);
+  require(units >= 0, "the number of units cannot be negative, got ", units);
 }
 
 Batch PoissonSampler::draw(uint64_t step) const {

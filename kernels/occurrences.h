@@ -55,8 +55,8 @@ inline void require_ids(MatrixView<const int64_t> ids, int64_t padding_index, in
   for (int64_t row = 0; row < ids.rows * ids.cols; ++row) {
     const int64_t id = ids.data[row];
     if ((id >= 0 && id < vocabulary) || (padding_index >= 0 && id == padding_index)) continue;
-    require(false, cat("id ", id, " of sample ", row / ids.cols, ", position ", row % ids.cols,
-                       " is outside the vocabulary of ", vocabulary));
+    require(false, "id ", id, " of sample ", row / ids.cols, ", position ", row % ids.cols,
+            " is outside the vocabulary of ", vocabulary);
   }
 }
 

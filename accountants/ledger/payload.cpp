@@ -76,11 +76,11 @@ void validate(const RunEntry& entry) {
                                                               {"data_hash", &entry.data_hash},
                                                               {"unit_of_privacy", &entry.unit_of_privacy},
                                                               {"privacy_hash", &entry.privacy_hash}};
-  for (const auto& [name, text] : texts) require(!text->empty(), cat("a reservation needs a ", name, "; it is empty"));
-  require(std::isfinite(entry.epsilon_cap) && entry.epsilon_cap > 0,
-          cat("epsilon_cap must be finite and above 0, got ", entry.epsilon_cap));
-  require(entry.delta > 0 && entry.delta < 1, cat("delta must be above 0 and below 1, got ", entry.delta));
-  require(entry.planned_steps >= 1, cat("planned_steps must be at least 1, got ", entry.planned_steps));
+  for (const auto& [name, text] : texts) require(!text->empty(), "a reservation needs a ", name, "; it is empty");
+  require(std::isfinite(entry.epsilon_cap) && entry.epsilon_cap > 0, "epsilon_cap must be finite and above 0, got ",
+          entry.epsilon_cap);
+  require(entry.delta > 0 && entry.delta < 1, "delta must be above 0 and below 1, got ", entry.delta);
+  require(entry.planned_steps >= 1, "planned_steps must be at least 1, got ", entry.planned_steps);
 }
 
 json to_fields(const RunEntry& entry) {

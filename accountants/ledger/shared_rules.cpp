@@ -6,14 +6,13 @@
 namespace sotto::accountants {
 
 void check_same_people(const RunEntry& known, const RunEntry& entry) {
-  require(known.data_set == entry.data_set || known.data_hash != entry.data_hash,
-          cat("the content ", entry.data_hash, " is in the ledger as data set ", known.data_set, ", not ",
-              entry.data_set, "; the same people must keep their name"));
+  require(known.data_set == entry.data_set || known.data_hash != entry.data_hash, "the content ", entry.data_hash,
+          " is in the ledger as data set ", known.data_set, ", not ", entry.data_set,
+          "; the same people must keep their name");
   if (known.data_set != entry.data_set) return;
-  require(known.unit_of_privacy == entry.unit_of_privacy && known.relation == entry.relation,
-          cat("the data set ", entry.data_set, " is accounted per ", known.unit_of_privacy, " under ",
-              to_string(known.relation), "; a run per ", entry.unit_of_privacy, " under ", to_string(entry.relation),
-              " cannot be added to it"));
+  require(known.unit_of_privacy == entry.unit_of_privacy && known.relation == entry.relation, "the data set ",
+          entry.data_set, " is accounted per ", known.unit_of_privacy, " under ", to_string(known.relation),
+          "; a run per ", entry.unit_of_privacy, " under ", to_string(entry.relation), " cannot be added to it");
 }
 
 void CapFilter::add(const RdpCurve& step, int64_t steps) {

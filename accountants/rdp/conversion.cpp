@@ -15,8 +15,7 @@ constexpr double kMargin = 16 * std::numeric_limits<double>::epsilon();
 }  // namespace
 
 double epsilon_from_rdp(const std::vector<double>& orders, const std::vector<double>& rdp, double delta) {
-  require(orders.size() == rdp.size(),
-          cat("need an RDP value an order: ", rdp.size(), " for ", orders.size(), " orders"));
+  require(orders.size() == rdp.size(), "need an RDP value an order: ", rdp.size(), " for ", orders.size(), " orders");
   double best = std::numeric_limits<double>::infinity();
   if (delta <= 0) return best;
   const double log_delta = std::log(delta);
@@ -31,8 +30,7 @@ double epsilon_from_rdp(const std::vector<double>& orders, const std::vector<dou
 }
 
 double delta_from_rdp(const std::vector<double>& orders, const std::vector<double>& rdp, double epsilon) {
-  require(orders.size() == rdp.size(),
-          cat("need an RDP value an order: ", rdp.size(), " for ", orders.size(), " orders"));
+  require(orders.size() == rdp.size(), "need an RDP value an order: ", rdp.size(), " for ", orders.size(), " orders");
   double best = 0;  // log δ
   if (std::isinf(epsilon)) return 0;
   for (size_t i = 0; i < orders.size(); ++i) {

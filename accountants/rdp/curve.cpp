@@ -22,7 +22,7 @@ bool has_rdp_curve(const Event& event, NeighbouringRelation relation) {
 
 RdpCurve rdp_curve(const Event& event, NeighbouringRelation relation, const std::vector<double>& orders) {
   validate(event);
-  require(has_rdp_curve(event, relation), cat("no RDP curve for ", to_json(event), " under ", to_string(relation)));
+  require(has_rdp_curve(event, relation), "no RDP curve for ", to_json(event), " under ", to_string(relation));
   double noise_multiplier = 0, sample_rate = 1;
   const auto* discrete = std::get_if<PoissonSampledDiscreteGaussian>(&event.mechanism);
   if (const auto* sampled = std::get_if<PoissonSampledGaussian>(&event.mechanism)) {

@@ -23,7 +23,7 @@ double total_variation_squared(const RdpCurve& total) {
 void RdpAccountant::add(const Event& event, int64_t count) {
   for (Part& part : parts_) {
     if (!(part.event == event)) continue;
-    require(count <= (int64_t{1} << 53) - part.count, cat("more than 2^53 uses of ", to_json(event)));
+    require(count <= (int64_t{1} << 53) - part.count, "more than 2^53 uses of ", to_json(event));
     part.count += count;
     return;
   }

@@ -116,9 +116,9 @@ double log_moment_of_integer(double sigma, double q, int order) {
 
 double rdp_sampled_gaussian(double noise_multiplier, double sample_rate, double order) {
   require(std::isfinite(noise_multiplier) && noise_multiplier >= 0,
-          cat("noise_multiplier must be finite and at least 0, got ", noise_multiplier));
-  require(sample_rate >= 0 && sample_rate <= 1, cat("sample_rate must be between 0 and 1, got ", sample_rate));
-  require(order >= 1.001 && order <= 1 << 20, cat("order must be between 1.001 and 2^20, got ", order));
+          "noise_multiplier must be finite and at least 0, got ", noise_multiplier);
+  require(sample_rate >= 0 && sample_rate <= 1, "sample_rate must be between 0 and 1, got ", sample_rate);
+  require(order >= 1.001 && order <= 1 << 20, "order must be between 1.001 and 2^20, got ", order);
   if (sample_rate == 0) return 0;
   // R falls with σ and rises with q: these limits only raise it, and keep u² above the smallest double.
   const double sigma = std::min(noise_multiplier, 1e50), q = std::max(sample_rate, 1e-100);
@@ -140,7 +140,7 @@ double rdp_sampled_gaussian(double noise_multiplier, double sample_rate, double 
 }
 
 double rdp_sampled_discrete_gaussian(double noise_multiplier, double sample_rate, double order) {
-  require(order >= 1.001 && order <= 1 << 20, cat("order must be between 1.001 and 2^20, got ", order));
+  require(order >= 1.001 && order <= 1 << 20, "order must be between 1.001 and 2^20, got ", order);
   const double below = std::floor(order), share = order - below;
   if (share == 0) return rdp_sampled_gaussian(noise_multiplier, sample_rate, order);
   const double low = below == 1 ? 0.0 : (below - 1) * rdp_sampled_gaussian(noise_multiplier, sample_rate, below);

@@ -70,8 +70,8 @@ NormMethods NormPlan::methods() const {
 
 NormPlan plan_norms(const std::vector<ProductShape>& products, int64_t batch, int64_t memory_limit,
                     const TimeModel& model) {
-  require(batch >= 1 && memory_limit >= 0,
-          cat("a plan needs a batch and a memory limit, got ", batch, " and ", memory_limit));
+  require(batch >= 1 && memory_limit >= 0, "a plan needs a batch and a memory limit, got ", batch, " and ",
+          memory_limit);
   NormPlan plan = {.products = {}, .batch = batch, .memory_limit = memory_limit};
   for (const ProductShape& product : products) {
     PlannedProduct planned = {.product = product, .ways = {}};

@@ -65,8 +65,8 @@ TimeModel TimeModel::fit(const std::vector<MethodTime>& measured) {
         rows.push_back(amounts(time.product, time.batch, time.method));
         for (double& amount : rows.back()) amount /= time.milliseconds;
       }
-      require(!rows.empty(), cat("no time was measured for ", to_string(static_cast<NormMethod>(method)),
-                                 convolution ? " of convolutions" : " of linear products"));
+      require(!rows.empty(), "no time was measured for ", to_string(static_cast<NormMethod>(method)),
+              convolution ? " of convolutions" : " of linear products");
       model.prices_[convolution ? 1 : 0][method] = non_negative_prices(rows);
     }
   return model;

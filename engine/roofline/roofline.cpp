@@ -137,7 +137,7 @@ void place_under(const Roofs& roofs, RooflineRow& row) {
 }
 
 RooflineRow hold(const RooflineCase& one, const Site& site, const Roofs& roofs, int64_t rounds) {
-  require(rounds >= 1, cat("--rounds must be at least 1, got ", rounds));
+  require(rounds >= 1, "--rounds must be at least 1, got ", rounds);
   const at::NoGradGuard no_gradient;
   const Contest contest = one.make(site);
   const auto [ours, theirs] = contest.compared ? contest.compared() : std::pair(contest.sotto(), contest.composite());
@@ -167,7 +167,7 @@ RooflineRow hold(const RooflineCase& one, const Site& site, const Roofs& roofs, 
 }
 
 Roofs measure_roofs(const Site& site, int64_t rounds) {
-  require(rounds >= 1, cat("--rounds must be at least 1, got ", rounds));
+  require(rounds >= 1, "--rounds must be at least 1, got ", rounds);
   const at::NoGradGuard no_gradient;
   Roofs roofs;
   {

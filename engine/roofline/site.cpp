@@ -23,7 +23,7 @@ at::Tensor Site::zeros(at::IntArrayRef sizes, at::ScalarType type) const {
 }
 
 Site open_site(bool on_cuda, int threads) {
-  require(threads >= 1, cat("--threads must be at least 1, got ", threads));
+  require(threads >= 1, "--threads must be at least 1, got ", threads);
   at::set_num_threads(threads);
   if (!on_cuda) return {Exec::cpu(threads), at::kCPU};
   if (!cuda_present())

@@ -14,13 +14,13 @@ struct Places {
 };
 
 Places places_of(const std::vector<int64_t>& starts, int64_t records) {
-  require(starts.size() >= 2 && starts.front() == 0 && starts.back() == records,
-          cat("units must cover all ", records, " records"));
+  require(starts.size() >= 2 && starts.front() == 0 && starts.back() == records, "units must cover all ", records,
+          " records");
   Places places = {.units = static_cast<int64_t>(starts.size()) - 1, .most = 0, .unit = {}, .slot = {}};
   std::vector<int64_t> unit, slot;
   for (size_t u = 0; u + 1 < starts.size(); ++u) {
     const int64_t own = starts[u + 1] - starts[u];
-    require(own >= 1, cat("unit ", u, " of the batch has no record"));
+    require(own >= 1, "unit ", u, " of the batch has no record");
     places.most = std::max(places.most, own);
     for (int64_t k = 0; k < own; ++k) {
       unit.push_back(static_cast<int64_t>(u));

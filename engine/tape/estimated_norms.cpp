@@ -18,7 +18,7 @@ bool is_estimated(const ParameterSamples& samples) {
 
 EstimatedNorms estimate_norms(const Exec& exec, const Parameters& parameters, const GradSamples& grads, int64_t probes,
                               const StreamKey& stream) {
-  require(probes >= 1, cat("an estimate needs at least one probe, got ", probes));
+  require(probes >= 1, "an estimate needs at least one probe, got ", probes);
   const at::NoGradGuard no_grad;
   at::Tensor squared = at::zeros({grads.batch}, parameters.tensor(0).options().dtype(at::kDouble).requires_grad(false));
   const VectorView<double> out = {squared.mutable_data_ptr<double>(), grads.batch};

@@ -182,7 +182,7 @@ void recompute(const RecomputedUse& use, int64_t batch, int64_t elements, const 
     const int64_t count = std::min(block, batch - first);
     const at::Tensor rows = use.rows(first, count);
     require(rows.dim() == 2 && rows.size(0) == count && rows.size(1) == elements && rows.is_contiguous(),
-            cat("recomputed gradients of shape ", rows.sizes(), " for ", count, " samples of ", elements));
+            "recomputed gradients of shape ", rows.sizes(), " for ", count, " samples of ", elements);
     take(first, rows);
   }
 }

@@ -185,7 +185,7 @@ at::Tensor Tape::forward(Recorder& recorder, const std::function<at::Tensor()>& 
 }
 
 GradSamples Tape::one_pass(int64_t batch, const std::function<at::Tensor()>& losses) {
-  require(batch > 0, cat("a tape pass needs at least one sample, got ", batch));
+  require(batch > 0, "a tape pass needs at least one sample, got ", batch);
   require(!g_recorder, "a tape pass is already running on this thread");
   const auto recorder = std::make_shared<Recorder>(Recorder{parameters_, exec_, batch, storage_limit_, layouts_,
                                                             uncaptured_, norm_methods_, shared_embeddings_, false});

@@ -8,14 +8,14 @@ namespace sotto::kernels {
 void accumulate_clipped_outer(const Exec& exec, MatrixView<const float> g, MatrixView<const float> a,
                               VectorView<const float> factors, int64_t rows_per_sample, MatrixView<float> weight_sum,
                               VectorView<float> bias_sum) {
-  require(rows_per_sample >= 1, cat("rows_per_sample must be at least 1, got ", rows_per_sample));
-  require(a.rows == g.rows, cat("need a gradient an activation: ", g.rows, " rows for ", a.rows));
-  require(g.rows == factors.size * rows_per_sample,
-          cat("got ", g.rows, " rows for ", factors.size, " samples of ", rows_per_sample, " rows"));
-  require(weight_sum.rows == g.cols && weight_sum.cols == a.cols,
-          cat("weight_sum is ", weight_sum.rows, "x", weight_sum.cols, ", expected ", g.cols, "x", a.cols));
-  require(bias_sum.size == g.cols || bias_sum.data == nullptr,
-          cat("bias_sum has ", bias_sum.size, " entries, expected ", g.cols));
+  require(rows_per_sample >= 1, "rows_per_sample must be at least 1, got ", rows_per_sample);
+  require(a.rows == g.rows, "need a gradient an activation: ", g.rows, " rows for ", a.rows);
+  require(g.rows == factors.size * rows_per_sample, "got ", g.rows, " rows for ", factors.size, " samples of ",
+          rows_per_sample, " rows");
+  require(weight_sum.rows == g.cols && weight_sum.cols == a.cols, "weight_sum is ", weight_sum.rows, "x",
+          weight_sum.cols, ", expected ", g.cols, "x", a.cols);
+  require(bias_sum.size == g.cols || bias_sum.data == nullptr, "bias_sum has ", bias_sum.size, " entries, expected ",
+          g.cols);
   if (exec.on_cuda()) return accumulate_clipped_outer_cuda(exec, g, a, factors, rows_per_sample, weight_sum, bias_sum);
   accumulate_clipped_outer_cpu(exec, g, a, factors, rows_per_sample, weight_sum, bias_sum);
 }
@@ -23,8 +23,8 @@ void accumulate_clipped_outer(const Exec& exec, MatrixView<const float> g, Matri
 template <class Sum>
 static void accumulate_rows(const Exec& exec, MatrixView<const float> x, VectorView<const float> factors,
                             VectorView<Sum> sum) {
-  require(factors.size == x.rows, cat("need a factor a row: ", factors.size, " factors for ", x.rows, " rows"));
-  require(sum.size == x.cols, cat("sum has ", sum.size, " entries for ", x.cols, " columns"));
+  require(factors.size == x.rows, "need a factor a row: ", factors.size, " factors for ", x.rows, " rows");
+  require(sum.size == x.cols, "sum has ", sum.size, " entries for ", x.cols, " columns");
   if (exec.on_cuda()) return accumulate_clipped_rows_cuda(exec, x, factors, sum);
   accumulate_clipped_rows_cpu(exec, x, factors, sum);
 }
@@ -41,9 +41,9 @@ void accumulate_clipped_rows(const Exec& exec, MatrixView<const float> x, Vector
 
 void accumulate_clipped_embedding(const Exec& exec, MatrixView<const int64_t> ids, MatrixView<const float> g,
                                   VectorView<const float> factors, int64_t padding_index, MatrixView<float> sum) {
-  require(factors.size == ids.rows, cat("need a factor a sample: ", factors.size, " factors for ", ids.rows));
-  require(g.rows == ids.rows * ids.cols, cat("need a gradient an id: ", g.rows, " rows for ", ids.rows * ids.cols));
-  require(g.cols == sum.cols, cat("sum has ", sum.cols, " columns, expected ", g.cols));
+  require(factors.size == ids.rows, "need a factor a sample: ", factors.size, " factors for ", ids.rows);
+  require(g.rows == ids.rows * ids.cols, "need a gradient an id: ", g.rows, " rows for ", ids.rows * ids.cols);
+  require(g.cols == sum.cols, "sum has ", sum.cols, " columns, expected ", g.cols);
   if (exec.on_cuda()) return accumulate_clipped_embedding_cuda(exec, ids, g, factors, padding_index, sum);
   accumulate_clipped_embedding_cpu(exec, ids, g, factors, padding_index, sum);
 }

@@ -9,29 +9,26 @@ namespace sotto::kernels {
 namespace {
 
 void check_dimension(const ConvolutionShape& s, int k) {
-  require(s.input[k] >= 0 && s.output[k] >= 0 && s.padding[k] >= 0,
-          cat("dimension ", k, ": input ", s.input[k], ", output ", s.output[k], " and padding ", s.padding[k],
-              " must not be negative"));
-  require(s.kernel[k] >= 1 && s.stride[k] >= 1 && s.dilation[k] >= 1,
-          cat("dimension ", k, ": kernel ", s.kernel[k], ", stride ", s.stride[k], " and dilation ", s.dilation[k],
-              " must be at least 1"));
+  require(s.input[k] >= 0 && s.output[k] >= 0 && s.padding[k] >= 0, "dimension ", k, ": input ", s.input[k],
+          ", output ", s.output[k], " and padding ", s.padding[k], " must not be negative");
+  require(s.kernel[k] >= 1 && s.stride[k] >= 1 && s.dilation[k] >= 1, "dimension ", k, ": kernel ", s.kernel[k],
+          ", stride ", s.stride[k], " and dilation ", s.dilation[k], " must be at least 1");
   const int64_t reach = (s.output[k] - 1) * s.stride[k] + (s.kernel[k] - 1) * s.dilation[k] + 1;
-  require(s.output[k] == 0 || reach <= s.input[k] + 2 * s.padding[k],
-          cat("dimension ", k, ": ", s.output[k], " outputs reach ", reach, " inputs, there are ", s.input[k], " and ",
-              s.padding[k], " of padding on each side"));
+  require(s.output[k] == 0 || reach <= s.input[k] + 2 * s.padding[k], "dimension ", k, ": ", s.output[k],
+          " outputs reach ", reach, " inputs, there are ", s.input[k], " and ", s.padding[k],
+          " of padding on each side");
 }
 
 void check(const ConvolutionShape& s, MatrixView<float> weight_rows, MatrixView<float> bias_rows) {
   require(s.groups >= 1 && s.in_channels >= 0 && s.out_channels >= 0 && s.in_channels % s.groups == 0 &&
               s.out_channels % s.groups == 0,
-          cat(s.in_channels, " input and ", s.out_channels, " output channels do not fall into ", s.groups, " groups"));
+          s.in_channels, " input and ", s.out_channels, " output channels do not fall into ", s.groups, " groups");
   for (const int k : {0, 1, 2}) check_dimension(s, k);
-  require(weight_rows.rows == s.samples && weight_rows.cols == s.elements(),
-          cat("need a gradient of ", s.elements(), " elements for each of ", s.samples, " samples, got room for ",
-              weight_rows.rows, " of ", weight_rows.cols));
+  require(weight_rows.rows == s.samples && weight_rows.cols == s.elements(), "need a gradient of ", s.elements(),
+          " elements for each of ", s.samples, " samples, got room for ", weight_rows.rows, " of ", weight_rows.cols);
   require(!bias_rows.data || (bias_rows.rows == s.samples && bias_rows.cols == s.out_channels),
-          cat("need a bias gradient of ", s.out_channels, " for each of ", s.samples, " samples, got room for ",
-              bias_rows.rows, " of ", bias_rows.cols));
+          "need a bias gradient of ", s.out_channels, " for each of ", s.samples, " samples, got room for ",
+          bias_rows.rows, " of ", bias_rows.cols);
 }
 
 }  // namespace

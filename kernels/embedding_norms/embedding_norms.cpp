@@ -11,10 +11,10 @@ namespace {
 constexpr int64_t kLongestOnCuda = 4096;  // what a block's shared memory holds links for
 
 void check(const Exec& exec, MatrixView<const int64_t> ids, MatrixView<const float> g, VectorView<double> squared) {
-  require(g.rows == ids.rows * ids.cols, cat("need a gradient an id: ", g.rows, " rows for ", ids.rows * ids.cols));
-  require(squared.size == ids.rows, cat("need a norm a sample: ", squared.size, " norms for ", ids.rows, " samples"));
-  require(!exec.on_cuda() || ids.cols <= kLongestOnCuda,
-          cat("on CUDA a sample has at most ", kLongestOnCuda, " ids, got ", ids.cols));
+  require(g.rows == ids.rows * ids.cols, "need a gradient an id: ", g.rows, " rows for ", ids.rows * ids.cols);
+  require(squared.size == ids.rows, "need a norm a sample: ", squared.size, " norms for ", ids.rows, " samples");
+  require(!exec.on_cuda() || ids.cols <= kLongestOnCuda, "on CUDA a sample has at most ", kLongestOnCuda, " ids, got ",
+          ids.cols);
 }
 
 }  // namespace
@@ -33,11 +33,11 @@ void accumulate_tied_cross_norms(const Exec& exec, MatrixView<const int64_t> ids
                                  int64_t padding_index, MatrixView<const float> a_head, MatrixView<const float> g_head,
                                  VectorView<double> squared) {
   check(exec, ids, g_embedding, squared);
-  require(a_head.rows == g_head.rows, cat("need a gradient an activation: ", g_head.rows, " rows for ", a_head.rows));
-  require(a_head.cols == g_embedding.cols,
-          cat("a tied head has the embedding's width ", g_embedding.cols, ", got ", a_head.cols));
+  require(a_head.rows == g_head.rows, "need a gradient an activation: ", g_head.rows, " rows for ", a_head.rows);
+  require(a_head.cols == g_embedding.cols, "a tied head has the embedding's width ", g_embedding.cols, ", got ",
+          a_head.cols);
   if (ids.rows == 0) return;
-  require(a_head.rows % ids.rows == 0, cat(a_head.rows, " rows of the head do not divide by ", ids.rows, " samples"));
+  require(a_head.rows % ids.rows == 0, a_head.rows, " rows of the head do not divide by ", ids.rows, " samples");
   const TiedInput input{ids, g_embedding, padding_index, a_head, g_head, a_head.rows / ids.rows};
   if (exec.on_cuda()) return accumulate_tied_cross_norms_cuda(exec, input, squared);
   require_ids(ids, padding_index, g_head.cols);

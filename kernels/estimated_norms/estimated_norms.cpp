@@ -54,11 +54,11 @@ SOTTO_VECTORISED void add_estimates(const EstimateInput& input, double* estimate
 
 void estimate_product_norms(const Exec& exec, MatrixView<const float> a, MatrixView<const float> g, int64_t length,
                             MatrixView<const float> probes, VectorView<double> estimates) {
-  require(length >= 1, cat("length must be at least 1, got ", length));
-  require(a.rows == g.rows && a.rows == estimates.size * length,
-          cat("got ", a.rows, " activations and ", g.rows, " gradients for ", estimates.size, " samples of ", length));
+  require(length >= 1, "length must be at least 1, got ", length);
+  require(a.rows == g.rows && a.rows == estimates.size * length, "got ", a.rows, " activations and ", g.rows,
+          " gradients for ", estimates.size, " samples of ", length);
   require(probes.rows >= 1, "an estimate needs at least one probe");
-  require(probes.cols == a.cols, cat("probes have ", probes.cols, " entries for activations of ", a.cols));
+  require(probes.cols == a.cols, "probes have ", probes.cols, " entries for activations of ", a.cols);
   const EstimateInput input{a, g, length, probes};
   if (exec.on_cuda()) return estimate_product_norms_cuda(exec, input, estimates);
   const int64_t work = probes.rows * length * (a.cols + g.cols);

@@ -10,11 +10,10 @@ namespace sotto::kernels {
 namespace {
 
 void check(const GhostInput& input, VectorView<double> squared) {
-  require(input.length >= 1, cat("length must be at least 1, got ", input.length));
-  require(input.a.rows == input.g.rows,
-          cat("need a gradient an activation: ", input.g.rows, " rows for ", input.a.rows));
-  require(input.a.rows == squared.size * input.length,
-          cat("got ", input.a.rows, " rows for ", squared.size, " samples of ", input.length, " rows"));
+  require(input.length >= 1, "length must be at least 1, got ", input.length);
+  require(input.a.rows == input.g.rows, "need a gradient an activation: ", input.g.rows, " rows for ", input.a.rows);
+  require(input.a.rows == squared.size * input.length, "got ", input.a.rows, " rows for ", squared.size, " samples of ",
+          input.length, " rows");
 }
 
 template <class AddNorms>

@@ -85,15 +85,15 @@ void group_norm_backward(const Exec& exec, int64_t samples, MatrixView<const flo
   if (samples == 0) return;
   const int64_t channels = x.rows / samples, groups = mean.size / samples;
   require(groups > 0 && mean.size == samples * groups && x.rows == samples * channels && channels % groups == 0,
-          cat("cannot cut ", x.rows, " channels of ", samples, " samples into ", mean.size, " groups"));
-  require(rstd.size == mean.size, cat("need a deviation a mean: ", rstd.size, " for ", mean.size));
-  require(g.rows == x.rows && g.cols == x.cols,
-          cat("the gradient is ", g.rows, " x ", g.cols, ", the input ", x.rows, " x ", x.cols));
-  require(!gamma.data || gamma.size == channels, cat("need a scale a channel: ", gamma.size, " for ", channels));
+          "cannot cut ", x.rows, " channels of ", samples, " samples into ", mean.size, " groups");
+  require(rstd.size == mean.size, "need a deviation a mean: ", rstd.size, " for ", mean.size);
+  require(g.rows == x.rows && g.cols == x.cols, "the gradient is ", g.rows, " x ", g.cols, ", the input ", x.rows,
+          " x ", x.cols);
+  require(!gamma.data || gamma.size == channels, "need a scale a channel: ", gamma.size, " for ", channels);
   require(!out.input.data || (out.input.rows == x.rows && out.input.cols == x.cols), "input gradient of another shape");
   for (const MatrixView<float>& rows : {out.scale, out.shift})
-    require(!rows.data || (rows.rows == samples && rows.cols == channels),
-            cat("need ", samples, " x ", channels, " gradients of scale and shift, got ", rows.rows, " x ", rows.cols));
+    require(!rows.data || (rows.rows == samples && rows.cols == channels), "need ", samples, " x ", channels,
+            " gradients of scale and shift, got ", rows.rows, " x ", rows.cols);
   const GroupNormArguments arguments = {samples,    groups,         channels / groups, x.cols,
                                         x.data,     g.data,         mean.data,         rstd.data,
                                         gamma.data, out.input.data, out.scale.data,    out.shift.data};

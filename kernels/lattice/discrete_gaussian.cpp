@@ -70,12 +70,11 @@ void add_discrete_gaussian(const Exec& exec, const StreamKey& stream, int log2_s
           "discrete Gaussian noise is drawn from a stream of Purpose::lattice_noise");
   require(stream.generator == Generator::chacha20,
           "discrete Gaussian noise is drawn from ChaCha20: on a lattice no generator that can be predicted is taken");
-  require(log2_scale >= 0 && log2_scale <= kLargestLog2Scale,
-          cat("log2_scale must be between 0 and ", kLargestLog2Scale, ", got ", log2_scale));
+  require(log2_scale >= 0 && log2_scale <= kLargestLog2Scale, "log2_scale must be between 0 and ", kLargestLog2Scale,
+          ", got ", log2_scale);
   constexpr int64_t stream_length = int64_t{1} << 32;
-  require(first >= 0 && first <= stream_length && out.size <= stream_length - first,
-          cat("a stream has 2^32 draws, got ", out.size, " elements from position ", first,
-              "; give the rest its own tensor"));
+  require(first >= 0 && first <= stream_length && out.size <= stream_length - first, "a stream has 2^32 draws, got ",
+          out.size, " elements from position ", first, "; give the rest its own tensor");
   if (exec.on_cuda()) return add_discrete_gaussian_cuda(exec, stream, log2_scale, static_cast<uint32_t>(first), out);
   const InstructionSet set = best_instruction_set();
   parallel_for(exec.threads(), (out.size + kDrawsAtOnce - 1) / kDrawsAtOnce, 1, [&](int64_t begin, int64_t end) {
@@ -89,8 +88,8 @@ void add_discrete_gaussian(const Exec& exec, const StreamKey& stream, int log2_s
 }
 
 double discrete_gaussian_delta(int64_t elements, int64_t steps, double epsilon) {
-  require(elements >= 0 && steps >= 0 && epsilon >= 0,
-          cat("got ", elements, " elements, ", steps, " steps and epsilon ", epsilon));
+  require(elements >= 0 && steps >= 0 && epsilon >= 0, "got ", elements, " elements, ", steps, " steps and epsilon ",
+          epsilon);
   const double draws = static_cast<double>(elements) * static_cast<double>(steps);
   return std::min(1.0, draws * kDiscreteGaussianDistance * (1 + std::exp(epsilon)) * (1 + 0x1p-40));
 }

@@ -68,17 +68,17 @@ SOTTO_VECTORISED void scale_range(const int64_t* sums, double step, float* out, 
 }
 
 void check(MatrixView<const float> rows, int64_t factors, int64_t roundings, double step) {
-  require(factors == rows.rows && roundings == rows.rows,
-          cat("need a factor and a rounding a row: ", factors, " and ", roundings, " for ", rows.rows, " rows"));
-  require(step > 0 && std::isfinite(step), cat("a lattice's step must be positive and finite, got ", step));
+  require(factors == rows.rows && roundings == rows.rows, "need a factor and a rounding a row: ", factors, " and ",
+          roundings, " for ", rows.rows, " rows");
+  require(step > 0 && std::isfinite(step), "a lattice's step must be positive and finite, got ", step);
 }
 
 }  // namespace
 
 Uint128 lattice_bound(double noise_multiplier) {
   require(noise_multiplier >= kSmallestLatticeNoise && noise_multiplier <= kLargestLatticeNoise,
-          cat("on a lattice the noise multiplier must be between ", kSmallestLatticeNoise, " and ",
-              kLargestLatticeNoise, ", got ", noise_multiplier));
+          "on a lattice the noise multiplier must be between ", kSmallestLatticeNoise, " and ", kLargestLatticeNoise,
+          ", got ", noise_multiplier);
   // The last factor pays for two roundings here and those of lattice_noise_multiplier.
   return static_cast<Uint128>(kNoiseVariance / noise_multiplier / noise_multiplier * (1 - 0x1p-48));
 }
@@ -101,7 +101,7 @@ int64_t lattice_capacity(Uint128 squared_bound) {
 void accumulate_lattice_norms(const Exec& exec, MatrixView<const float> rows, VectorView<const float> factors,
                               VectorView<const Rounding> roundings, double step, VectorView<Uint128> squared) {
   check(rows, factors.size, roundings.size, step);
-  require(squared.size == rows.rows, cat("need a norm a row: ", squared.size, " norms for ", rows.rows, " rows"));
+  require(squared.size == rows.rows, "need a norm a row: ", squared.size, " norms for ", rows.rows, " rows");
   if (exec.on_cuda()) return accumulate_lattice_norms_cuda(exec, rows, factors, roundings, step, squared);
   const int64_t grain = std::max<int64_t>(1, 16384 / std::max<int64_t>(rows.cols, 1));
   parallel_for(exec.threads(), rows.rows, grain, [&](int64_t begin, int64_t end) {
@@ -110,8 +110,8 @@ void accumulate_lattice_norms(const Exec& exec, MatrixView<const float> rows, Ve
 }
 
 int64_t shorten_beyond(VectorView<const Uint128> squared, Uint128 squared_bound, VectorView<Rounding> roundings) {
-  require(squared.size == roundings.size,
-          cat("need a norm a sample: ", squared.size, " norms for ", roundings.size, " samples"));
+  require(squared.size == roundings.size, "need a norm a sample: ", squared.size, " norms for ", roundings.size,
+          " samples");
   int64_t changed = 0;
   for (int64_t i = 0; i < squared.size; ++i) {
     Rounding& rounding = roundings.data[i];
@@ -125,7 +125,7 @@ int64_t shorten_beyond(VectorView<const Uint128> squared, Uint128 squared_bound,
 void accumulate_on_lattice(const Exec& exec, MatrixView<const float> rows, VectorView<const float> factors,
                            VectorView<const Rounding> roundings, double step, VectorView<int64_t> sums) {
   check(rows, factors.size, roundings.size, step);
-  require(sums.size == rows.cols, cat("need a sum a column: ", sums.size, " sums for ", rows.cols, " columns"));
+  require(sums.size == rows.cols, "need a sum a column: ", sums.size, " sums for ", rows.cols, " columns");
   if (exec.on_cuda()) return accumulate_on_lattice_cuda(exec, rows, factors, roundings, step, sums);
   const int64_t grain = std::max<int64_t>(64, 16384 / std::max<int64_t>(rows.rows, 1));
   parallel_for(exec.threads(), rows.cols, grain, [&](int64_t begin, int64_t end) {
@@ -134,7 +134,7 @@ void accumulate_on_lattice(const Exec& exec, MatrixView<const float> rows, Vecto
 }
 
 void scale_from_lattice(const Exec& exec, VectorView<const int64_t> sums, double step, VectorView<float> out) {
-  require(sums.size == out.size, cat("out has ", out.size, " entries for ", sums.size, " sums"));
+  require(sums.size == out.size, "out has ", out.size, " entries for ", sums.size, " sums");
   if (exec.on_cuda()) return scale_from_lattice_cuda(exec, sums, step, out);
   parallel_for(exec.threads(), out.size, 16384,
                [&](int64_t begin, int64_t end) { scale_range(sums.data, step, out.data, begin, end); });

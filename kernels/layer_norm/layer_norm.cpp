@@ -97,20 +97,20 @@ void layer_norm_backward(const Exec& exec, const SampleRows& rows, MatrixView<co
                          VectorView<const float> mean, VectorView<const float> rstd, VectorView<const float> gamma,
                          const NormGradients& out) {
   const int64_t samples = rows.samples, length = rows.length;
-  require(x.rows == samples * length, cat(x.rows, " rows are not ", samples, " samples of ", length));
+  require(x.rows == samples * length, x.rows, " rows are not ", samples, " samples of ", length);
   require(
       (rows.sample_stride == length && rows.row_stride == 1) || (rows.sample_stride == 1 && rows.row_stride == samples),
-      cat("rows of ", samples, " samples of ", length, " cannot lie ", rows.sample_stride, " and ", rows.row_stride,
-          " apart"));
-  require(rstd.size == x.rows && (!mean.data || mean.size == x.rows),
-          cat("need statistics a row: ", rstd.size, " and ", mean.size, " for ", x.rows));
-  require(g.rows == x.rows && g.cols == x.cols,
-          cat("the gradient is ", g.rows, " x ", g.cols, ", the input ", x.rows, " x ", x.cols));
-  require(!gamma.data || gamma.size == x.cols, cat("need a scale a column: ", gamma.size, " for ", x.cols));
+      "rows of ", samples, " samples of ", length, " cannot lie ", rows.sample_stride, " and ", rows.row_stride,
+      " apart");
+  require(rstd.size == x.rows && (!mean.data || mean.size == x.rows), "need statistics a row: ", rstd.size, " and ",
+          mean.size, " for ", x.rows);
+  require(g.rows == x.rows && g.cols == x.cols, "the gradient is ", g.rows, " x ", g.cols, ", the input ", x.rows,
+          " x ", x.cols);
+  require(!gamma.data || gamma.size == x.cols, "need a scale a column: ", gamma.size, " for ", x.cols);
   require(!out.input.data || (out.input.rows == x.rows && out.input.cols == x.cols), "input gradient of another shape");
   for (const MatrixView<float>& part : {out.scale, out.shift})
-    require(!part.data || (part.rows == samples && part.cols == x.cols),
-            cat("need ", samples, " x ", x.cols, " gradients of scale and shift, got ", part.rows, " x ", part.cols));
+    require(!part.data || (part.rows == samples && part.cols == x.cols), "need ", samples, " x ", x.cols,
+            " gradients of scale and shift, got ", part.rows, " x ", part.cols);
   const LayerNormArguments arguments = {rows,      x.cols,     x.data,         g.data,         mean.data,
                                         rstd.data, gamma.data, out.input.data, out.scale.data, out.shift.data};
   if (exec.on_cuda()) return layer_norm_backward_cuda(exec, arguments);

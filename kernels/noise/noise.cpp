@@ -25,14 +25,13 @@ NoisePlan plan_noise(const StreamKey& stream, double stddev, int64_t first, int6
   float rounded = static_cast<float>(stddev);
   if (rounded < stddev) rounded = std::nextafter(rounded, INFINITY);
   require(stddev > 0 && std::isfinite(rounded),
-          cat("the noise's standard deviation must be positive and finite in float32, got ", stddev));
-  require(first >= 0 && first % kNormalsPerBlock == 0,
-          cat("noise starts at a multiple of ", kNormalsPerBlock, " of the whole tensor, got position ", first));
+          "the noise's standard deviation must be positive and finite in float32, got ", stddev);
+  require(first >= 0 && first % kNormalsPerBlock == 0, "noise starts at a multiple of ", kNormalsPerBlock,
+          " of the whole tensor, got position ", first);
   const int log2_length = log2_blocks(stream.generator) + kLog2NormalsPerBlock;
   const int64_t stream_length = int64_t{1} << log2_length;
-  require(size >= 0 && first <= stream_length && size <= stream_length - first,
-          cat("a stream has 2^", log2_length, " normals, got ", size, " elements from position ", first,
-              "; give the rest its own tensor"));
+  require(size >= 0 && first <= stream_length && size <= stream_length - first, "a stream has 2^", log2_length,
+          " normals, got ", size, " elements from position ", first, "; give the rest its own tensor");
   return {stream, rounded, static_cast<uint32_t>(first / kNormalsPerBlock)};
 }
 
@@ -47,7 +46,7 @@ void fill_gaussian(const Exec& exec, const StreamKey& stream, double stddev, Vec
 void add_gaussian(const Exec& exec, const StreamKey& stream, double stddev, VectorView<const float> sum,
                   VectorView<float> out, int64_t first) {
   const NoisePlan noise = plan_noise(stream, stddev, first, out.size);
-  require(sum.size == out.size, cat("out has ", out.size, " entries for a sum of ", sum.size));
+  require(sum.size == out.size, "out has ", out.size, " entries for a sum of ", sum.size);
   if (exec.on_cuda()) return add_gaussian_cuda(exec, noise, sum.data, out);
   with_normals(exec, noise, out.size, [&](int64_t begin, int64_t count, const float* normals) {
     add_normals(noise.stddev, normals, sum.data + begin, out.data + begin, count);

@@ -8,9 +8,9 @@
 namespace sotto::kernels {
 
 double gaussian_truncation_delta(int64_t elements, int64_t steps, double noise_multiplier) {
-  require(noise_multiplier > 0 && std::isfinite(noise_multiplier),
-          cat("noise_multiplier must be positive and finite, got ", noise_multiplier));
-  require(elements >= 0 && steps >= 0, cat("got ", elements, " elements and ", steps, " steps"));
+  require(noise_multiplier > 0 && std::isfinite(noise_multiplier), "noise_multiplier must be positive and finite, got ",
+          noise_multiplier);
+  require(elements >= 0 && steps >= 0, "got ", elements, " elements and ", steps, " steps");
   if (elements == 0 || steps == 0) return 0;
   const double shift = 1 / noise_multiplier;
   if (shift >= kGaussianCut) return 1;

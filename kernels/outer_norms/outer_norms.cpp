@@ -23,8 +23,8 @@ SOTTO_VECTORISED void add_outer_norms(MatrixView<const float> a, MatrixView<cons
 
 void accumulate_outer_norms(const Exec& exec, MatrixView<const float> a, MatrixView<const float> g, bool with_bias,
                             VectorView<double> squared) {
-  require(a.rows == g.rows, cat("need a gradient an activation: ", g.rows, " rows for ", a.rows));
-  require(squared.size == a.rows, cat("need a norm a row: ", squared.size, " norms for ", a.rows, " rows"));
+  require(a.rows == g.rows, "need a gradient an activation: ", g.rows, " rows for ", a.rows);
+  require(squared.size == a.rows, "need a norm a row: ", squared.size, " norms for ", a.rows, " rows");
   if (exec.on_cuda()) return accumulate_outer_norms_cuda(exec, a, g, with_bias, squared);
   // 64 Ki floats take a few microseconds, about what starting a second thread costs.
   const int64_t grain = std::max<int64_t>(1, 65536 / std::max<int64_t>(a.cols + g.cols, 1));

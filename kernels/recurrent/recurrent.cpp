@@ -8,8 +8,8 @@ namespace {
 
 template <class T>
 void require_shape(const char* name, MatrixView<T> view, int64_t rows, int64_t cols) {
-  require(view.rows == rows && view.cols == cols,
-          cat(name, " is ", view.rows, "x", view.cols, ", expected ", rows, "x", cols));
+  require(view.rows == rows && view.cols == cols, name, " is ", view.rows, "x", view.cols, ", expected ", rows, "x",
+          cols);
 }
 
 template <class T>
@@ -24,14 +24,14 @@ struct Sizes {
 Sizes check(const Exec& exec, const RecurrentLayer& layer, MatrixView<const float> first_hidden,
             MatrixView<const float> first_cell, const RecurrentTrace& trace) {
   require(!exec.on_cuda(), "a recurrent layer on CUDA is a matrix product and a cell_forward a step");
-  require(layer.length >= 1, cat("length must be at least 1, got ", layer.length));
-  require(layer.batch >= 0, cat("batch must be at least 0, got ", layer.batch));
+  require(layer.length >= 1, "length must be at least 1, got ", layer.length);
+  require(layer.batch >= 0, "batch must be at least 0, got ", layer.batch);
   const int64_t units = layer.hidden_weight.cols, gates = gate_count(layer.cell) * units;
-  require(units >= 1, cat("a recurrent layer needs at least 1 hidden unit, got ", units));
+  require(units >= 1, "a recurrent layer needs at least 1 hidden unit, got ", units);
   require_shape("hidden_weight", layer.hidden_weight, gates, units);
   require_shape("input_weight", layer.input_weight, gates, layer.input_weight.cols);
   for (const VectorView<const float>& bias : {layer.input_bias, layer.hidden_bias})
-    require(!bias.data || bias.size == gates, cat("a bias has ", bias.size, " entries, expected ", gates));
+    require(!bias.data || bias.size == gates, "a bias has ", bias.size, " entries, expected ", gates);
   const Sizes sizes{layer.batch, layer.batch * layer.length, layer.input_weight.cols, units, gates};
   require_shape("first_hidden", first_hidden, sizes.batch, units);
   if (layer.cell == Cell::lstm) require_shape("first_cell", first_cell, sizes.batch, units);
@@ -77,9 +77,9 @@ namespace {
 
 template <class T>
 void require_rows(const char* name, bool needed, StepRows<T> rows, int64_t batch, int64_t cols) {
-  require(!needed || rows.cols == cols, cat(name, " has ", rows.cols, " columns, expected ", cols));
-  require(!needed || batch < 2 || rows.stride >= cols,
-          cat(name, ": rows of ", cols, " columns overlap at a stride of ", rows.stride));
+  require(!needed || rows.cols == cols, name, " has ", rows.cols, " columns, expected ", cols);
+  require(!needed || batch < 2 || rows.stride >= cols, name, ": rows of ", cols, " columns overlap at a stride of ",
+          rows.stride);
 }
 
 }  // namespace
@@ -87,7 +87,7 @@ void require_rows(const char* name, bool needed, StepRows<T> rows, int64_t batch
 void cell_forward(const Exec& exec, Cell cell, int64_t batch, StepRows<const float> recurrent,
                   StepRows<const float> hidden_before, StepRows<const float> state_before, StepRows<float> gates,
                   StepRows<float> state, StepRows<float> hidden) {
-  require(batch >= 0, cat("batch must be at least 0, got ", batch));
+  require(batch >= 0, "batch must be at least 0, got ", batch);
   const int64_t units = hidden.cols, columns = gate_count(cell) * units;
   require_rows("recurrent", true, recurrent, batch, columns);
   require_rows("gates", true, gates, batch, columns);
@@ -104,7 +104,7 @@ void cell_backward(const Exec& exec, Cell cell, int64_t batch, StepRows<const fl
                    StepRows<const float> state_before, StepRows<const float> state, StepRows<const float> hidden,
                    StepRows<float> gates, StepRows<float> hidden_gates, StepRows<float> of_hidden,
                    StepRows<float> of_cell) {
-  require(batch >= 0, cat("batch must be at least 0, got ", batch));
+  require(batch >= 0, "batch must be at least 0, got ", batch);
   const int64_t units = of_hidden.cols, columns = gate_count(cell) * units;
   require_rows("gates", true, gates, batch, columns);
   require_rows("of_hidden", true, of_hidden, batch, units);

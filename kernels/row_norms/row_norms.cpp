@@ -18,7 +18,7 @@ SOTTO_VECTORISED void add_row_norms(MatrixView<const float> x, double* squared, 
 }  // namespace
 
 void accumulate_row_norms(const Exec& exec, MatrixView<const float> x, VectorView<double> squared) {
-  require(squared.size == x.rows, cat("need a norm a row: ", squared.size, " norms for ", x.rows, " rows"));
+  require(squared.size == x.rows, "need a norm a row: ", squared.size, " norms for ", x.rows, " rows");
   if (exec.on_cuda()) return accumulate_row_norms_cuda(exec, x, squared);
   const int64_t grain = std::max<int64_t>(1, 16384 / std::max<int64_t>(x.cols, 1));
   parallel_for(exec.threads(), x.rows, grain,

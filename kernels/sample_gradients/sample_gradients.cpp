@@ -8,10 +8,10 @@ namespace sotto::kernels {
 void sample_gradients(const Exec& exec, MatrixView<const float> a, MatrixView<const float> g, int64_t length,
                       MatrixView<float> rows) {
   require(!exec.on_cuda(), "per-sample gradients of a matrix on CUDA are a batched product");
-  require(length >= 1, cat("length must be at least 1, got ", length));
-  require(a.rows == g.rows && a.rows == rows.rows * length,
-          cat("got ", a.rows, " activations and ", g.rows, " gradients for ", rows.rows, " samples of ", length));
-  require(rows.cols == a.cols * g.cols, cat("rows have ", rows.cols, " entries, expected ", g.cols, "x", a.cols));
+  require(length >= 1, "length must be at least 1, got ", length);
+  require(a.rows == g.rows && a.rows == rows.rows * length, "got ", a.rows, " activations and ", g.rows,
+          " gradients for ", rows.rows, " samples of ", length);
+  require(rows.cols == a.cols * g.cols, "rows have ", rows.cols, " entries, expected ", g.cols, "x", a.cols);
   sample_gradients_cpu(exec, a, g, length, rows);
 }
 

@@ -45,8 +45,8 @@ void lamb(const Exec& exec, const NoisePlan* noise, double divisor, const AdamSe
           VectorView<float> parameter, VectorView<double> workspace) {
   require_common(settings.learning_rate, settings.weight_decay, sum.size, parameter.size);
   require_adam(settings, first_moment.size, second_moment.size, parameter.size);
-  require(workspace.size >= lamb_workspace(parameter.size),
-          cat("a workspace of ", workspace.size, " doubles, needed are ", lamb_workspace(parameter.size)));
+  require(workspace.size >= lamb_workspace(parameter.size), "a workspace of ", workspace.size, " doubles, needed are ",
+          lamb_workspace(parameter.size));
   const LambFactors factors = lamb_factors(divisor, settings);
   if (exec.on_cuda()) return lamb_cuda(exec, noise, factors, sum, first_moment, second_moment, parameter, workspace);
   with_noise_or_none(

@@ -31,7 +31,7 @@ SOTTO_VECTORISED void adam_chunk(const AdamFactors& f, float stddev, const float
 
 // Torch accepts any number here and trains on; a value that cannot be meant is refused.
 void require_in(bool ok, const char* name, const char* range, double value) {
-  require(ok, cat(name, " must be ", range, ", got ", value));
+  require(ok, name, " must be ", range, ", got ", value);
 }
 
 }  // namespace
@@ -39,7 +39,7 @@ void require_in(bool ok, const char* name, const char* range, double value) {
 float scale_of(double divisor) {
   const float scale = static_cast<float>(1 / divisor);
   require(divisor > 0 && scale > 0 && std::isfinite(scale),
-          cat("divisor must be positive and its inverse a finite float32, got ", divisor));
+          "divisor must be positive and its inverse a finite float32, got ", divisor);
   return scale;
 }
 
@@ -47,7 +47,7 @@ void require_common(double learning_rate, double weight_decay, int64_t sum, int6
   require_in(learning_rate >= 0 && std::isfinite(learning_rate), "learning_rate", "finite and not negative",
              learning_rate);
   require_in(weight_decay >= 0 && std::isfinite(weight_decay), "weight_decay", "finite and not negative", weight_decay);
-  require(sum == parameter, cat("a sum of ", sum, " entries for a parameter of ", parameter));
+  require(sum == parameter, "a sum of ", sum, " entries for a parameter of ", parameter);
 }
 
 void require_adam(const AdamSettings& settings, int64_t first_moment, int64_t second_moment, int64_t parameter) {
@@ -55,9 +55,9 @@ void require_adam(const AdamSettings& settings, int64_t first_moment, int64_t se
   require_in(settings.beta2 >= 0 && settings.beta2 < 1, "beta2", "in [0, 1)", settings.beta2);
   require_in(settings.epsilon >= 0 && std::isfinite(settings.epsilon), "epsilon", "finite and not negative",
              settings.epsilon);
-  require(settings.step >= 1, cat("Adam counts its steps from 1, got step ", settings.step));
-  require(first_moment == parameter && second_moment == parameter,
-          cat("moments have ", first_moment, " and ", second_moment, " entries for a parameter of ", parameter));
+  require(settings.step >= 1, "Adam counts its steps from 1, got step ", settings.step);
+  require(first_moment == parameter && second_moment == parameter, "moments have ", first_moment, " and ",
+          second_moment, " entries for a parameter of ", parameter);
 }
 
 namespace {
@@ -66,8 +66,8 @@ void sgd(const Exec& exec, const NoisePlan* noise, double divisor, const SgdSett
          VectorView<const float> sum, VectorView<float> momentum, VectorView<float> parameter) {
   require_common(settings.learning_rate, settings.weight_decay, sum.size, parameter.size);
   require_in(settings.momentum >= 0 && settings.momentum < 1, "momentum", "in [0, 1)", settings.momentum);
-  require(momentum.size == parameter.size || (settings.momentum == 0 && momentum.size == 0),
-          cat("momentum has ", momentum.size, " entries for a parameter of ", parameter.size));
+  require(momentum.size == parameter.size || (settings.momentum == 0 && momentum.size == 0), "momentum has ",
+          momentum.size, " entries for a parameter of ", parameter.size);
   const SgdFactors factors{scale_of(divisor), static_cast<float>(settings.learning_rate),
                            static_cast<float>(settings.momentum), static_cast<float>(settings.weight_decay)};
   if (settings.momentum == 0) momentum = {nullptr, 0};

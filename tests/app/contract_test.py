@@ -77,7 +77,7 @@ class ContractTest(harness.Case):
         self.assertEqual((found["epsilon_planned"], found["delta"]), (3.0, 1e-5))
         self.assertLessEqual(found["epsilon"], found["epsilon_planned"])
         # A ten-thousandth of delta pays for the tails that the noise generator cannot reach.
-        again = self.epsilon(found["noise_multiplier"], 0.05, 5, repr(1e-5 * (1 - 1e-4)))
+        again = self.epsilon(found["noise_multiplier"], 0.05, 5, repr(1e-5 * (1 - 1e-4)), "--accountant", "rdp")
         self.assertAlmostEqual(found["epsilon"], again, places=9)
 
     def test_SeedIsUnsafeAndNoSeedIsNot(self):

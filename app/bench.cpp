@@ -41,6 +41,9 @@ void add_bench(CLI::App& program, Action& chosen) {
   step->add_option("--model", options->step.model, models)->check(CLI::IsMember(names))->capture_default_str();
   step->add_option("--batch", options->step.batch, "samples a step (default: the model's own)")
       ->check(CLI::PositiveNumber);
+  step->add_option("--microbatch", options->step.microbatch,
+                   "samples that the private step passes at once (default: the batch): fewer need less memory")
+      ->check(CLI::PositiveNumber);
   step->add_option("--rounds", options->step.rounds, "alternating rounds; medians are reported")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
@@ -66,6 +69,7 @@ void add_bench(CLI::App& program, Action& chosen) {
       Json object = describe(b);
       object.update({{"model", b.model},
                      {"batch", b.batch},
+                     {"microbatch", b.microbatch},
                      {"parameters", b.parameters},
                      {"rounds", b.rounds},
                      {"device", options->device},

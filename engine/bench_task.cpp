@@ -22,8 +22,8 @@ BenchTask classifier(const at::Device& device, std::shared_ptr<Module> module, c
                      int64_t classes, int64_t vocabulary = 0) {
   module->to(device);
   const at::Tensor labels = at::randint(classes, {inputs.size(0)}, at::kLong).to(device);
-  return {Model::wrap(module, [module](const at::Tensor& x) { return module->forward(x); }), inputs.to(device),
-          vocabulary, [labels](const at::Tensor& output) { return per_sample_loss(output, labels); }};
+  return {Model::wrap(module, [module](const at::Tensor& x) { return module->forward(x); }), inputs.to(device), labels,
+          vocabulary, [](const at::Tensor& output, const at::Tensor& of) { return per_sample_loss(output, of); }};
 }
 
 // The next token at every position; a sample's loss is the mean over its positions.
@@ -31,11 +31,11 @@ BenchTask language_model(const at::Device& device, std::shared_ptr<Gpt2> module,
                          int64_t vocabulary) {
   module->to(device);
   const at::Tensor next = at::randint(vocabulary, tokens.sizes(), at::kLong).to(device);
-  return {Model::wrap(module, [module](const at::Tensor& x) { return module->forward(x); }), tokens.to(device),
-          vocabulary, [next](const at::Tensor& output) {
+  return {Model::wrap(module, [module](const at::Tensor& x) { return module->forward(x); }), tokens.to(device), next,
+          vocabulary, [](const at::Tensor& output, const at::Tensor& labels) {
             const at::Tensor losses =
-                at::cross_entropy_loss(output.flatten(0, 1), next.flatten(), {}, at::Reduction::None);
-            return losses.view(next.sizes()).mean(1);
+                at::cross_entropy_loss(output.flatten(0, 1), labels.flatten(), {}, at::Reduction::None);
+            return losses.view(labels.sizes()).mean(1);
           }};
 }
 

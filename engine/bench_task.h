@@ -10,11 +10,14 @@ namespace sotto {
 // A model with random weights and a batch of random samples, for the benches: the same from the same name.
 struct BenchTask {
   Model model;
-  at::Tensor inputs;
-  int64_t vocabulary;                                        // 0: float inputs, else ids below it
-  std::function<at::Tensor(const at::Tensor& output)> loss;  // [batch]
+  at::Tensor inputs, labels;
+  int64_t vocabulary;  // 0: float inputs, else ids below it
+  std::function<at::Tensor(const at::Tensor& output, const at::Tensor& labels)> loss;  // [batch]
 
-  at::Tensor losses() const { return loss(model.forward(inputs)); }
+  at::Tensor losses() const { return loss(model.forward(inputs), labels); }
+  at::Tensor losses(int64_t first, int64_t count) const {
+    return loss(model.forward(inputs.narrow(0, first, count)), labels.narrow(0, first, count));
+  }
 };
 
 struct BenchModel {

@@ -48,22 +48,25 @@ class PlainStep {
   std::unique_ptr<torch::optim::SGD> optimizer_;
 };
 
-// What one pass over the batch shows of a model.
+// What one pass over a micro-batch shows of a model.
 struct Survey {
   ModelStructure structure;
   NormMethods methods;  // the fastest on this machine within the limit
-  int64_t memory_limit;
+  int64_t microbatch, memory_limit;
 };
 
-Survey survey(const std::string& name, int64_t batch, const Site& site, int64_t memory_limit) {
-  const BenchTask task = make_bench_task(name, batch, site.device);
+Survey survey(const StepBenchOptions& options, const Site& site) {
+  const BenchTask task = make_bench_task(options.model, options.batch, site.device);
   const Parameters parameters(task.model.named_parameters());
   Tape tape(site.exec, parameters);
-  tape.set_storage_limit(memory_limit);
-  const int64_t samples = task.inputs.size(0);
-  const GradSamples grads = tape.per_sample(samples, [&] { return task.losses(); });
-  Survey made = {
-      .structure = {.parameter_elements = parameters.elements()}, .methods = {}, .memory_limit = memory_limit};
+  tape.set_storage_limit(options.memory_limit);
+  const int64_t batch = task.inputs.size(0),
+                samples = options.microbatch > 0 ? std::min(options.microbatch, batch) : batch;
+  const GradSamples grads = tape.per_sample(samples, [&] { return task.losses(0, samples); });
+  Survey made = {.structure = {.parameter_elements = parameters.elements()},
+                 .methods = {},
+                 .microbatch = samples,
+                 .memory_limit = options.memory_limit};
   for (const ProductShape& product : tape.products()) {
     int64_t& rows = product.convolution ? made.structure.positions_per_unit : made.structure.rows_per_unit;
     rows = std::max(rows, product.length);
@@ -74,12 +77,12 @@ Survey survey(const std::string& name, int64_t batch, const Site& site, int64_t 
       made.structure.rows_per_unit = std::max(made.structure.rows_per_unit, use.length);
   }
   if (!tape.products().empty() && !site.exec.on_cuda())  // the times are the processor's
-    made.methods = plan_norms(tape.products(), samples, memory_limit, time_model(site.exec)).methods();
+    made.methods = plan_norms(tape.products(), samples, options.memory_limit, time_model(site.exec)).methods();
   return made;
 }
 
 // Of one unit a sample, each of them in every batch.
-PrivacyPlan whole_batch_plan(int64_t batch, const ModelStructure& structure) {
+PrivacyPlan whole_batch_plan(int64_t batch, const Survey& known) {
   PrivacyConfig config;
   config.unit_of_privacy = "sample";
   config.delta = 1e-5;
@@ -88,7 +91,7 @@ PrivacyPlan whole_batch_plan(int64_t batch, const ModelStructure& structure) {
   config.sample_rate = 1;
   config.public_size = batch;
   config.steps = 1000;
-  return PrivacyPlan(config, batch, RunKey::from_os(), structure);
+  return PrivacyPlan(config, known.microbatch, RunKey::from_os(), known.structure);
 }
 
 // The step that training takes, but for the charge and the draw, which are timed by themselves.
@@ -99,11 +102,12 @@ class PrivateRound {
         exec_(site.exec),
         parameters_(task_.model.named_parameters()),
         tape_(exec_, parameters_),
-        plan_(whole_batch_plan(batch(), known.structure)),
+        plan_(whole_batch_plan(batch(), known)),
         step_(
             exec_, parameters_, plan_, batch(), [](uint64_t) {},
             [this](const std::vector<int64_t>& units) {
-              return tape_.per_sample(static_cast<int64_t>(units.size()), [this] { return task_.losses(); });
+              const auto count = std::ssize(units);
+              return tape_.per_sample(count, [&] { return task_.losses(units.front(), count); });
             }),
         optimizer_(exec_, parameters_, {.kind = "sgd", .learning_rate = kRate, .momentum = kMomentum},
                    plan_.expected_batch(), plan_.config().steps) {
@@ -192,13 +196,13 @@ int64_t peak_of(const Site& site, const std::function<std::unique_ptr<Step>()>& 
 }  // namespace
 
 StepBench bench_step(const StepBenchOptions& options) {
-  const auto& [model, batch, rounds, threads, memory_limit, with_peaks, on_cuda] = options;
-  require(rounds >= 1, cat("--rounds must be at least 1, got ", rounds));
+  const auto& [model, batch, microbatch, rounds, threads, memory_limit, with_peaks, on_cuda] = options;
+  require(rounds >= 1, "--rounds must be at least 1, got ", rounds);
   const Site site = open_site(on_cuda, threads);
   StepBench result;
   if (with_peaks)
     result.plain_peak_bytes = peak_of<PlainStep>(site, [&] { return std::make_unique<PlainStep>(model, batch, site); });
-  const Survey known = survey(model, batch, site, memory_limit);
+  const Survey known = survey(options, site);
   if (with_peaks)
     result.private_peak_bytes =
         peak_of<PrivateRound>(site, [&] { return std::make_unique<PrivateRound>(model, batch, site, known); });
@@ -218,6 +222,7 @@ StepBench bench_step(const StepBenchOptions& options) {
   private_round.explain_to(result);
   result.model = model;
   result.batch = private_round.batch();
+  result.microbatch = known.microbatch;
   result.parameters = private_round.parameters();
   result.rounds = rounds;
   result.threads = threads;

@@ -10,7 +10,7 @@ namespace sotto {
 // model, optimizer and batch.
 struct StepBench {
   std::string model;
-  int64_t batch = 0, parameters = 0, rounds = 0;
+  int64_t batch = 0, microbatch = 0, parameters = 0, rounds = 0;
   int threads = 0;
   double plain_ms = 0, private_ms = 0, ratio = 0;  // ratio: median of private ÷ plain, round by round
   double charge_ms = 0, draw_ms = 0;               // beside the ratio: a durable ledger row, a draw from 100,000 units
@@ -20,8 +20,9 @@ struct StepBench {
 };
 
 struct StepBenchOptions {
-  std::string model;  // of bench_models()
-  int64_t batch = 0;  // 0: the model's own
+  std::string model;       // of bench_models()
+  int64_t batch = 0;       // 0: the model's own
+  int64_t microbatch = 0;  // samples that the private step passes at once; 0: the batch, as the plain step does
   int64_t rounds = 25;
   int threads = 1;
   int64_t memory_limit = int64_t{1} << 30;  // bytes that the private step may keep for norms and clipped sums

@@ -17,7 +17,7 @@ namespace sotto {
 namespace {
 
 // Which loss it is does not matter to the shapes.
-at::Tensor squares(const at::Tensor& output) {
+at::Tensor squares(const at::Tensor& output, const at::Tensor&) {
   if (output.dim() < 1)
     throw Error(ErrorKind::configuration, "the model's output is a scalar; its dimension 0 must be the batch");
   return output.flatten(1).square().sum(1);
@@ -37,7 +37,7 @@ BenchTask task_of(const PlanOptions& options) {
   spec.script = options.model;
   return {Model::make(spec, {}, RunKey::from_seed(0)),
           options.vocabulary > 0 ? at::randint(options.vocabulary, shape, at::kLong) : at::randn(shape),
-          options.vocabulary, squares};
+          at::zeros({shape[0]}), options.vocabulary, squares};
 }
 
 // A whole pass over the batch with given methods.
@@ -135,7 +135,7 @@ ModelPlan plan_model(const PlanOptions& options, const std::function<void(const 
                          if (task.vocabulary == 0) return at::randn(shape, generator);
                          return at::randint(task.vocabulary, shape, generator, at::kLong);
                        },
-                       [&](const at::Tensor& input) { return squares(task.model.forward(input)); }};
+                       [&](const at::Tensor& input) { return squares(task.model.forward(input), {}); }};
   ModelPlan result;
   check_model(tape, parameters, probe);
   result.captured = tape.uncaptured().empty();

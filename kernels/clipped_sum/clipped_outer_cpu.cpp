@@ -3,7 +3,7 @@
 
 #include "base/parallel.h"
 #include "kernels/clipped_sum/clipped_sum_impl.h"
-#include "kernels/vectorised.h"
+#include "kernels/lanes.h"
 
 // weight_sum = (f·G)ᵀ A by blocks of kChain rows. A thread owns a part of weight_sum and goes over all rows: it packs a
 // block of f·G and of A into its cache, multiplies them tile by tile in registers, and adds each tile to doubles.
@@ -36,15 +36,17 @@ int64_t round_up(int64_t n, int64_t unit) {
 }
 
 SOTTO_INLINE bool any_above(const float* x, int64_t n, float limit) {
-  Float16 high = {}, low = {};
+  Float8 high[2] = {}, low[2] = {};
   int64_t j = 0;
-  for (; j + 16 <= n; j += 16) {
-    const Float16 values = *reinterpret_cast<const Float16Unaligned*>(x + j);
-    high = values > high ? values : high;
-    low = values < low ? values : low;
-  }
+  for (; j + 16 <= n; j += 16)
+    for (int v = 0; v < 2; ++v) {
+      const Float8 values = *reinterpret_cast<const Float8Unaligned*>(x + j + 8 * v);
+      high[v] = values > high[v] ? values : high[v];
+      low[v] = values < low[v] ? values : low[v];
+    }
   bool any = false;
-  for (int k = 0; k < 16; ++k) any |= high[k] > limit || low[k] < -limit;
+  for (int v = 0; v < 2; ++v)
+    for (int k = 0; k < 8; ++k) any |= high[v][k] > limit || low[v][k] < -limit;
   for (; j < n; ++j) any |= x[j] > limit || x[j] < -limit;
   return any;
 }
@@ -67,43 +69,43 @@ SOTTO_VECTORISED void find_scales(MatrixView<const float> a, float* scales, int6
   }
 }
 
-// tile[m][·] += Σ_k x[k][m] · y[k][·] for Rows rows and Vectors · 16 columns: chains of float, then double.
-template <int Rows, int Vectors>
-SOTTO_INLINE void multiply_tile(int64_t depth, const float* x, const float* y, int64_t y_stride, double* tile,
-                                int64_t tile_stride) {
-  Float16 sums[Rows][Vectors] = {};
+// tile[m][·] += Σ_k x[k][m] · y[k][·] for Rows rows and two vectors of columns: chains of float, then double. V is what
+// one register holds: sums in wider vectors would go through memory.
+template <int Rows, class V>
+SOTTO_INLINE void multiply_tile(int64_t depth, const float* x, const float* y, double* tile, int64_t tile_stride) {
+  constexpr int kLanes = static_cast<int>(kWidth<V>);
+  V sums[Rows][2] = {};
   for (int64_t k = 0; k < depth; ++k) {
-    Float16 columns[Vectors];
+    V columns[2];
 #pragma GCC unroll 2
-    for (int v = 0; v < Vectors; ++v)
-      columns[v] = *reinterpret_cast<const Float16Unaligned*>(y + k * y_stride + 16 * v);
+    for (int v = 0; v < 2; ++v) load(columns[v], y + (2 * k + v) * kLanes, kLanes);
 #pragma GCC unroll 14
     for (int m = 0; m < Rows; ++m)
 #pragma GCC unroll 2
-      for (int v = 0; v < Vectors; ++v) sums[m][v] += x[k * kPackedRows + m] * columns[v];
+      for (int v = 0; v < 2; ++v) sums[m][v] += x[k * kPackedRows + m] * columns[v];
   }
-  alignas(64) float chains[Rows][16 * Vectors];
+  alignas(64) float chains[Rows][2 * kLanes];
   std::memcpy(chains, sums, sizeof(chains));
   for (int m = 0; m < Rows; ++m)
-    for (int c = 0; c < 16 * Vectors; ++c) tile[m * tile_stride + c] += double(chains[m][c]);
+    for (int c = 0; c < 2 * kLanes; ++c) tile[m * tile_stride + c] += double(chains[m][c]);
 }
 
 // A tile of fewer rows is cut into pieces for which there is code.
-template <int Vectors>
-SOTTO_INLINE void multiply_tiles(int64_t rows, int64_t depth, const float* x, const float* y, int64_t y_stride,
-                                 double* tile, int64_t tile_stride) {
+template <class V>
+SOTTO_INLINE void multiply_tiles(int64_t rows, int64_t depth, const float* x, const float* y, double* tile,
+                                 int64_t tile_stride) {
   while (rows > 0) {
     int64_t done = 1;
-    if (Vectors == 2 && rows >= 14) {
-      multiply_tile<14, Vectors>(depth, x, y, y_stride, tile, tile_stride), done = 14;
+    if (kWidth<V> == 16 && rows >= 14) {
+      multiply_tile<14, V>(depth, x, y, tile, tile_stride), done = 14;
     } else if (rows >= 6) {
-      multiply_tile<6, Vectors>(depth, x, y, y_stride, tile, tile_stride), done = 6;
+      multiply_tile<6, V>(depth, x, y, tile, tile_stride), done = 6;
     } else if (rows >= 4) {
-      multiply_tile<4, Vectors>(depth, x, y, y_stride, tile, tile_stride), done = 4;
+      multiply_tile<4, V>(depth, x, y, tile, tile_stride), done = 4;
     } else if (rows >= 2) {
-      multiply_tile<2, Vectors>(depth, x, y, y_stride, tile, tile_stride), done = 2;
+      multiply_tile<2, V>(depth, x, y, tile, tile_stride), done = 2;
     } else {
-      multiply_tile<1, Vectors>(depth, x, y, y_stride, tile, tile_stride);
+      multiply_tile<1, V>(depth, x, y, tile, tile_stride);
     }
     rows -= done, x += done, tile += done * tile_stride;
   }
@@ -126,7 +128,9 @@ SOTTO_INLINE void pack_gradients(const Problem& problem, const Block& block, Ran
       if (factor == 0) {
         *reinterpret_cast<Float16Unaligned*>(out) = Float16{};
       } else if (scale == 1 && i + kPackedRows <= problem.g.cols) {
-        *reinterpret_cast<Float16Unaligned*>(out) = factor * *reinterpret_cast<const Float16Unaligned*>(row + i);
+        for (int m = 0; m < kPackedRows; m += 8)
+          *reinterpret_cast<Float8Unaligned*>(out + m) =
+              factor * *reinterpret_cast<const Float8Unaligned*>(row + i + m);
       } else {
         const int64_t present = std::min(kPackedRows, problem.g.cols - i);
         for (int64_t m = 0; m < present; ++m) out[m] = float(double(factor) * double(scale) * double(row[i + m]));
@@ -191,9 +195,9 @@ SOTTO_VECTORISED void add_part(const Problem& problem, Range is, Range js, bool 
         const float* y = scratch.activations.data() + j * depth;
         double* tile = sums + i * stride + j;
         if (problem.tile_cols == 32) {
-          multiply_tiles<2>(rows, depth, x, y, 32, tile, stride);
+          multiply_tiles<Float16>(rows, depth, x, y, tile, stride);
         } else {
-          multiply_tiles<1>(rows, depth, x, y, 16, tile, stride);
+          multiply_tiles<Float8>(rows, depth, x, y, tile, stride);
         }
       }
   }
@@ -232,7 +236,8 @@ void accumulate_clipped_outer_cpu(const Exec& exec, MatrixView<const float> g, M
                [&](int64_t begin, int64_t end) { find_scales(a, scale, begin, end); });
 
   Problem problem{g, a, factors.data, rows_per_sample, scale, weight_sum, bias_sum.data, 14, 32};
-  if (best_instruction_set() != InstructionSet::avx512) problem.tile_rows = 6, problem.tile_cols = 16;  // what fits the 16 registers of AVX2
+  if (best_instruction_set() != InstructionSet::avx512)
+    problem.tile_rows = 6, problem.tile_cols = 16;  // what fits the 16 registers of AVX2
   const int64_t row_tiles = round_up(g.cols, problem.tile_rows) / problem.tile_rows;
   const int64_t col_tiles = round_up(a.cols, problem.tile_cols) / problem.tile_cols;
   // A second thread pays from about a million multiplications.

@@ -208,19 +208,32 @@ class ResumeTest(harness.Case):
             self.assertEqual(place.certificate()["dataset"]["identity"], name, how)
 
     def test_TwoRunsAtOnceOnOneLedger(self):
-        one = self.place(**{**LONG, "train__steps": 150})
-        runs = [one.start("--set", f"run.dir=run{k}", "--set", f"run.seed={k}") for k in range(2)]
-        for process in runs:
-            self.assertExit(harness.finish(process), 0)
-        rows = one.ledger_rows()
-        ids = [row["run_id"] for row in rows if row["kind"] == "reserve"]
-        self.assertEqual(len(ids), 2)
-        for run_id in ids:
-            self.assertEqual(one.charged(run_id), list(range(1, 151)))
-        kinds = [row["run_id"] for row in rows if row["kind"] == "charge"]
+        """One of them takes steps before the other begins, and goes on after it has ended."""
+        place = self.place(**LONG)
+        options = lambda k, steps: ["--set", f"run.dir=run{k}", "--set", f"run.seed={k}", "--set", f"train.steps={steps}"]
+        charges = lambda: [row["run_id"] for row in place.ledger_rows("charge")]
+        around = place.start(*options(0, 20000))
+
+        def goes_on():
+            before, end = len(charges()), time.monotonic() + harness.TIMEOUT
+            while len(charges()) == before:
+                self.assertIsNone(around.poll(), "ended before the other")
+                self.assertLess(time.monotonic(), end)
+                time.sleep(0.02)
+
+        goes_on()
+        self.assertExit(harness.finish(place.start(*options(1, 150))), 0)
+        goes_on()
+        around.send_signal(signal.SIGINT)
+        self.assertExit(harness.finish(around), 130)
+        first, second = [row["run_id"] for row in place.ledger_rows("reserve")]
+        self.assertEqual(place.charged(second), list(range(1, 151)))
+        taken = place.charged(first)
+        self.assertEqual(taken, list(range(1, len(taken) + 1)))
+        kinds = charges()
         self.assertGreater(sum(a != b for a, b in zip(kinds, kinds[1:])), 1, "the runs did not overlap")
         for k in range(2):
-            self.assertExit(one.call("ledger", "verify", "ledger.sqlite", "--against", f"run{k}/certificate.json"), 0)
+            self.assertExit(place.call("ledger", "verify", "ledger.sqlite", "--against", f"run{k}/certificate.json"), 0)
 
     def test_TwoProcessesOnOneRunChargeEachStepOnce(self):
         """The second one may be refused; it may not charge a step that the first one charged."""

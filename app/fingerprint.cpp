@@ -24,10 +24,10 @@ void restart_on_plain_paths(const std::string& config, bool json) {
 }
 
 const char* instruction_set() {
-  switch (kernels::best_instruction_set()) {
-    case kernels::InstructionSet::avx512:
+  switch (best_instruction_set()) {
+    case InstructionSet::avx512:
       return "avx512";
-    case kernels::InstructionSet::avx2:
+    case InstructionSet::avx2:
       return "avx2";
     default:
       return "plain";

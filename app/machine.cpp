@@ -5,10 +5,10 @@
 namespace sotto::app {
 
 std::string instruction_set_name() {
-  switch (kernels::best_instruction_set()) {
-    case kernels::InstructionSet::avx512:
+  switch (best_instruction_set()) {
+    case InstructionSet::avx512:
       return "AVX-512";
-    case kernels::InstructionSet::avx2:
+    case InstructionSet::avx2:
       return "AVX2";
     default:
       return "SSE2";

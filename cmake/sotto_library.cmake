@@ -7,7 +7,7 @@ set(SOTTO_WARNINGS $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Werror;-Wno-restrict
 
 function(sotto_target target)
   target_compile_options(${target} PRIVATE ${SOTTO_WARNINGS})
-  if(NOT SOTTO_AVX512 AND target MATCHES "^(sotto_kernels|kernels_tests)$")  # who sees kernels/instruction_set.h's macros
+  if(NOT SOTTO_AVX512 AND target MATCHES "^(sotto_base|sotto_kernels|sotto_accountants|kernels_tests)$")  # who sees base/instruction_set.h's macros
     target_compile_definitions(${target} PRIVATE SOTTO_WITHOUT_AVX512)
   endif()
   if(SOTTO_SANITIZE)

@@ -2,7 +2,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "kernels/instruction_set.h"
+#include "base/instruction_set.h"
 
 namespace sotto::kernels {
 

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <limits>
 
-#include "accountants/pld/vectorised.h"
 #include "base/error.h"
+#include "base/instruction_set.h"
 
 namespace sotto::accountants {
 namespace {
@@ -16,8 +16,8 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr size_t kBlock = 64;
 
 // weights[i] = mass[i] e^{s · loss(i)}; returns their sum. One exponential a block and a table within it.
-SOTTO_PLD_VECTORISED double tilt_block(const double* __restrict mass, const double* __restrict power, double first,
-                                       size_t count, double* __restrict weights) {
+SOTTO_VECTORISED double tilt_block(const double* __restrict mass, const double* __restrict power, double first,
+                                   size_t count, double* __restrict weights) {
   double sum = 0;
   for (size_t j = 0; j < count; ++j) {
     weights[j] = mass[j] * first * power[j];
@@ -53,8 +53,8 @@ double cumulant_error(const LossAtoms& atoms, double s) {
 }
 
 // z ← z^power by squaring, with a relative error of at most 2 · power · √5 u. Below `smallest` (a square) it is 0.
-SOTTO_PLD_VECTORISED void raise_block(double* __restrict re, double* __restrict im, size_t count, int64_t power,
-                                      double smallest) {
+SOTTO_VECTORISED void raise_block(double* __restrict re, double* __restrict im, size_t count, int64_t power,
+                                  double smallest) {
   double base_re[kBlock], base_im[kBlock];
   for (size_t j = 0; j < count; ++j) {
     const bool gone = re[j] * re[j] + im[j] * im[j] < smallest;

@@ -5,8 +5,8 @@
 #include <numbers>
 #include <utility>
 
-#include "accountants/pld/vectorised.h"
 #include "base/error.h"
+#include "base/instruction_set.h"
 
 namespace sotto::accountants {
 namespace {
@@ -37,9 +37,9 @@ Twiddles twiddles(size_t size) {
 }
 
 // One radix-4 stage of Stockham's transform: the length `length` falls to a quarter, the stride grows fourfold.
-SOTTO_PLD_VECTORISED void first_stage(size_t quarter, const double* __restrict xr, const double* __restrict xi,
-                                      double* __restrict yr, double* __restrict yi, const double* __restrict wr,
-                                      const double* __restrict wi) {
+SOTTO_VECTORISED void first_stage(size_t quarter, const double* __restrict xr, const double* __restrict xi,
+                                  double* __restrict yr, double* __restrict yi, const double* __restrict wr,
+                                  const double* __restrict wi) {
   for (size_t p = 0; p < quarter; ++p) {
     const double ar = xr[p], ai = xi[p], br = xr[p + quarter], bi = xi[p + quarter];
     const double cr = xr[p + 2 * quarter], ci = xi[p + 2 * quarter], dr = xr[p + 3 * quarter], di = xi[p + 3 * quarter];
@@ -57,9 +57,9 @@ SOTTO_PLD_VECTORISED void first_stage(size_t quarter, const double* __restrict x
   }
 }
 
-SOTTO_PLD_VECTORISED void stage(size_t quarter, size_t stride, const double* __restrict xr, const double* __restrict xi,
-                                double* __restrict yr, double* __restrict yi, const double* __restrict wr,
-                                const double* __restrict wi) {
+SOTTO_VECTORISED void stage(size_t quarter, size_t stride, const double* __restrict xr, const double* __restrict xi,
+                            double* __restrict yr, double* __restrict yi, const double* __restrict wr,
+                            const double* __restrict wi) {
   const size_t far = quarter * stride;
   for (size_t p = 0; p < quarter; ++p) {
     const size_t w = p * stride;

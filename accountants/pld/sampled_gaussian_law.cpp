@@ -5,8 +5,8 @@
 #include <limits>
 #include <numbers>
 
-#include "accountants/pld/vectorised.h"
 #include "base/error.h"
+#include "base/instruction_set.h"
 
 namespace sotto::accountants {
 namespace {
@@ -63,8 +63,8 @@ inline Moments one_panel(double u, double width, double inverse_sigma) {
   return {mass * std::abs(half), std::abs(distance * half)};
 }
 
-SOTTO_PLD_VECTORISED void panels(size_t count, const double* __restrict u, const double* __restrict width,
-                                 double inverse_sigma, double* __restrict mass, double* __restrict distance) {
+SOTTO_VECTORISED void panels(size_t count, const double* __restrict u, const double* __restrict width,
+                             double inverse_sigma, double* __restrict mass, double* __restrict distance) {
   for (size_t k = 0; k < count; ++k) {
     const Moments moments = one_panel(u[k], width[k], inverse_sigma);
     mass[k] = moments.mass;

@@ -1,6 +1,6 @@
 #pragma once
+#include "base/instruction_set.h"
 #include "kernels/convolution/convolution.h"
-#include "kernels/instruction_set.h"
 
 namespace sotto::kernels {
 

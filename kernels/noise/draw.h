@@ -1,5 +1,5 @@
 #pragma once
-#include "kernels/instruction_set.h"
+#include "base/instruction_set.h"
 #include "kernels/noise/gaussian_impl.h"
 
 namespace sotto::kernels {

@@ -1,7 +1,7 @@
 #pragma once
 #include <vector>
 
-#include "kernels/instruction_set.h"
+#include "base/instruction_set.h"
 
 namespace sotto::kernels {
 

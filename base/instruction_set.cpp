@@ -1,6 +1,6 @@
-#include "kernels/instruction_set.h"
+#include "base/instruction_set.h"
 
-namespace sotto::kernels {
+namespace sotto {
 
 InstructionSet best_instruction_set() {
 #ifndef SOTTO_BASELINE_ALONE
@@ -12,4 +12,4 @@ InstructionSet best_instruction_set() {
   return InstructionSet::plain;
 }
 
-}  // namespace sotto::kernels
+}  // namespace sotto

@@ -1,6 +1,6 @@
 #pragma once
 
-// Which vectors the CPU's kernels may use, said here alone. A SOTTO_VECTORISED function is compiled for every set and
+// Which vectors code for the CPU may use, said here alone. A SOTTO_VECTORISED function is compiled for every set and
 // the loader picks; a lambda does not inherit it: parallel_for's lambda calls a SOTTO_VECTORISED function on its range.
 // Code whose tiles depend on the vectors' width is one function a set, SOTTO_FOR_AVX512, SOTTO_FOR_AVX2 and one without
 // either, of which for_set() takes one. What such functions call must be SOTTO_INLINE, into each of them.
@@ -23,7 +23,7 @@
 #endif
 #define SOTTO_INLINE inline __attribute__((always_inline))
 
-namespace sotto::kernels {
+namespace sotto {
 
 // The baseline (SSE2 on x86-64), x86-64-v3 and x86-64-v4.
 enum class InstructionSet { plain, avx2, avx512 };
@@ -36,4 +36,4 @@ Function* for_set(InstructionSet set, Function* avx512, Function* avx2, Function
   return set == InstructionSet::avx512 ? avx512 : set == InstructionSet::avx2 ? avx2 : plain;
 }
 
-}  // namespace sotto::kernels
+}  // namespace sotto

@@ -16,12 +16,12 @@ void Accountant::compose(const Event& event, int64_t count) {
   if (count > 0) add(event, count);
 }
 
-double Accountant::epsilon(double delta) const {
+Bracket Accountant::epsilon_bracket(double delta) const {
   require(delta >= 0 && delta < 1, "delta must be at least 0 and below 1, got ", delta);
   return epsilon_at(delta);
 }
 
-double Accountant::delta(double epsilon) const {
+Bracket Accountant::delta_bracket(double epsilon) const {
   require(epsilon >= 0, "epsilon must be at least 0, got ", epsilon);
   return delta_at(epsilon);
 }

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "accountants/bracket.h"
 #include "accountants/event.h"
 
 namespace sotto::accountants {
@@ -27,10 +28,15 @@ class Accountant {
   // (an unsupported mechanism is never approximated), invalid_argument unless 0 ≤ count ≤ 2^53.
   void compose(const Event& event, int64_t count = 1);
 
-  // The smallest ε known with (ε, delta)-DP; throws invalid_argument unless 0 ≤ delta < 1.
-  double epsilon(double delta) const;
-  // The smallest δ known with (epsilon, δ)-DP, at most 1; throws invalid_argument unless epsilon ≥ 0.
-  double delta(double epsilon) const;
+  // lower ≤ the smallest ε at which the composition is (ε, delta)-DP ≤ upper, as far as this accountant knows: one
+  // without lower bounds says 0. Throws invalid_argument unless 0 ≤ delta < 1.
+  Bracket epsilon_bracket(double delta) const;
+  // Likewise the smallest δ with (epsilon, δ)-DP, at most 1; throws invalid_argument unless epsilon ≥ 0.
+  Bracket delta_bracket(double epsilon) const;
+
+  // The upper ends.
+  double epsilon(double delta) const { return epsilon_bracket(delta).upper; }
+  double delta(double epsilon) const { return delta_bracket(epsilon).upper; }
 
  protected:
   explicit Accountant(NeighbouringRelation relation) : relation_(relation) {}
@@ -38,8 +44,8 @@ class Accountant {
 
  private:
   virtual void add(const Event& event, int64_t count) = 0;
-  virtual double epsilon_at(double delta) const = 0;
-  virtual double delta_at(double epsilon) const = 0;
+  virtual Bracket epsilon_at(double delta) const = 0;
+  virtual Bracket delta_at(double epsilon) const = 0;
 
   NeighbouringRelation relation_;
 };

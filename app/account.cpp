@@ -5,7 +5,6 @@
 
 #include "accountants/accountant.h"
 #include "accountants/calibrate.h"
-#include "accountants/pld/pld_accountant.h"
 #include "app/command.h"
 #include "base/error.h"
 #include "report/numbers.h"
@@ -82,7 +81,7 @@ struct Found {
   double milliseconds;
 };
 
-// The bracket of ε or of δ. An accountant without lower bounds knows that both are at least 0.
+// The bracket of ε or of δ.
 Found bracket(Plan& plan, bool of_epsilon) {
   check(plan);
   need(plan.noise_multiplier > 0, cat("--noise-multiplier must be positive, got ", plan.noise_multiplier));
@@ -92,11 +91,7 @@ Found bracket(Plan& plan, bool of_epsilon) {
   const auto accountant = accountants::make_fixed_schedule_accountant(
       plan.accountant, accountants::NeighbouringRelation::add_remove, plan.gap);
   accountant->compose(step_of(plan, plan.noise_multiplier), plan.steps);
-  Found found{};
-  if (const auto* pld = dynamic_cast<const accountants::PldAccountant*>(accountant.get()))
-    found.bracket = of_epsilon ? pld->epsilon_bracket(plan.delta) : pld->delta_bracket(plan.epsilon);
-  else
-    found.bracket = {0, of_epsilon ? accountant->epsilon(plan.delta) : accountant->delta(plan.epsilon)};
+  Found found{of_epsilon ? accountant->epsilon_bracket(plan.delta) : accountant->delta_bracket(plan.epsilon), 0};
   found.milliseconds = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   return found;
 }

@@ -1,5 +1,5 @@
 #pragma once
-#include "accountants/pld/bracket.h"
+#include "accountants/bracket.h"
 
 namespace sotto::accountants {
 

@@ -73,8 +73,7 @@ std::unique_ptr<Accountant> PldAccountant::rdp() const {
   return accountant;
 }
 
-Bracket PldAccountant::epsilon_bracket(double delta) const {
-  require(delta >= 0 && delta < 1, "delta must be at least 0 and below 1, got ", delta);
+Bracket PldAccountant::epsilon_at(double delta) const {
   if (parts_.empty()) return {0, 0};
   if (delta < std::numeric_limits<double>::min()) return {0, kInfinity};
   if (unbounded()) return {0, kInfinity};
@@ -91,8 +90,7 @@ Bracket PldAccountant::epsilon_bracket(double delta) const {
   return found;
 }
 
-Bracket PldAccountant::delta_bracket(double epsilon) const {
-  require(epsilon >= 0, "epsilon must be at least 0, got ", epsilon);
+Bracket PldAccountant::delta_at(double epsilon) const {
   if (parts_.empty()) return {0, 0};
   if (unbounded()) return {0, 1};
   if (std::isinf(epsilon)) return {0, std::numeric_limits<double>::min()};

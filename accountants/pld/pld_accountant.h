@@ -2,7 +2,6 @@
 #include <vector>
 
 #include "accountants/accountant.h"
-#include "accountants/pld/bracket.h"
 #include "accountants/pld/solve.h"
 
 namespace sotto::accountants {
@@ -21,19 +20,15 @@ class PldAccountant final : public Accountant {
   bool supports(const Event& event, NeighbouringRelation relation) const override;
   std::unique_ptr<Accountant> clone() const override { return std::make_unique<PldAccountant>(*this); }
 
-  // lower ≤ the smallest ε at which the composition is (ε, delta)-DP ≤ upper. Where no bracket as narrow as limits asks
-  // is in reach, the RDP accountant's bound is used if it is less. Errors as epsilon() and delta().
-  Bracket epsilon_bracket(double delta) const;
-  Bracket delta_bracket(double epsilon) const;
-
  private:
   struct Part {
     double noise_multiplier, sample_rate;
     int64_t count;
   };
   void add(const Event& event, int64_t count) override;
-  double epsilon_at(double delta) const override { return epsilon_bracket(delta).upper; }
-  double delta_at(double epsilon) const override { return delta_bracket(epsilon).upper; }
+  // Where no bracket as narrow as limits asks is in reach, the RDP accountant's bound is used if it is less.
+  Bracket epsilon_at(double delta) const override;
+  Bracket delta_at(double epsilon) const override;
   bool unbounded() const;
   std::vector<SampledGaussianUses> uses() const;
   std::unique_ptr<Accountant> rdp() const;

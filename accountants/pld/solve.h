@@ -2,7 +2,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "accountants/pld/bracket.h"
+#include "accountants/bracket.h"
 #include "accountants/pld/sampled_gaussian_law.h"
 
 namespace sotto::accountants {

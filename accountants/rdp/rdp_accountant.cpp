@@ -41,18 +41,18 @@ RdpCurve RdpAccountant::total() const {
   return sum;
 }
 
-double RdpAccountant::epsilon_at(double delta) const {
-  if (parts_.empty()) return 0;
+Bracket RdpAccountant::epsilon_at(double delta) const {
+  if (parts_.empty()) return {0, 0};
   const RdpCurve sum = total();
-  if (total_variation_squared(sum) < delta * delta * (1 - 1e-12)) return 0;
-  return epsilon_from_rdp(default_orders(), sum, delta);
+  if (total_variation_squared(sum) < delta * delta * (1 - 1e-12)) return {0, 0};
+  return {0, epsilon_from_rdp(default_orders(), sum, delta)};
 }
 
-double RdpAccountant::delta_at(double epsilon) const {
-  if (parts_.empty()) return 0;
+Bracket RdpAccountant::delta_at(double epsilon) const {
+  if (parts_.empty()) return {0, 0};
   const RdpCurve sum = total();
-  return std::min(std::sqrt(total_variation_squared(sum)) * (1 + 1e-12),
-                  delta_from_rdp(default_orders(), sum, epsilon));
+  return {0, std::min(std::sqrt(total_variation_squared(sum)) * (1 + 1e-12),
+                      delta_from_rdp(default_orders(), sum, epsilon))};
 }
 
 }  // namespace sotto::accountants

@@ -25,8 +25,8 @@ class RdpAccountant final : public Accountant {
     std::shared_ptr<const RdpCurve> curve;
   };
   void add(const Event& event, int64_t count) override;
-  double epsilon_at(double delta) const override;
-  double delta_at(double epsilon) const override;
+  Bracket epsilon_at(double delta) const override;
+  Bracket delta_at(double epsilon) const override;
   RdpCurve total() const;
 
   std::vector<Part> parts_;

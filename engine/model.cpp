@@ -57,6 +57,7 @@ Model Model::make(const ModelSpec& spec, const InputSpec& input, const RunKey& k
   model.script_ = script;
   model.forward_ = [script](const at::Tensor& x) { return call(*script, x); };
   model.train_ = [script](bool on) { script->train(on); };
+  model.move_ = [script](const at::Device& device) { script->to(device); };
   for (const auto& parameter : script->named_parameters())
     model.parameters_.emplace_back(parameter.name, parameter.value);
   return model;
@@ -66,6 +67,7 @@ Model Model::wrap(std::shared_ptr<torch::nn::Module> module, std::function<at::T
   Model model;
   model.forward_ = std::move(forward);
   model.train_ = [module](bool on) { module->train(on); };
+  model.move_ = [module](const at::Device& device) { module->to(device); };
   for (const auto& parameter : module->named_parameters())
     model.parameters_.emplace_back(parameter.key(), parameter.value());
   return model;
@@ -89,9 +91,13 @@ void Model::export_torchscript(const std::filesystem::path& path) const {
                 "wrapped C++ module, whose code is not known");
   const std::filesystem::path beside = path.string() + ".part";
   train(false);
+  const at::Device home = device();
+  to(at::kCPU);
   try {
     (script_ ? *script_ : mlp_script(parameters_)).save(beside.string());
+    to(home);
   } catch (const c10::Error&) {
+    to(home);
     throw Error(ErrorKind::io, cat("cannot write ", path.string(), "; check that its folder exists and is writable"));
   }
   std::filesystem::rename(beside, path);

@@ -44,12 +44,16 @@ class Model {
   // Copies values by name; throws data when a name is missing or a shape differs.
   void load_parameters(const std::map<std::string, at::Tensor>& values);
   void train(bool on) const { train_(on); }
-  // Saves a TorchScript file that Python loads with torch.jit.load.
+  // Moves parameters and buffers; the tensors of named_parameters() stay the ones they are.
+  void to(const at::Device& device) const { move_(device); }
+  at::Device device() const { return parameters_.front().second.device(); }
+  // Saves a TorchScript file that Python loads with torch.jit.load, on the CPU whatever device the model is on.
   void export_torchscript(const std::filesystem::path& path) const;
 
  private:
   std::function<at::Tensor(const at::Tensor&)> forward_;
   std::function<void(bool)> train_;
+  std::function<void(const at::Device&)> move_;
   std::vector<std::pair<std::string, at::Tensor>> parameters_;
   std::shared_ptr<torch::jit::Module> script_;  // set for TorchScript
   bool mlp_ = false;

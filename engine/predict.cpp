@@ -9,13 +9,14 @@ namespace {
 
 constexpr int64_t kBlock = 4096;
 
-// Output of the whole table, block by block.
+// Output of the whole table, block by block, on the CPU.
 at::Tensor outputs(const Model& model, const at::Tensor& inputs) {
   const at::NoGradGuard no_grad;
   model.train(false);
   std::vector<at::Tensor> blocks;
   for (int64_t first = 0; first < inputs.size(0); first += kBlock)
-    blocks.push_back(model.forward(inputs.slice(0, first, std::min(first + kBlock, inputs.size(0)))));
+    blocks.push_back(
+        model.forward(inputs.slice(0, first, std::min(first + kBlock, inputs.size(0))).to(model.device())).cpu());
   model.train(true);
   return at::cat(blocks);
 }

@@ -18,7 +18,7 @@
 #include "engine/planner/calibration.h"
 #include "engine/planner/planner.h"
 #include "engine/private_step.h"
-#include "engine/roofline/site.h"
+#include "engine/site.h"
 #include "engine/tape/flops.h"
 #include "engine/tape/tape.h"
 

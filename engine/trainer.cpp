@@ -1,6 +1,5 @@
 #include "engine/trainer.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/Version.h>
 
 #include <unistd.h>
@@ -27,9 +26,7 @@ namespace sotto {
 namespace {
 
 int chosen_threads(int wanted) {
-  const int threads = wanted > 0 ? wanted : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  at::set_num_threads(threads);
-  return threads;
+  return wanted > 0 ? wanted : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
 data::Split split_of(const std::string& name) {
@@ -69,12 +66,8 @@ Trainer::Trainer(TrainConfig config, bool resume, TrainHooks hooks)
       hooks_(std::move(hooks)),
       folder_(config_.run.dir),
       resume_(resume),
-      exec_(Exec::cpu(chosen_threads(config_.performance.threads))),
+      site_(open_site(config_.performance.device == "cuda", chosen_threads(config_.performance.threads))),
       key_(first_key(config_)) {
-  if (config_.performance.device != "cpu")
-    throw Error(ErrorKind::configuration,
-                "performance.device = \"cuda\": training on a GPU is not supported by this version; "
-                "set performance.device = \"cpu\"");
   if (resume_)
     identity_ = read_identity(folder_);
   else if (folder_.holds_run())
@@ -83,7 +76,7 @@ Trainer::Trainer(TrainConfig config, bool resume, TrainHooks hooks)
   make_model();
   if (config_.ledger.path.has_parent_path()) make_folder(config_.ledger.path.parent_path());
   ledger_ = std::make_unique<accountants::Ledger>(accountants::Ledger::open(config_.ledger.path));
-  optimizer_ = std::make_unique<Optimizer>(exec_, *parameters_, config_.optimizer, plan_->expected_batch(),
+  optimizer_ = std::make_unique<Optimizer>(site_.exec, *parameters_, config_.optimizer, plan_->expected_batch(),
                                            config_.privacy.steps);
   if (resume_) {
     lock_ = std::make_unique<RunLock>(folder_);
@@ -112,14 +105,16 @@ void Trainer::load_data() {
 
 void Trainer::make_model() {
   model_ = Model::make(config_.model, train_.spec, key_);
+  model_.to(site_.device);
   model_.train(true);
   parameters_ = std::make_unique<Parameters>(model_.named_parameters());
-  const Probe probe = {[&](int64_t batch, uint64_t seed) { return synthetic_input(train_.spec, batch, seed); },
-                       [&](const at::Tensor& input) {
-                         const at::Tensor labels = at::arange(input.size(0), at::kLong).remainder(2);
-                         return per_sample_loss(model_.forward(input), labels);
-                       }};
-  tape_ = std::make_unique<Tape>(exec_, *parameters_);
+  const Probe probe = {
+      [&](int64_t batch, uint64_t seed) { return synthetic_input(train_.spec, batch, seed).to(site_.device); },
+      [&](const at::Tensor& input) {
+        const at::Tensor labels = at::arange(input.size(0), at::kLong).remainder(2).to(site_.device);
+        return per_sample_loss(model_.forward(input), labels);
+      }};
+  tape_ = std::make_unique<Tape>(site_.exec, *parameters_);
   tape_->set_storage_limit(config_.performance.storage_limit);
   structure_ = check_model(*tape_, *parameters_, probe);
   structure_.rows_per_unit *= schema_.unit.max_records;
@@ -145,9 +140,9 @@ void Trainer::choose_norm_methods() {
   NormMethods methods;
   if (resume_ && std::filesystem::exists(folder_.norm_methods()))
     methods = norm_methods_from(nlohmann::json::parse(read_file(folder_.norm_methods()), nullptr, false), *parameters_);
-  else if (config_.performance.planner == "measured" && !products.empty())
+  else if (config_.performance.planner == "measured" && !products.empty() && !site_.exec.on_cuda())
     methods = plan_norms(products, config_.performance.microbatch * schema_.unit.max_records,
-                         config_.performance.storage_limit, time_model(exec_, hooks_.say))
+                         config_.performance.storage_limit, time_model(site_.exec, hooks_.say))
                   .methods();
   norm_methods_ = to_json(methods, *parameters_).dump();
   tape_->set_norm_methods(std::move(methods));
@@ -198,7 +193,7 @@ std::string Trainer::replay_hash() const {
           " ", config_.model.kind, " ", config_.model.output_bias, " ", config_.optimizer.kind, " ", std::hexfloat,
           config_.optimizer.learning_rate, " ", config_.optimizer.momentum, " ", config_.optimizer.beta1, " ",
           config_.optimizer.beta2, " ", config_.optimizer.epsilon, " ", config_.optimizer.weight_decay, " ",
-          config_.optimizer.schedule, " ", config_.performance.device, " ", exec_.threads(), " ",
+          config_.optimizer.schedule, " ", config_.performance.device, " ", site_.exec.threads(), " ",
           config_.performance.microbatch, " ", config_.performance.storage_limit, " ", norm_methods_, " ",
           to_hex(sha256_file("/proc/self/exe")), " ", at::get_cpu_capability());
   // What chooses the code paths of the libraries, and so the last bits.
@@ -257,14 +252,17 @@ void Trainer::restore() {
 
   const bool same_key = std::filesystem::exists(folder_.key()) && RunKey::read(folder_.key()).id() == saved.key_id;
   if (same_key) key_ = RunKey::read(folder_.key());
-  // Without all of it the same, a replay would be a second, different release of the same steps.
-  const bool replays = same_key && saved.replay_hash == replay_hash();
+  // Without all of it the same, a replay would be a second, different release of the same steps. A GPU's libraries do
+  // not promise the same bits twice.
+  const bool replays = same_key && !site_.exec.on_cuda() && saved.replay_hash == replay_hash();
   if (!replays && !closed_) {
     if (charged_ > step_)
       hooks_.say(cat("steps ", step_ + 1, " to ", charged_,
                      " were charged but are not in the checkpoint and cannot be "
                      "repeated exactly (",
-                     same_key ? "something changed since" : "the run key is gone",
+                     site_.exec.on_cuda() ? "a GPU's libraries do not give the same bits twice"
+                     : same_key           ? "something changed since"
+                                          : "the run key is gone",
                      "): they stay charged, and the run goes on behind them with a fresh key"));
     key_ = RunKey::from_os();
     key_.write(folder_.key());
@@ -285,8 +283,9 @@ GradSamples Trainer::gradients(const std::vector<int64_t>& units) {
     }
     starts.push_back(static_cast<int64_t>(records.size()));
   }
-  const at::Tensor rows = at::tensor(records, at::kLong), weights = at::tensor(shares);
-  const at::Tensor inputs = train_.inputs.index_select(0, rows), labels = train_.labels.index_select(0, rows);
+  const at::Tensor rows = at::tensor(records, at::kLong), weights = at::tensor(shares).to(site_.device);
+  const at::Tensor inputs = train_.inputs.index_select(0, rows).to(site_.device),
+                   labels = train_.labels.index_select(0, rows).to(site_.device);
   return by_unit(tape_->per_sample(inputs.size(0),
                                    [&](int64_t first, int64_t count) {
                                      const at::Tensor losses =
@@ -340,7 +339,7 @@ void Trainer::log(const StepDiagnostics& diagnostics, double seconds) {
 
 TrainResult Trainer::run() {
   PrivateStep private_step(
-      exec_, *parameters_, *plan_, train_.unit_count(), [this](uint64_t step) { charge(step); },
+      site_.exec, *parameters_, *plan_, train_.unit_count(), [this](uint64_t step) { charge(step); },
       [this](const std::vector<int64_t>& units) { return gradients(units); });
   if (clip_norm_) private_step.set_clip_norm(*clip_norm_);
   const auto steps = static_cast<uint64_t>(config_.privacy.steps);

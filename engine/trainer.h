@@ -13,6 +13,7 @@
 #include "engine/privacy_plan.h"
 #include "engine/private_step.h"
 #include "engine/run_folder.h"
+#include "engine/site.h"
 #include "engine/tape/tape.h"
 #include "engine/train_config.h"
 
@@ -64,7 +65,7 @@ class Trainer {
   const std::string& data_identity() const { return identity_.data_identity; }
   bool fixed_seed() const { return identity_.fixed_seed; }
   const RunFolder& folder() const { return folder_; }
-  int threads() const { return exec_.threads(); }
+  int threads() const { return site_.exec.threads(); }
 
  private:
   void load_data();
@@ -88,7 +89,7 @@ class Trainer {
   RunIdentity identity_;
   std::unique_ptr<RunLock> lock_;
   bool resume_;
-  Exec exec_;
+  Site site_;
   data::Schema schema_;
   data::Encoding encoding_ = data::Encoding::numbers;
   data::LoadReport load_report_;
@@ -104,11 +105,11 @@ class Trainer {
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<accountants::Ledger> ledger_;
   std::unique_ptr<MetricsLog> metrics_, operator_metrics_;
-  bool closed_ = false;   // the ledger has released the run: it is over
+  bool closed_ = false;              // the ledger has released the run: it is over
   std::optional<double> clip_norm_;  // of the next step, where it is adaptive
   uint64_t step_ = 0;                // completed steps
-  uint64_t charged_ = 0;  // steps that the ledger holds a charge for
-  double epsilon_ = 0;    // after charged_
+  uint64_t charged_ = 0;             // steps that the ledger holds a charge for
+  double epsilon_ = 0;               // after charged_
 };
 
 }  // namespace sotto

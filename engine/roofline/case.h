@@ -6,7 +6,8 @@
 #include <utility>
 #include <vector>
 
-#include "engine/roofline/site.h"
+#include "base/view.h"
+#include "engine/site.h"
 
 namespace sotto {
 
@@ -42,5 +43,21 @@ std::vector<RooflineCase> layer_contests();
 std::vector<RooflineCase> lattice_contests();
 std::vector<RooflineCase> noise_contests();
 std::vector<RooflineCase> recurrent_contests();
+
+// A contiguous tensor as kernels take it: a matrix has the last dimension's columns.
+inline MatrixView<const float> in(const at::Tensor& x) {
+  return {x.const_data_ptr<float>(), x.numel() / x.size(-1), x.size(-1)};
+}
+inline MatrixView<float> out(const at::Tensor& x) {
+  return {x.mutable_data_ptr<float>(), x.numel() / x.size(-1), x.size(-1)};
+}
+template <class T = float>
+VectorView<const T> vector_in(const at::Tensor& x) {
+  return {x.const_data_ptr<T>(), x.numel()};
+}
+template <class T = float>
+VectorView<T> vector_out(const at::Tensor& x) {
+  return {x.mutable_data_ptr<T>(), x.numel()};
+}
 
 }  // namespace sotto

@@ -73,7 +73,7 @@ GradSamples by_unit(GradSamples records, const std::vector<int64_t>& starts, con
     for (const IndexedUse& use : from.indexed) {
       const int64_t length = use.ids.size(1);
       at::Tensor ids = at::zeros({places.units * places.most, length}, use.ids.options());
-      ids.index_copy_(0, places.unit * places.most + places.slot, use.ids);
+      ids.index_copy_(0, (places.unit * places.most + places.slot).to(ids.device()), use.ids);
       to.indexed.push_back({ids.view({places.units, -1}), padded(use.gradient, places, length), use.padding_index});
     }
     for (const at::Tensor& rows : from.stored) to.stored.push_back(summed(rows, places));

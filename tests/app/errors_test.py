@@ -85,7 +85,6 @@ SETTINGS = [
     ("ledger is empty", ["ledger.path=empty"], 1, ["empty", "restore a backup"]),
     ("ledger inside a file", ["ledger.path=garbage/ledger.sqlite"], 1, ["garbage"]),
     ("unknown device", ["performance.device=tpu"], 2, ["performance.device", "cpu, cuda", "tpu"]),
-    ("no GPU training", ["performance.device=cuda"], 2, ["performance.device", "cpu"]),
     ("negative threads", ["performance.threads=-2"], 2, ["performance.threads", "at least 0"]),
     ("block of no steps", ["ledger.block_steps=0"], 2, ["ledger.block_steps", "at least 1"]),
 ]
@@ -128,6 +127,12 @@ class ErrorsTest(harness.Case):
         self.assertNotEqual(done.json()["error"]["kind"], "internal", done)
         self.assertEqual(place.ledger_rows("reserve"), [])
         self.assertFalse((place.run / "run.json").exists(), "a run was left behind")
+
+    def test_CudaWithoutAGpuIsRefused(self):
+        place = self.small()
+        if place.call("doctor", "--json").json()["gpus"]:
+            self.skipTest("a GPU is here")
+        self.refused(place, place.train("--set", "performance.device=cuda"), 1, ["cuda", "sotto doctor", "cpu"])
 
     def test_SmallTableTrains(self):
         """The other tests' table and schema are sound, so that each refusal has the reason that it is named by."""

@@ -1,4 +1,4 @@
-#include "engine/roofline/site.h"
+#include "engine/site.h"
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
@@ -23,17 +23,19 @@ at::Tensor Site::zeros(at::IntArrayRef sizes, at::ScalarType type) const {
 }
 
 Site open_site(bool on_cuda, int threads) {
-  require(threads >= 1, "--threads must be at least 1, got ", threads);
+  require(threads >= 1, "the number of threads must be at least 1, got ", threads);
   at::set_num_threads(threads);
   if (!on_cuda) return {Exec::cpu(threads), at::kCPU};
   if (!cuda_present())
     throw Error(
         ErrorKind::cuda,
-        "--device cuda: there is no CUDA device that this sotto can use; `sotto doctor` says what is missing, and "
-        "--device cpu measures the processor");
+        "device cuda: there is no CUDA device that this sotto can use; `sotto doctor` says what is missing, and device "
+        "cpu needs none");
   if (!dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL))
-    throw Error(ErrorKind::cuda, cat("--device cuda: cannot load LibTorch's GPU library: ", dlerror(),
+    throw Error(ErrorKind::cuda, cat("device cuda: cannot load LibTorch's GPU library: ", dlerror(),
                                      "; scripts/setup fetches what it needs"));
+  at::globalContext().setAllowTF32CuBLAS(false);
+  at::globalContext().setAllowTF32CuDNN(false);
   const at::Device device(at::kCUDA, 0);
   at::empty({1}, at::TensorOptions(device));  // starts LibTorch's CUDA, which knows the stream from then on
   const c10::impl::VirtualGuardImpl guard(c10::DeviceType::CUDA);

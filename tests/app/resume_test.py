@@ -207,8 +207,8 @@ class ResumeTest(harness.Case):
             self.assertExit(place.train("--resume", *how), 0)
             self.assertEqual(place.certificate()["dataset"]["identity"], name, how)
 
-    def test_TwoRunsAtOnceOnOneLedger(self):
-        """One of them takes steps before the other begins, and goes on after it has ended."""
+    def test_RunsAtOnceOnOneLedger(self):
+        """Two runs are started at once, while a third takes steps before they begin and after they have ended."""
         place = self.place(**LONG)
         options = lambda k, steps: ["--set", f"run.dir=run{k}", "--set", f"run.seed={k}", "--set", f"train.steps={steps}"]
         charges = lambda: [row["run_id"] for row in place.ledger_rows("charge")]
@@ -217,22 +217,23 @@ class ResumeTest(harness.Case):
         def goes_on():
             before, end = len(charges()), time.monotonic() + harness.TIMEOUT
             while len(charges()) == before:
-                self.assertIsNone(around.poll(), "ended before the other")
+                self.assertIsNone(around.poll(), "ended before the others")
                 self.assertLess(time.monotonic(), end)
                 time.sleep(0.02)
 
         goes_on()
-        self.assertExit(harness.finish(place.start(*options(1, 150))), 0)
+        for process in [place.start(*options(k, 150)) for k in (1, 2)]:
+            self.assertExit(harness.finish(process), 0)
         goes_on()
         around.send_signal(signal.SIGINT)
         self.assertExit(harness.finish(around), 130)
-        first, second = [row["run_id"] for row in place.ledger_rows("reserve")]
-        self.assertEqual(place.charged(second), list(range(1, 151)))
+        first, *others = [row["run_id"] for row in place.ledger_rows("reserve")]
+        self.assertEqual([place.charged(other) for other in others], 2 * [list(range(1, 151))])
         taken = place.charged(first)
         self.assertEqual(taken, list(range(1, len(taken) + 1)))
         kinds = charges()
         self.assertGreater(sum(a != b for a, b in zip(kinds, kinds[1:])), 1, "the runs did not overlap")
-        for k in range(2):
+        for k in range(3):
             self.assertExit(place.call("ledger", "verify", "ledger.sqlite", "--against", f"run{k}/certificate.json"), 0)
 
     def test_TwoProcessesOnOneRunChargeEachStepOnce(self):

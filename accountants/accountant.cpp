@@ -1,29 +1,49 @@
 #include "accountants/accountant.h"
 
+#include <algorithm>
+#include <limits>
+
+#include "accountants/event/parts.h"
 #include "accountants/pld/pld_accountant.h"
 #include "accountants/rdp/rdp_accountant.h"
 #include "base/error.h"
 
 namespace sotto::accountants {
 
+bool Accountant::supports(const Event& event) const {
+  validate(event);
+  const auto parts = parts_of(event, 1, relation_);
+  return std::all_of(parts.begin(), parts.end(), [&](const EventUses& part) {
+    return std::holds_alternative<NonPrivate>(part.event.mechanism) || supports(part.event, relation_);
+  });
+}
+
 void Accountant::compose(const Event& event, int64_t count) {
   validate(event);
   require(count >= 0 && count <= int64_t{1} << 53, "count must be between 0 and 2^53, got ", count);
-  if (!supports(event, relation_))
-    throw Error(ErrorKind::configuration,
-                cat("the accountant ", name(), " has no bound for ", to_json(event), " under ", to_string(relation_),
-                    "; choose another relation or accountant"));
-  if (count > 0) add(event, count);
+  const auto parts = parts_of(event, count, relation_);
+  for (const EventUses& part : parts)
+    if (!std::holds_alternative<NonPrivate>(part.event.mechanism) && !supports(part.event, relation_))
+      throw Error(ErrorKind::configuration,
+                  cat("the accountant ", name(), " has no bound for ", to_json(part.event), " under ",
+                      to_string(relation_), "; choose another relation or accountant"));
+  for (const EventUses& part : parts) {
+    if (std::holds_alternative<NonPrivate>(part.event.mechanism))
+      non_private_ = true;
+    else
+      add(part.event, part.count);
+  }
 }
 
 Bracket Accountant::epsilon_bracket(double delta) const {
   require(delta >= 0 && delta < 1, "delta must be at least 0 and below 1, got ", delta);
-  return epsilon_at(delta);
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  return non_private_ ? Bracket{kInfinity, kInfinity} : epsilon_at(delta);
 }
 
 Bracket Accountant::delta_bracket(double epsilon) const {
   require(epsilon >= 0, "epsilon must be at least 0, got ", epsilon);
-  return delta_at(epsilon);
+  return non_private_ ? Bracket{1, 1} : delta_at(epsilon);
 }
 
 std::vector<std::string> accountant_names() {

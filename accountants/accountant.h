@@ -19,8 +19,12 @@ class Accountant {
  public:
   virtual ~Accountant() = default;
   virtual std::string_view name() const = 0;
+  // Of one of the parts that events consist of (event/parts.h): compositions and NonPrivate are every accountant's.
   virtual bool supports(const Event& event, NeighbouringRelation relation) const = 0;
   virtual std::unique_ptr<Accountant> clone() const = 0;
+
+  // Whether compose() takes the event.
+  bool supports(const Event& event) const;
 
   NeighbouringRelation relation() const { return relation_; }
 
@@ -48,6 +52,7 @@ class Accountant {
   virtual Bracket delta_at(double epsilon) const = 0;
 
   NeighbouringRelation relation_;
+  bool non_private_ = false;
 };
 
 // Those that may limit a run while it goes on.

@@ -3,51 +3,38 @@
 #include <string_view>
 #include <variant>
 
+#include "accountants/event/composed.h"
+#include "accountants/event/mechanisms.h"
+#include "accountants/event/relation.h"
+#include "accountants/event/sampled.h"
+
 namespace sotto::accountants {
 
-// What "two data sets that differ in one unit" means. add_remove: the unit is there or not. zero_out: its contribution
-// is replaced by zero. replace_one: by that of another unit.
-enum class NeighbouringRelation { add_remove, replace_one, zero_out };
-
-// Every unit joins the batch independently with probability `sample_rate`; each contributes a vector of L2 norm at most
-// C; Gaussian noise of standard deviation noise_multiplier · C is added to the sum.
-struct PoissonSampledGaussian {
-  double noise_multiplier, sample_rate;
-  bool operator==(const PoissonSampledGaussian&) const = default;
-};
-
-// The same without sampling: every unit takes part.
-struct Gaussian {
-  double noise_multiplier;
-  bool operator==(const Gaussian&) const = default;
-};
-
-// As PoissonSampledGaussian, on a lattice: every contribution is a vector of integers whose squared norm is at most an
-// integer S, and each entry of the sum gets discrete Gaussian noise, P(y) ∝ exp(-y² / 2σ²) on the integers with
-// σ ≥ noise_multiplier · √S (Canonne, Kamath, Steinke 2020).
-struct PoissonSampledDiscreteGaussian {
-  double noise_multiplier, sample_rate;
-  bool operator==(const PoissonSampledDiscreteGaussian&) const = default;
-};
-
 // One use of a mechanism, described completely: an accountant needs nothing else. A composition is a list of (event,
-// count).
+// count). What an event means never changes: ledgers keep them.
 struct Event {
-  std::variant<PoissonSampledGaussian, Gaussian, PoissonSampledDiscreteGaussian> mechanism;
+  std::variant<PoissonSampledGaussian, Gaussian, PoissonSampledDiscreteGaussian, Laplace, DiscreteLaplace,
+               DiscreteGaussian, Skellam, TruncatedLaplace, Staircase, RandomizedResponse, EpsilonDelta,
+               ExponentialMechanism, ReportNoisyMax, SparseVector, MixtureOfGaussians, TreeAggregation,
+               BandedMatrixFactorisation, PoissonSampled, FixedSizeSampled, Shuffled, RandomAllocation, SelfComposed,
+               Composed, PostProcessing, NonPrivate, Unsupported>
+      mechanism;
   bool operator==(const Event&) const = default;
 };
 
-// Throws configuration, naming value and limit, unless noise_multiplier is finite and ≥ 0 and sample_rate is in [0, 1].
-// A noise multiplier of 0 is a valid event whose epsilon is infinite.
+// Throws configuration, naming value and limit, unless every field of the event and of those within it is in range:
+// numbers finite and at least 0, rates and probabilities in [0, 1], counts at most 2^53, and what their comments say.
 void validate(const Event& event);
 
-// Canonical JSON: sorted keys, no blanks, doubles in their shortest text that reads back to the same bits. to_json
-// validates; event_from_json throws data on an unknown mechanism, an unknown or missing key, or an invalid value.
+// Canonical JSON: {"mechanism": …} and the fields by their names, an event within it likewise; sorted keys, no blanks,
+// doubles in their shortest text that reads back to the same bits. to_json validates; event_from_json throws data on an
+// unknown mechanism, an unknown, missing or doubled key, an invalid value, or deeper nesting than events may have.
 std::string to_json(const Event& event);
 Event event_from_json(std::string_view text);
 
-// "add_remove", "replace_one", "zero_out". Reading an unknown name throws configuration and lists the known ones.
-std::string_view to_string(NeighbouringRelation relation);
-NeighbouringRelation relation_from_string(std::string_view name);
+// The event on a batch that every unit joins independently with probability sample_rate, said in the one way there is
+// for it: a Gaussian becomes a PoissonSampledGaussian; a batch drawn from a batch has the product of the rates, rounded
+// up.
+Event poisson_sampled(double sample_rate, const Event& event);
 
 }  // namespace sotto::accountants

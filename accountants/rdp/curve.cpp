@@ -17,7 +17,10 @@ constexpr size_t kRememberedCurves = 64;
 }  // namespace
 
 bool has_rdp_curve(const Event& event, NeighbouringRelation relation) {
-  return relation != NeighbouringRelation::replace_one || std::holds_alternative<Gaussian>(event.mechanism);
+  if (std::holds_alternative<Gaussian>(event.mechanism)) return true;
+  const bool sampled = std::holds_alternative<PoissonSampledGaussian>(event.mechanism) ||
+                       std::holds_alternative<PoissonSampledDiscreteGaussian>(event.mechanism);
+  return sampled && relation != NeighbouringRelation::replace_one;
 }
 
 RdpCurve rdp_curve(const Event& event, NeighbouringRelation relation, const std::vector<double>& orders) {

@@ -1,0 +1,139 @@
+#include "accountants/search.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+
+namespace sotto::accountants {
+namespace {
+
+constexpr double kWidestGap = 1e-2, kFinestGap = 1e-6;
+constexpr double kLongestMove = 7;  // in ln value: a factor of 1,000
+constexpr int kMostTrials = 200;
+
+// A secant search in u = ± ln value, of which ε is an increasing function, for the zero of y = ln(ε / target).
+class Search {
+ public:
+  using BracketAt = std::function<Bracket(double, double)>;
+  Search(const Parameter& parameter, double target, const BracketAt& bracket_at)
+      : parameter_(parameter), target_(target), bracket_at_(bracket_at), sign_(parameter.more_costs_less ? -1 : 1) {}
+
+  Calibration from(double guess) {
+    double value = std::clamp(parameter_.whole ? std::round(guess) : guess, parameter_.least, parameter_.most);
+    double gap = kWidestGap;
+    for (int trial = 0; trial < kMostTrials; ++trial) {
+      judge(value, gap);
+      if (finished()) return {found_.fits, found_.fails, 0};
+      const double next = candidate();
+      // The secant's error is of second order, that of a bracket's middle far less than its width: nothing narrower
+      // than what they leave unknown is paid for.
+      const double unknown = last_y_ * last_y_ + 0.1 * last_gap_;
+      gap = std::clamp(std::max(0.5 * unknown, 0.7 * slope_ * std::abs(place(next) - root_)), finest_gap(), kWidestGap);
+      value = next;
+    }
+    throw Error(ErrorKind::internal, cat("no end of the search for epsilon ", target_, " near ", value));
+  }
+
+ private:
+  double place(double value) const { return sign_ * std::log(value); }
+  double cheapest() const { return sign_ > 0 ? parameter_.least : parameter_.most; }
+  double costliest() const { return sign_ > 0 ? parameter_.most : parameter_.least; }
+
+  // Tries a value with ever narrower brackets until the target is outside, or they grow no narrower.
+  void judge(double value, double gap) {
+    Bracket epsilon = bracket_at_(value, gap);
+    while (!outside(epsilon) && std::isfinite(epsilon.upper) && gap > finest_gap()) {
+      const double width = relative_width(epsilon);
+      if (width > 8 * gap && width < 1) break;  // the accountant's limits
+      gap = epsilon.lower > 0 ? std::max(finest_gap(), gap / 8) : finest_gap();
+      epsilon = bracket_at_(value, gap);
+    }
+    (epsilon.upper <= target_ ? found_.fits : found_.fails) = Trial{value, epsilon};
+    learn(place(value), epsilon, gap);
+  }
+
+  bool outside(const Bracket& epsilon) const { return epsilon.upper <= target_ || epsilon.lower > target_; }
+  static double relative_width(const Bracket& epsilon) { return (epsilon.upper - epsilon.lower) / epsilon.upper; }
+
+  // Half of what tells apart two values as near as the answer's ends may be.
+  double finest_gap() const {
+    if (parameter_.whole) return kFinestGap;
+    return std::clamp(0.25 * slope_ * parameter_.relative_tolerance, kFinestGap, kWidestGap);
+  }
+
+  void learn(double u, const Bracket& epsilon, double gap) {
+    const double middle = epsilon.lower > 0 ? std::sqrt(epsilon.lower) * std::sqrt(epsilon.upper) : epsilon.upper;
+    const double y = std::clamp(std::log(middle / target_), -50.0, 50.0);
+    known_ = std::abs(y) < 50;
+    root_ = u;
+    if (!known_) return;
+    const double rise = (y - previous_y_) / (u - previous_u_);
+    if (has_previous_ && std::abs(y - previous_y_) > 4 * gap && std::isfinite(rise) && rise > 0)
+      slope_ = std::clamp(rise, 1e-3, 1e3);
+    has_previous_ = true;
+    previous_u_ = u;
+    previous_y_ = last_y_ = y;
+    last_gap_ = gap;
+    root_ = u - std::clamp(y / slope_, -kLongestMove, kLongestMove);
+  }
+
+  bool finished() const {
+    if (!found_.fits) return found_.fails->value == cheapest();
+    if (!found_.fails) return found_.fits->value == costliest();
+    const double apart = place(found_.fails->value) - place(found_.fits->value);
+    if (!parameter_.whole) return apart <= parameter_.relative_tolerance;
+    if (std::abs(found_.fails->value - found_.fits->value) <= 1) return true;
+    const Bracket& fails = found_.fails->epsilon;  // nearer than the brackets can tell
+    return fails.lower > 0 && !outside(fails) && apart * slope_ < 0.25 * relative_width(fails);
+  }
+
+  // The next value to try: at the root, or beside it on the side where the answer is still far away.
+  double candidate() {
+    const double low = place(found_.fits ? found_.fits->value : cheapest());
+    const double high = place(found_.fails ? found_.fails->value : costliest());
+    const double width = high - low;
+    // What shrinks the interval too slowly is replaced by halving it.
+    const bool slow = found_.fits && found_.fails && ++narrowing_ % 3 == 0 && width > 0.5 * last_width_;
+    if (narrowing_ % 3 == 0) last_width_ = width;
+    const double beside = parameter_.whole ? 0 : 0.4 * parameter_.relative_tolerance;
+    double u = root_;
+    if (!known_)
+      u = found_.fits && found_.fails ? (low + high) / 2 : root_ + (found_.fits ? kLongestMove : -kLongestMove);
+    else if (low < root_ - 1.6 * beside)
+      u = root_ - beside;
+    else
+      u = root_ + beside;
+    if (slow || (found_.fits && u <= low) || (found_.fails && u >= high)) u = (low + high) / 2;
+    if (u <= low && !found_.fits) return cheapest();
+    if (u >= high && !found_.fails) return costliest();
+    const double value = std::exp(sign_ * u);
+    return parameter_.whole ? whole(value) : std::clamp(value, parameter_.least, parameter_.most);
+  }
+
+  // The whole number at or below `value` that is strictly between what fits and what fails.
+  double whole(double value) const {
+    const double one = found_.fits ? found_.fits->value : cheapest() - sign_;
+    const double other = found_.fails ? found_.fails->value : costliest() + sign_;
+    return std::clamp(std::floor(value), std::min(one, other) + 1, std::max(one, other) - 1);
+  }
+
+  const Parameter& parameter_;
+  double target_;
+  const BracketAt& bracket_at_;
+  double sign_;
+  Calibration found_{};
+  double slope_ = 1, root_ = 0, last_y_ = 1, last_gap_ = kWidestGap, previous_u_ = 0, previous_y_ = 0;
+  bool has_previous_ = false, known_ = false;
+  int narrowing_ = 0;
+  double last_width_ = 0;
+};
+
+}  // namespace
+
+Calibration search(const Parameter& parameter, double guess, double target_epsilon,
+                   const std::function<Bracket(double value, double relative_gap)>& bracket_at) {
+  return Search(parameter, target_epsilon, bracket_at).from(guess);
+}
+
+}  // namespace sotto::accountants

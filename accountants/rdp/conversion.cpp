@@ -43,4 +43,16 @@ double delta_from_rdp(const std::vector<double>& orders, const std::vector<doubl
   return std::min(1.0, std::max(std::exp(best) * (1 + kMargin), std::numeric_limits<double>::min()));
 }
 
+double largest_rdp(double order, double epsilon, double delta) {
+  double rdp = epsilon - std::log1p(-1 / order) + (std::log(delta) + std::log(order)) / (order - 1);
+  // What the conversion adds for its rounding, and a rounding of the subtraction.
+  for (double over = 0; rdp > 0 && (over = epsilon_from_rdp({order}, {rdp}, delta) - epsilon) > 0;)
+    rdp = std::nextafter(rdp - over, 0.0);
+  return std::max(rdp, 0.0);
+}
+
+double filter_epsilon(const std::vector<double>& orders, const std::vector<double>& rdp, double delta) {
+  return epsilon_from_rdp(orders, rdp, delta / static_cast<double>(orders.size()));
+}
+
 }  // namespace sotto::accountants

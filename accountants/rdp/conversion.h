@@ -14,4 +14,12 @@ double epsilon_from_rdp(const std::vector<double>& orders, const std::vector<dou
 // The same line solved for δ, at most 1.
 double delta_from_rdp(const std::vector<double>& orders, const std::vector<double>& rdp, double epsilon);
 
+// The same line solved for R(order): the largest whose ε at delta is at most epsilon, or 0.
+double largest_rdp(double order, double epsilon, double delta);
+
+// ε where rdp[i] is a sum that a data-dependent sequence has come to, and which of the orders is within its budget in
+// the end depends on the data too. Each of the m orders then gets delta / m: the outcomes split by the least order
+// within its budget, and on each part the sequence is one that this order alone would have let pass.
+double filter_epsilon(const std::vector<double>& orders, const std::vector<double>& rdp, double delta);
+
 }  // namespace sotto::accountants

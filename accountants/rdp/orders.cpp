@@ -23,4 +23,9 @@ const std::vector<double>& default_orders() {
   return orders;
 }
 
+const std::vector<double>& filter_orders() {
+  static const std::vector<double> orders = {1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 256};
+  return orders;
+}
+
 }  // namespace sotto::accountants

@@ -9,4 +9,8 @@ namespace sotto::accountants {
 // per cent lose below 0.1 %. Large orders matter for small sampling rates and much noise.
 const std::vector<double>& default_orders();
 
+// Few orders, since a filter pays a share of δ for each. To be fixed before the first charge: choosing them after
+// looking would void the filter.
+const std::vector<double>& filter_orders();
+
 }  // namespace sotto::accountants

@@ -1,0 +1,57 @@
+#pragma once
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "accountants/event.h"
+#include "accountants/spend.h"
+#include "accountants/unit_cost.h"
+
+namespace sotto::accountants {
+
+// In what a sequence of mechanisms adds up: RDP at some orders, (ρ, δ) of approximate zCDP, or μ² of Gaussian DP.
+enum class Currency { rdp, zcdp, gdp };
+
+// The running sums of what was charged, one a line: a line an order for RDP, two (ρ, δ) for zCDP, one for GDP. Equal
+// events are merged and counted, so n uses of one event cost n · cost rounded once; lines are exact sums of such terms.
+// A known event costs O(lines) a call.
+class SpendTally {
+ public:
+  SpendTally(Currency currency, NeighbouringRelation relation, std::vector<double> orders = {});
+  SpendTally(const SpendTally&) = delete;  // last_ points into known_
+  SpendTally& operator=(const SpendTally&) = delete;
+
+  NeighbouringRelation relation() const { return relation_; }
+  bool supports(const Event& event) const;
+  const std::vector<Spend>& lines() const { return lines_; }
+
+  // The lines as they would be after `count` more uses; good until the next call. Throws configuration, saying what is
+  // taken, when the event is invalid or has no cost in this currency; invalid_argument unless 0 ≤ count ≤ 2^53.
+  const std::vector<Spend>& preview(const Event& event, int64_t count);
+  // Makes the last preview the truth.
+  void commit();
+
+ private:
+  struct Known {
+    Event event;
+    std::vector<UnitCost> costs;
+    int64_t count = 0;
+    std::vector<Spend> terms;  // count · costs, part of lines_
+  };
+  struct Hash {
+    size_t operator()(const Event& event) const;
+  };
+  Known& known(const Event& event);
+  std::vector<UnitCost> costs(const Event& event) const;
+
+  Currency currency_;
+  NeighbouringRelation relation_;
+  std::vector<double> orders_;
+  std::vector<Spend> lines_, new_lines_, new_terms_;
+  int64_t new_count_ = 0;
+  std::unordered_map<Event, Known, Hash> known_;
+  Known* last_ = nullptr;
+};
+
+}  // namespace sotto::accountants

@@ -4,8 +4,8 @@
 
 #include "kernels/vectorised.h"
 
-// Tiles of sums in registers. Vectors are passed by reference into functions that are always inlined: no call, hence no
-// calling convention that the instruction set could change.
+// Vectors of one register: V is its floats, Float16 of AVX-512 and Float8 elsewhere. They are passed by reference into
+// functions that are always inlined: no call, hence no calling convention that the instruction set could change.
 
 namespace sotto::kernels {
 
@@ -14,16 +14,53 @@ struct LanesOf;
 template <>
 struct LanesOf<Float16> {
   using Unaligned = Float16Unaligned;
+  using Doubles = Double8;  // a register of them
+  using DoublesUnaligned = Double8Unaligned;
+  using Half = Float8;  // the floats that widen to it
+  using HalfUnaligned = Float8Unaligned;
   typedef uint32_t Bits __attribute__((vector_size(64)));
 };
 template <>
 struct LanesOf<Float8> {
   using Unaligned = Float8Unaligned;
+  using Doubles = Double4;
+  using DoublesUnaligned = Double4Unaligned;
+  using Half = Float4;
+  using HalfUnaligned = Float4Unaligned;
   typedef uint32_t Bits __attribute__((vector_size(32)));
 };
 
 template <class V>
 constexpr int64_t kWidth = static_cast<int64_t>(sizeof(V) / sizeof(float));
+
+template <class V>
+using Doubles = typename LanesOf<V>::Doubles;
+template <class V>
+constexpr int64_t kDoubles = kWidth<V> / 2;
+
+// Body::run<V>(arguments...), a SOTTO_INLINE function, compiled for every instruction set; run_on takes the code of
+// one.
+template <class Body, class... Arguments>
+SOTTO_FOR_AVX512 auto run_on_avx512(Arguments... arguments) {
+  return Body::template run<Float16>(arguments...);
+}
+template <class Body, class... Arguments>
+SOTTO_FOR_AVX2 auto run_on_avx2(Arguments... arguments) {
+  return Body::template run<Float8>(arguments...);
+}
+template <class Body, class... Arguments>
+auto run_on_plain(Arguments... arguments) {
+  return Body::template run<Float8>(arguments...);
+}
+template <class Body, class... Arguments>
+auto run_on(InstructionSet set, Arguments&&... arguments) {
+  return for_set(set, run_on_avx512<Body, Arguments&...>, run_on_avx2<Body, Arguments&...>,
+                 run_on_plain<Body, Arguments&...>)(arguments...);
+}
+template <class Body, class... Arguments>
+auto run_widest(Arguments&&... arguments) {
+  return run_on<Body>(best_instruction_set(), arguments...);
+}
 
 // What fits the registers: 6 rows x 4 vectors and their operands in AVX-512's 32, 3 x 4 in AVX2's 16.
 template <class V>
@@ -46,6 +83,56 @@ SOTTO_INLINE void store(const V& v, float* to, int64_t count) {
     *reinterpret_cast<typename LanesOf<V>::Unaligned*>(to) = v;
   else if (count > 0)
     std::memcpy(to, &v, static_cast<size_t>(count) * sizeof(float));
+}
+
+SOTTO_INLINE void widen(const Float8& x, Double8& d) {
+  d = __builtin_convertvector(x, Double8);
+}
+SOTTO_INLINE void widen(const Float4& x, Double4& d) {
+  d = Double4{x[0], x[1], x[2], x[3]};  // one instruction; GCC 12 makes two of __builtin_convertvector and joins them
+}
+
+// kDoubles<V> floats as doubles.
+template <class V>
+SOTTO_INLINE void load_wide(Doubles<V>& d, const float* from) {
+  const typename LanesOf<V>::Half narrow = *reinterpret_cast<const typename LanesOf<V>::HalfUnaligned*>(from);
+  widen(narrow, d);
+}
+
+template <class V>
+SOTTO_INLINE void load_wide(Doubles<V>& d, const float* from, int64_t count) {
+  if (count >= kDoubles<V>) return load_wide<V>(d, from);
+  typename LanesOf<V>::Half narrow = {};
+  if (count > 0) std::memcpy(&narrow, from, static_cast<size_t>(count) * sizeof(float));
+  widen(narrow, d);
+}
+
+template <class V>
+SOTTO_INLINE void store_narrow(const Doubles<V>& d, float* to, int64_t count) {
+  const typename LanesOf<V>::Half narrow = __builtin_convertvector(d, typename LanesOf<V>::Half);
+  if (count >= kDoubles<V>)
+    *reinterpret_cast<typename LanesOf<V>::HalfUnaligned*>(to) = narrow;
+  else if (count > 0)
+    std::memcpy(to, &narrow, static_cast<size_t>(count) * sizeof(float));
+}
+
+template <class V>
+SOTTO_INLINE typename LanesOf<V>::DoublesUnaligned& doubles_at(double* place) {
+  return *reinterpret_cast<typename LanesOf<V>::DoublesUnaligned*>(place);
+}
+template <class V>
+SOTTO_INLINE const typename LanesOf<V>::DoublesUnaligned& doubles_at(const double* place) {
+  return *reinterpret_cast<const typename LanesOf<V>::DoublesUnaligned*>(place);
+}
+
+// The sum of the floats of a register, in double.
+template <class V>
+SOTTO_INLINE double lane_sum(const V& x) {
+  float lanes[kWidth<V>];
+  std::memcpy(lanes, &x, sizeof(x));
+  double sums[4] = {};
+  for (int64_t k = 0; k < kWidth<V>; ++k) sums[k % 4] += double(lanes[k]);
+  return (sums[0] + sums[1]) + (sums[2] + sums[3]);
 }
 
 }  // namespace sotto::kernels

@@ -1,70 +1,79 @@
 #include "kernels/embedding_norms/embedding_norms_impl.h"
-#include "kernels/lanes.h"
 #include "kernels/occurrences.h"
+#include "kernels/square_sum.h"
 
 namespace sotto::kernels {
 namespace {
 
-SOTTO_INLINE double lane_sum(const Double8& x) {
-  return ((x[0] + x[1]) + (x[2] + x[3])) + ((x[4] + x[5]) + (x[6] + x[7]));
-}
+template <class V>
+constexpr int kParts = EightDoubles<V>::kParts;
 
-// squares += bound² of `count` columns of at most 8·V of one id's rows, the sums of which go to `sum` unless it is
+// squares += bound² of `count` columns of at most 8·N of one id's rows, the sums of which go to `sum` unless it is
 // null.
-template <int V>
+template <int N, class V>
 SOTTO_INLINE void add_columns(const Occurrence* at, const Occurrence* end, MatrixView<const float> g, int64_t column,
-                              int64_t count, double* sum, Double8& squares) {
+                              int64_t count, double* sum, EightDoubles<V>& squares) {
   const double rounding = rounding_of_sum(end - at);
-  Double8 sums[V] = {}, magnitudes[V] = {};
+  EightDoubles<V> sums[N] = {}, magnitudes[N] = {}, wide;
   for (; at != end; ++at) {
     const float* row = g.data + at->row * g.cols + column;
 #pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) {
-      Float8 x;
-      load(x, row + 8 * v, count - 8 * v);
-      const Double8 wide = __builtin_convertvector(x, Double8);
-      sums[v] += wide;
-      magnitudes[v] += wide < 0 ? -wide : wide;
+    for (int v = 0; v < N; ++v) {
+      wide.take(row + 8 * v, count - 8 * v);
+#pragma GCC unroll 2
+      for (int part = 0; part < kParts<V>; ++part) {
+        sums[v].of[part] += wide.of[part];
+        magnitudes[v].of[part] += wide.of[part] < 0 ? -wide.of[part] : wide.of[part];
+      }
     }
   }
 #pragma GCC unroll 4
-  for (int v = 0; v < V; ++v) {
-    const Double8 bound = (sums[v] < 0 ? -sums[v] : sums[v]) + rounding * magnitudes[v];
-    squares += bound * bound;
-    if (sum) *reinterpret_cast<Double8Unaligned*>(sum + column + 8 * v) = sums[v];
-  }
+  for (int v = 0; v < N; ++v)
+#pragma GCC unroll 2
+    for (int part = 0; part < kParts<V>; ++part) {
+      const Doubles<V> own = sums[v].of[part], bound = (own < 0 ? -own : own) + rounding * magnitudes[v].of[part];
+      squares.of[part] += bound * bound;
+      if (sum) doubles_at<V>(sum + column + 8 * v + part * kDoubles<V>) = own;
+    }
 }
 
 // Σ_j bound_j² over the rows of one id. Their sum goes to `sum`, past its end in whole vectors of zeros, unless that is
 // null.
+template <class V>
 SOTTO_INLINE double square_of_id(const Occurrence* at, const Occurrence* end, MatrixView<const float> g, double* sum) {
-  if (end - at == 1 && !sum) return square_sum(g.data + at->row * g.cols, g.cols);
-  Double8 squares = {};
+  if (end - at == 1 && !sum) return square_sum<V>(g.data + at->row * g.cols, g.cols);
+  constexpr int together = kWidth<V> == 16 ? 4 : 2;  // twice as many sums in registers
+  EightDoubles<V> squares = {};
   int64_t j = 0;
-  for (; j + 32 <= g.cols; j += 32) add_columns<4>(at, end, g, j, 32, sum, squares);
-  for (; j < g.cols; j += 8) add_columns<1>(at, end, g, j, std::min<int64_t>(8, g.cols - j), sum, squares);
-  return lane_sum(squares);
+  for (; j + 8 * together <= g.cols; j += 8 * together)
+    add_columns<together, V>(at, end, g, j, 8 * together, sum, squares);
+  for (; j < g.cols; j += 8) add_columns<1, V>(at, end, g, j, std::min<int64_t>(8, g.cols - j), sum, squares);
+  return squares.sum();
 }
 
-SOTTO_VECTORISED double square_of_sample(const std::vector<Occurrence>& found, MatrixView<const float> g) {
-  double squares = 0;
-  const Occurrence* const last = found.data() + found.size();
-  for (const Occurrence *at = found.data(), *next; at != last; at = next) {
-    next = end_of_id(at, last);
-    squares += square_of_id(at, next, g, nullptr);
+struct SquareOfSample {
+  template <class V>
+  static SOTTO_INLINE double run(const std::vector<Occurrence>& found, MatrixView<const float> g) {
+    double squares = 0;
+    const Occurrence* const last = found.data() + found.size();
+    for (const Occurrence *at = found.data(), *next; at != last; at = next) {
+      next = end_of_id(at, last);
+      squares += square_of_id<V>(at, next, g, nullptr);
+    }
+    return squares;
   }
-  return squares;
-}
+};
 
+template <class V>
 SOTTO_INLINE double norm(const float* x, int64_t n) {
-  return std::sqrt(raised(square_sum(x, n), n));
+  return std::sqrt(raised(square_sum<V>(x, n), n));
 }
 
 // The cross term is Σ_{t,u} g_head[t][u] ⟨a_t, S_u⟩ over the distinct ids u and the sums S_u of their rows: products of
 // doubles, in blocks of rows that stay in the second-level cache and tiles whose sums stay in registers.
-// Roundings of a term, for T ids and H rows of the head: T in S_u, d/8 + 1 in a lane's dot product, its product with
-// g_head, 16 in the tile and 3 over its lanes, H/4 + 1 and T/4 + 1 over a block's tiles, H/64 + 1 and T/64 + 1 over
-// blocks: fewer than cross_bound allows for.
+// Roundings of a term, for T ids and H rows of the head: T in S_u, at most d/4 + 1 in a lane's dot product, its product
+// with g_head, 16 in the tile and 3 over its lanes, H/4 + 1 and T/4 + 1 over a block's tiles, H/64 + 1 and T/64 + 1
+// over blocks: fewer than cross_bound allows for.
 constexpr int64_t kBlock = 64, kTile = 4;
 
 struct alignas(64) Lanes {
@@ -81,24 +90,28 @@ struct Scratch {
   int64_t stride;                        // whole vectors: at least the number of distinct ids
 };
 
-SOTTO_INLINE const Double8Unaligned& vector_of(const Lanes& lanes) {
-  return *reinterpret_cast<const Double8Unaligned*>(lanes.of);
-}
-
 // Σ over a tile of g_head · dot product, of rows of `vectors` vectors.
+template <class V>
 SOTTO_INLINE double multiply_tile(const Lanes* a, const Lanes* s, int64_t vectors, const float* met, int64_t stride) {
-  Double8 dots[kTile][kTile] = {};
-  for (int64_t k = 0; k < vectors; ++k)
+  constexpr int rows = kWidth<V> == 16 ? 4 : 2;  // of a at a time: a register for each product
+  Doubles<V> sum = {};
+  for (int first = 0; first < kTile; first += rows, a += rows * vectors, met += rows * stride) {
+    Doubles<V> dots[rows][kTile] = {};
+    const double *const left = a->of, *const right = s->of;
+    for (int64_t k = 0; k < 8 * vectors; k += kDoubles<V>)
 #pragma GCC unroll 4
-    for (int m = 0; m < kTile; ++m)
+      for (int m = 0; m < rows; ++m)
 #pragma GCC unroll 4
-      for (int n = 0; n < kTile; ++n) dots[m][n] += vector_of(a[m * vectors + k]) * vector_of(s[n * vectors + k]);
-  Double8 sum = {};
+        for (int n = 0; n < kTile; ++n)
+          dots[m][n] += doubles_at<V>(left + m * 8 * vectors + k) * doubles_at<V>(right + n * 8 * vectors + k);
 #pragma GCC unroll 4
-  for (int m = 0; m < kTile; ++m)
+    for (int m = 0; m < rows; ++m)
 #pragma GCC unroll 4
-    for (int n = 0; n < kTile; ++n) sum += double(met[m * stride + n]) * dots[m][n];
-  return lane_sum(sum);
+      for (int n = 0; n < kTile; ++n) sum += double(met[m * stride + n]) * dots[m][n];
+  }
+  double total = 0;
+  for (int k = 0; k < kDoubles<V>; ++k) total += sum[k];
+  return total;
 }
 
 int64_t round_up(int64_t n) {
@@ -107,83 +120,101 @@ int64_t round_up(int64_t n) {
 
 // Fills in ‖a_t‖ and what of g_head the sample's words meet, while its row is in the caches. Returns Σ
 // ‖a_t‖‖g_head[t]‖.
-SOTTO_VECTORISED double measure_head(const TiedInput& input, int64_t first_head, Scratch& scratch) {
-  const int64_t d = input.a_head.cols, distinct = static_cast<int64_t>(scratch.words.size()) - 1;
-  double mass = 0;
-  for (int64_t t = 0; t < input.head_length; ++t) {
-    const float* gradient = input.g_head.data + (first_head + t) * input.g_head.cols;
-    scratch.a_norms[t] = norm(input.a_head.data + (first_head + t) * d, d);
-    mass += scratch.a_norms[t] * norm(gradient, input.g_head.cols);
-    float* const met = scratch.met.data() + t * scratch.stride;
-    for (int64_t u = 0; u < distinct; ++u) met[u] = gradient[scratch.words[u]->id];
-    std::fill(met + distinct, met + scratch.stride, 0.0f);
+struct MeasureHead {
+  template <class V>
+  static SOTTO_INLINE double run(const TiedInput& input, int64_t first_head, Scratch& scratch) {
+    const int64_t d = input.a_head.cols, distinct = static_cast<int64_t>(scratch.words.size()) - 1;
+    double mass = 0;
+    for (int64_t t = 0; t < input.head_length; ++t) {
+      const float* gradient = input.g_head.data + (first_head + t) * input.g_head.cols;
+      scratch.a_norms[t] = norm<V>(input.a_head.data + (first_head + t) * d, d);
+      mass += scratch.a_norms[t] * norm<V>(gradient, input.g_head.cols);
+      float* const met = scratch.met.data() + t * scratch.stride;
+      for (int64_t u = 0; u < distinct; ++u) met[u] = gradient[scratch.words[u]->id];
+      std::fill(met + distinct, met + scratch.stride, 0.0f);
+    }
+    return mass;
   }
-  return mass;
-}
+};
 
 // S_u and Σ‖g_s‖ of the words [first, first + count). Returns their part of ‖c_E‖².
-SOTTO_VECTORISED double sum_words(const TiedInput& input, int64_t first, int64_t count, int64_t vectors,
-                                  Scratch& scratch) {
-  const MatrixView<const float> g = input.g_embedding;
-  std::fill(scratch.sums.begin() + count * vectors, scratch.sums.begin() + round_up(count) * vectors, Lanes{});
-  std::fill(scratch.masses, scratch.masses + kBlock, 0.0);
-  double squares = 0;
-  for (int64_t u = 0; u < count; ++u) {
-    const Occurrence *const begin = scratch.words[first + u], *const end = scratch.words[first + u + 1];
-    const double square = square_of_id(begin, end, g, scratch.sums[u * vectors].of);
-    squares += square;
-    if (end - begin == 1)
-      scratch.masses[u] = std::sqrt(raised(square, g.cols));
-    else
-      for (const Occurrence* at = begin; at != end; ++at) scratch.masses[u] += norm(g.data + at->row * g.cols, g.cols);
+struct SumWords {
+  template <class V>
+  static SOTTO_INLINE double run(const TiedInput& input, int64_t first, int64_t count, int64_t vectors,
+                                 Scratch& scratch) {
+    const MatrixView<const float> g = input.g_embedding;
+    std::fill(scratch.sums.begin() + count * vectors, scratch.sums.begin() + round_up(count) * vectors, Lanes{});
+    std::fill(scratch.masses, scratch.masses + kBlock, 0.0);
+    double squares = 0;
+    for (int64_t u = 0; u < count; ++u) {
+      const Occurrence *const begin = scratch.words[first + u], *const end = scratch.words[first + u + 1];
+      const double square = square_of_id<V>(begin, end, g, scratch.sums[u * vectors].of);
+      squares += square;
+      double& mass = scratch.masses[u];
+      if (end - begin == 1)
+        mass = std::sqrt(raised(square, g.cols));
+      else
+        for (const Occurrence* at = begin; at != end; ++at) mass += norm<V>(g.data + at->row * g.cols, g.cols);
+    }
+    return squares;
   }
-  return squares;
-}
+};
 
 // The rows [begin, begin + rows) of the sample's a_head, which starts at first_head, in doubles.
-SOTTO_VECTORISED void load_rows(const TiedInput& input, int64_t first_head, int64_t begin, int64_t rows,
-                                int64_t vectors, Scratch& scratch) {
-  const int64_t d = input.a_head.cols;
-  std::fill(scratch.rows.begin() + rows * vectors, scratch.rows.begin() + round_up(rows) * vectors, Lanes{});
-  for (int64_t t = 0; t < rows; ++t) {
-    const float* row = input.a_head.data + (first_head + begin + t) * d;
-    for (int64_t k = 0; k < vectors; ++k) {
-      Float8 x;
-      load(x, row + 8 * k, d - 8 * k);
-      *reinterpret_cast<Double8Unaligned*>(scratch.rows[t * vectors + k].of) = __builtin_convertvector(x, Double8);
+struct LoadRows {
+  template <class V>
+  static SOTTO_INLINE void run(const TiedInput& input, int64_t first_head, int64_t begin, int64_t rows, int64_t vectors,
+                               Scratch& scratch) {
+    const int64_t d = input.a_head.cols;
+    std::fill(scratch.rows.begin() + rows * vectors, scratch.rows.begin() + round_up(rows) * vectors, Lanes{});
+    for (int64_t t = 0; t < rows; ++t) {
+      const float* row = input.a_head.data + (first_head + begin + t) * d;
+      EightDoubles<V> wide;
+      for (int64_t k = 0; k < vectors; ++k) {
+        wide.take(row + 8 * k, d - 8 * k);
+        std::memcpy(scratch.rows[t * vectors + k].of, wide.of, sizeof(wide.of));
+      }
     }
   }
-}
+};
 
 // What `count` words from `first` meet in `rows` rows of the head from `begin`, and its mass.
-SOTTO_VECTORISED double multiply_block(int64_t begin, int64_t rows, int64_t first, int64_t count, int64_t vectors,
-                                       const Scratch& scratch) {
-  const float* const met = scratch.met.data() + begin * scratch.stride + first;
-  double block = 0;
-  for (int64_t u = 0; u < count; u += kTile) {
-    double column = 0;
-    for (int64_t t = 0; t < rows; t += kTile)
-      column += multiply_tile(&scratch.rows[t * vectors], &scratch.sums[u * vectors], vectors,
-                              met + t * scratch.stride + u, scratch.stride);
-    block += column;
-  }
-  return block;
-}
-
-SOTTO_VECTORISED double mass_of_block(int64_t begin, int64_t rows, int64_t first, int64_t count,
-                                      const Scratch& scratch) {
-  double block = 0;
-  for (int64_t t = begin; t < begin + rows; ++t) {
-    const float* const met = scratch.met.data() + t * scratch.stride + first;
-    Double8 mass = {};
-    for (int64_t u = 0; u < count; u += 8) {
-      const Double8 x = __builtin_convertvector(*reinterpret_cast<const Float8Unaligned*>(met + u), Double8);
-      mass += (x < 0 ? -x : x) * *reinterpret_cast<const Double8Unaligned*>(scratch.masses + u);
+struct MultiplyBlock {
+  template <class V>
+  static SOTTO_INLINE double run(int64_t begin, int64_t rows, int64_t first, int64_t count, int64_t vectors,
+                                 const Scratch& scratch) {
+    const float* const met = scratch.met.data() + begin * scratch.stride + first;
+    double block = 0;
+    for (int64_t u = 0; u < count; u += kTile) {
+      double column = 0;
+      for (int64_t t = 0; t < rows; t += kTile)
+        column += multiply_tile<V>(&scratch.rows[t * vectors], &scratch.sums[u * vectors], vectors,
+                                   met + t * scratch.stride + u, scratch.stride);
+      block += column;
     }
-    block += scratch.a_norms[t] * lane_sum(mass);
+    return block;
   }
-  return block;
-}
+};
+
+struct MassOfBlock {
+  template <class V>
+  static SOTTO_INLINE double run(int64_t begin, int64_t rows, int64_t first, int64_t count, const Scratch& scratch) {
+    double block = 0;
+    for (int64_t t = begin; t < begin + rows; ++t) {
+      const float* const met = scratch.met.data() + t * scratch.stride + first;
+      EightDoubles<V> mass = {}, x;
+      for (int64_t u = 0; u < count; u += 8) {
+        x.take(met + u, 8);
+#pragma GCC unroll 2
+        for (int part = 0; part < kParts<V>; ++part)
+          mass.of[part] +=
+              (x.of[part] < 0 ? -x.of[part] : x.of[part]) * doubles_at<V>(scratch.masses + u + part * kDoubles<V>);
+      }
+      block += scratch.a_norms[t] * mass.sum();
+    }
+    return block;
+  }
+};
 
 void find_words(const TiedInput& input, int64_t sample, Scratch& scratch) {
   find_occurrences(input.ids.data, sample * input.ids.cols, input.ids.cols, input.padding_index, scratch.found);
@@ -200,16 +231,16 @@ Cross cross_of(const TiedInput& input, int64_t sample, Scratch& scratch) {
   scratch.stride = (distinct + 7) / 8 * 8;
   scratch.met.resize(static_cast<size_t>(round_up(input.head_length) * scratch.stride));
   std::fill(scratch.met.begin() + input.head_length * scratch.stride, scratch.met.end(), 0.0f);  // a tile's last rows
-  Cross cross{0, 0, 0, measure_head(input, first_head, scratch)};
+  Cross cross{0, 0, 0, run_widest<MeasureHead>(input, first_head, scratch)};
   for (int64_t first = 0; first < distinct; first += kBlock) {
     const int64_t count = std::min(kBlock, distinct - first);
-    cross.embedding_square += sum_words(input, first, count, vectors, scratch);
+    cross.embedding_square += run_widest<SumWords>(input, first, count, vectors, scratch);
     double value = 0;
     for (int64_t t = 0; t < input.head_length; t += kBlock) {
       const int64_t rows = std::min(kBlock, input.head_length - t);
-      load_rows(input, first_head, t, rows, vectors, scratch);
-      value += multiply_block(t, rows, first, count, vectors, scratch);
-      cross.mass += mass_of_block(t, rows, first, count, scratch);
+      run_widest<LoadRows>(input, first_head, t, rows, vectors, scratch);
+      value += run_widest<MultiplyBlock>(t, rows, first, count, vectors, scratch);
+      cross.mass += run_widest<MassOfBlock>(t, rows, first, count, scratch);
     }
     cross.value += value;
   }
@@ -223,7 +254,7 @@ void add_embedding_norms_cpu(MatrixView<const int64_t> ids, MatrixView<const flo
   thread_local std::vector<Occurrence> found;
   for (int64_t i = begin; i < end; ++i) {
     find_occurrences(ids.data, i * ids.cols, ids.cols, padding_index, found);
-    add_up(squared[i], raised(square_of_sample(found, g), ids.cols * g.cols));
+    add_up(squared[i], raised(run_widest<SquareOfSample>(found, g), ids.cols * g.cols));
   }
 }
 

@@ -5,19 +5,22 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "kernels/outer_norms/outer_norms_impl.h"
-#include "kernels/vectorised.h"
+#include "kernels/square_sum.h"
 
 namespace sotto::kernels {
 namespace {
 
-SOTTO_VECTORISED void add_outer_norms(MatrixView<const float> a, MatrixView<const float> g, bool with_bias,
-                                      double* squared, int64_t begin, int64_t end) {
-  for (int64_t i = begin; i < end; ++i) {
-    const double a_squared = square_sum(a.data + i * a.cols, a.cols);
-    const double g_squared = square_sum(g.data + i * g.cols, g.cols);
-    add_up(squared[i], outer_norm(a_squared, g_squared, with_bias, a.cols, g.cols));
+struct AddOuterNorms {
+  template <class V>
+  static SOTTO_INLINE void run(MatrixView<const float> a, MatrixView<const float> g, bool with_bias, double* squared,
+                               int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const double a_squared = square_sum<V>(a.data + i * a.cols, a.cols);
+      const double g_squared = square_sum<V>(g.data + i * g.cols, g.cols);
+      add_up(squared[i], outer_norm(a_squared, g_squared, with_bias, a.cols, g.cols));
+    }
   }
-}
+};
 
 }  // namespace
 
@@ -28,8 +31,9 @@ void accumulate_outer_norms(const Exec& exec, MatrixView<const float> a, MatrixV
   if (exec.on_cuda()) return accumulate_outer_norms_cuda(exec, a, g, with_bias, squared);
   // 64 Ki floats take a few microseconds, about what starting a second thread costs.
   const int64_t grain = std::max<int64_t>(1, 65536 / std::max<int64_t>(a.cols + g.cols, 1));
-  parallel_for(exec.threads(), a.rows, grain,
-               [&](int64_t begin, int64_t end) { add_outer_norms(a, g, with_bias, squared.data, begin, end); });
+  parallel_for(exec.threads(), a.rows, grain, [&](int64_t begin, int64_t end) {
+    run_widest<AddOuterNorms>(a, g, with_bias, squared.data, begin, end);
+  });
 }
 
 }  // namespace sotto::kernels

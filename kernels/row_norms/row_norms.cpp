@@ -6,14 +6,18 @@
 #include "base/parallel.h"
 #include "kernels/rounding.h"
 #include "kernels/row_norms/row_norms_impl.h"
-#include "kernels/vectorised.h"
+#include "kernels/square_sum.h"
 
 namespace sotto::kernels {
 namespace {
 
-SOTTO_VECTORISED void add_row_norms(MatrixView<const float> x, double* squared, int64_t begin, int64_t end) {
-  for (int64_t i = begin; i < end; ++i) add_up(squared[i], raised(square_sum(x.data + i * x.cols, x.cols), x.cols));
-}
+struct AddRowNorms {
+  template <class V>
+  static SOTTO_INLINE void run(MatrixView<const float> x, double* squared, int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      add_up(squared[i], raised(square_sum<V>(x.data + i * x.cols, x.cols), x.cols));
+  }
+};
 
 }  // namespace
 
@@ -22,7 +26,7 @@ void accumulate_row_norms(const Exec& exec, MatrixView<const float> x, VectorVie
   if (exec.on_cuda()) return accumulate_row_norms_cuda(exec, x, squared);
   const int64_t grain = std::max<int64_t>(1, 16384 / std::max<int64_t>(x.cols, 1));
   parallel_for(exec.threads(), x.rows, grain,
-               [&](int64_t begin, int64_t end) { add_row_norms(x, squared.data, begin, end); });
+               [&](int64_t begin, int64_t end) { run_widest<AddRowNorms>(x, squared.data, begin, end); });
 }
 
 }  // namespace sotto::kernels

@@ -1,27 +1,32 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "kernels/square_sum.h"
 #include "kernels/update/chunks.h"
 #include "kernels/update/update_impl.h"
-#include "kernels/vectorised.h"
 
 namespace sotto::kernels {
 namespace {
 
 // The moments of a chunk; its squares of w and r, added in the order of its entries.
-SOTTO_VECTORISED void moments_chunk(const LambFactors& f, float stddev, const float* normals, const float* sum,
-                                    float* first_moment, float* second_moment, const float* parameter, int64_t count,
-                                    double* squares) {
-  float directions[kChunk];
+struct TakeMoments {
+  template <class V>
+  static SOTTO_INLINE void run(const LambFactors& factors, float stddev, const float* normals, const float* sum,
+                               float* first_moment, float* second_moment, const float* parameter, int64_t count,
+                               double* squares) {
+    const LambFactors f = factors;
+    float directions[kChunk];
 #pragma GCC ivdep
-  for (int64_t i = 0; i < count; ++i)
-    directions[i] = lamb_moments(f, sum[i] + stddev * normals[i], first_moment[i], second_moment[i], parameter[i]);
-  squares[0] = square_sum(parameter, count);
-  squares[1] = square_sum(directions, count);
-}
+    for (int64_t i = 0; i < count; ++i)
+      directions[i] = lamb_moments(f, sum[i] + stddev * normals[i], first_moment[i], second_moment[i], parameter[i]);
+    squares[0] = square_sum<V>(parameter, count);
+    squares[1] = square_sum<V>(directions, count);
+  }
+};
 
-SOTTO_VECTORISED void apply_chunk(const LambFactors& f, float rate, const float* first_moment,
+SOTTO_VECTORISED void apply_chunk(const LambFactors& factors, float rate, const float* first_moment,
                                   const float* second_moment, float* parameter, int64_t count) {
+  const LambFactors f = factors;
 #pragma GCC ivdep
   for (int64_t i = 0; i < count; ++i)
     parameter[i] = parameter[i] - rate * lamb_direction(f, first_moment[i], second_moment[i], parameter[i]);
@@ -49,11 +54,12 @@ void lamb(const Exec& exec, const NoisePlan* noise, double divisor, const AdamSe
           lamb_workspace(parameter.size));
   const LambFactors factors = lamb_factors(divisor, settings);
   if (exec.on_cuda()) return lamb_cuda(exec, noise, factors, sum, first_moment, second_moment, parameter, workspace);
-  with_noise_or_none(
-      exec, noise, parameter.size, [&](int64_t begin, int64_t count, float stddev, const float* normals) {
-        moments_chunk(factors, stddev, normals, sum.data + begin, first_moment.data + begin, second_moment.data + begin,
-                      parameter.data + begin, count, workspace.data + begin / kChunk * 2);
-      });
+  with_noise_or_none(exec, noise, parameter.size,
+                     [&](int64_t begin, int64_t count, float stddev, const float* normals) {
+                       run_widest<TakeMoments>(factors, stddev, normals, sum.data + begin, first_moment.data + begin,
+                                               second_moment.data + begin, parameter.data + begin, count,
+                                               workspace.data + begin / kChunk * 2);
+                     });
   double squares[2] = {};
   for (int64_t chunk = 0; chunk * kChunk < parameter.size; ++chunk)
     for (int k = 0; k < 2; ++k) squares[k] += workspace.data[2 * chunk + k];

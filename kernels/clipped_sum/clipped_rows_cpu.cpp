@@ -2,7 +2,7 @@
 
 #include "base/parallel.h"
 #include "kernels/clipped_sum/clipped_sum_impl.h"
-#include "kernels/vectorised.h"
+#include "kernels/lanes.h"
 
 namespace sotto::kernels {
 namespace {
@@ -19,21 +19,22 @@ struct Row {
 };
 
 // totals[j] += Σ f · row[start + j], in the order of the rows. What comes next is ahead[r].x[ahead_start + j].
-template <int kRows>
+template <int kRows, class V>
 SOTTO_INLINE void add_rows(const Row* rows, const Row* ahead, int64_t start, int64_t ahead_start, int64_t columns,
                            double* totals) {
   int64_t j = 0;
   for (; j + 16 <= columns; j += 16) {
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) __builtin_prefetch(ahead[r].x + ahead_start + j);
-    for (int64_t half = j; half < j + 16; half += 8) {
-      Double8 total = *reinterpret_cast<const Double8Unaligned*>(totals + half);
+    for (int64_t at = j; at < j + 16; at += kDoubles<V>) {
+      Doubles<V> total = doubles_at<V>(totals + at);
 #pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) {
-        const Float8 x = *reinterpret_cast<const Float8Unaligned*>(rows[r].x + start + half);
-        total += rows[r].factor * __builtin_convertvector(x, Double8);
+        Doubles<V> x;
+        load_wide<V>(x, rows[r].x + start + at);
+        total += rows[r].factor * x;
       }
-      *reinterpret_cast<Double8Unaligned*>(totals + half) = total;
+      doubles_at<V>(totals + at) = total;
     }
   }
   for (; j < columns; ++j)
@@ -41,28 +42,31 @@ SOTTO_INLINE void add_rows(const Row* rows, const Row* ahead, int64_t start, int
 }
 
 // Into `double_sums` where there are any, else into `sums`.
-SOTTO_VECTORISED void add_clipped_rows(const std::vector<Row>& rows, float* sums, double* double_sums, int64_t begin,
-                                       int64_t end) {
-  const Row *const first = rows.data(), *const last = first + rows.size();
-  for (int64_t start = begin; start < end; start += kStripe) {
-    const int64_t columns = std::min(kStripe, end - start);
-    const int64_t next_start = start + kStripe + columns <= end ? start + kStripe : start;
-    alignas(64) double totals[kStripe];
-    std::fill(totals, totals + columns, 0.0);
-    const Row* row = first;
-    for (; last - row >= kTogether; row += kTogether) {
-      if (last - row >= 2 * kTogether)
-        add_rows<kTogether>(row, row + kTogether, start, start, columns, totals);
+struct AddClippedRows {
+  template <class V>
+  static SOTTO_INLINE void run(const std::vector<Row>& rows, float* sums, double* double_sums, int64_t begin,
+                               int64_t end) {
+    const Row *const first = rows.data(), *const last = first + rows.size();
+    for (int64_t start = begin; start < end; start += kStripe) {
+      const int64_t columns = std::min(kStripe, end - start);
+      const int64_t next_start = start + kStripe + columns <= end ? start + kStripe : start;
+      alignas(64) double totals[kStripe];
+      std::fill(totals, totals + columns, 0.0);
+      const Row* row = first;
+      for (; last - row >= kTogether; row += kTogether) {
+        if (last - row >= 2 * kTogether)
+          add_rows<kTogether, V>(row, row + kTogether, start, start, columns, totals);
+        else
+          add_rows<kTogether, V>(row, first, start, next_start, columns, totals);
+      }
+      for (; row != last; ++row) add_rows<1, V>(row, row, start, start, columns, totals);
+      if (double_sums)
+        for (int64_t j = 0; j < columns; ++j) double_sums[start + j] += totals[j];
       else
-        add_rows<kTogether>(row, first, start, next_start, columns, totals);
+        for (int64_t j = 0; j < columns; ++j) sums[start + j] = float(sums[start + j] + totals[j]);
     }
-    for (; row != last; ++row) add_rows<1>(row, row, start, start, columns, totals);
-    if (double_sums)
-      for (int64_t j = 0; j < columns; ++j) double_sums[start + j] += totals[j];
-    else
-      for (int64_t j = 0; j < columns; ++j) sums[start + j] = float(sums[start + j] + totals[j]);
   }
-}
+};
 
 void add_in_parts(const Exec& exec, MatrixView<const float> x, const float* factors, float* sums, double* double_sums) {
   std::vector<Row> rows;
@@ -73,7 +77,7 @@ void add_in_parts(const Exec& exec, MatrixView<const float> x, const float* fact
   // Parts of whole lines of the cache: which columns come last, outside the vectors, does not depend on the threads.
   const int64_t parts = (x.cols + 15) / 16;
   parallel_for(exec.threads(), parts, 4096 / std::max<int64_t>(1, x.rows) + 1, [&](int64_t begin, int64_t end) {
-    add_clipped_rows(rows, sums, double_sums, begin * 16, std::min(end * 16, x.cols));
+    run_widest<AddClippedRows>(rows, sums, double_sums, begin * 16, std::min(end * 16, x.cols));
   });
 }
 

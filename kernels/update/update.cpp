@@ -10,8 +10,11 @@
 namespace sotto::kernels {
 namespace {
 
-SOTTO_VECTORISED void sgd_chunk(const SgdFactors& f, float stddev, const float* normals, const float* sum,
+// Copies of the factors: through a reference each store might change them, and no loop could be vectorised.
+
+SOTTO_VECTORISED void sgd_chunk(const SgdFactors& factors, float stddev, const float* normals, const float* sum,
                                 float* momentum, float* parameter, int64_t count) {
+  const SgdFactors f = factors;
   if (momentum == nullptr) {
     float none = 0;
 #pragma GCC ivdep
@@ -22,8 +25,9 @@ SOTTO_VECTORISED void sgd_chunk(const SgdFactors& f, float stddev, const float* 
   for (int64_t i = 0; i < count; ++i) sgd_step<true>(f, sum[i] + stddev * normals[i], momentum[i], parameter[i]);
 }
 
-SOTTO_VECTORISED void adam_chunk(const AdamFactors& f, float stddev, const float* normals, const float* sum,
+SOTTO_VECTORISED void adam_chunk(const AdamFactors& factors, float stddev, const float* normals, const float* sum,
                                  float* first_moment, float* second_moment, float* parameter, int64_t count) {
+  const AdamFactors f = factors;
 #pragma GCC ivdep
   for (int64_t i = 0; i < count; ++i)
     adam_step(f, sum[i] + stddev * normals[i], first_moment[i], second_moment[i], parameter[i]);

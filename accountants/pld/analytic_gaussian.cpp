@@ -5,6 +5,7 @@
 #include <limits>
 #include <numbers>
 
+#include "accountants/pld/numerics.h"
 #include "base/error.h"
 
 namespace sotto::accountants {
@@ -21,31 +22,23 @@ double mills_ratio(double x) {
   return 1 / fraction;
 }
 
-double log_density(double x) {
-  return -0.5 * x * x - 0.5 * std::log(2 * std::numbers::pi);
-}
-
 // log δ. With a = ε/μ − μ/2, δ = ∫_0^∞ φ(a + s)(1 − e^{−μs}) ds, where nothing is subtracted.
 double log_gaussian_delta(double mu, double epsilon) {
   const double a = epsilon / mu - mu / 2, b = epsilon / mu + mu / 2;
   if (mu > kSmallMu) {
-    if (a >= 0) return log_density(a) + std::log(mills_ratio(a) - mills_ratio(b));
-    return std::log(0.5 * std::erfc(a / std::numbers::sqrt2) - std::exp(log_density(a)) * mills_ratio(b));
+    if (a >= 0) return log_normal_density(a) + std::log(mills_ratio(a) - mills_ratio(b));
+    return std::log(0.5 * std::erfc(a / std::numbers::sqrt2) - std::exp(log_normal_density(a)) * mills_ratio(b));
   }
   // Gauss and Legendre's rule with four nodes on panels of an eighth of the integrand's scale or less: 1e-14.
-  constexpr double kNodes[] = {-0.86113631159405257522, -0.33998104358485626480, 0.33998104358485626480,
-                               0.86113631159405257522};
-  constexpr double kWeights[] = {0.34785484513745385737, 0.65214515486254614263, 0.65214515486254614263,
-                                 0.34785484513745385737};
   constexpr int kPanels = 400;
   const double end = std::max(0.0, -a) + std::min(12.0, 45 / std::max(1.0, a)), half = end / kPanels / 2;
   double sum = 0;
   for (int panel = 0; panel < kPanels; ++panel)
     for (int i = 0; i < 4; ++i) {
-      const double s = half * (2 * panel + 1 + kNodes[i]);
-      sum += kWeights[i] * -std::expm1(-mu * s) * std::exp(-s * (a + 0.5 * s));
+      const double s = half * (2 * panel + 1 + kGaussNodes[i]);
+      sum += kGaussWeights[i] * -std::expm1(-mu * s) * std::exp(-s * (a + 0.5 * s));
     }
-  return log_density(a) + std::log(sum * half);
+  return log_normal_density(a) + std::log(sum * half);
 }
 
 void check(double mu) {

@@ -2,16 +2,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "accountants/pld/fft.h"
-#include "accountants/pld/grid_law.h"
+#include "accountants/pld/spectrum.h"
 
 namespace sotto::accountants {
-
-// `count` uses of a law; all parts of one composition have the same step.
-struct LawPart {
-  BracketedLaw law;
-  int64_t count;
-};
 
 // Where to look: the exponent θ ≥ 0 by which laws are tilted, best the saddle point of e^{nK(θ)−θε}, and exponents
 // low < θ < high for Chernoff's bounds of what is left outside the window, e^−tail of the tilted mass on either side.
@@ -45,13 +38,21 @@ class ComposedLaw {
     double margin = 0;     // added to (above) or taken off (below) every scaled δ
     double extra = 0;      // added to every δ
   };
+  // log moments of the sum of all uses at one exponent, above and below, and how far they may be off.
+  struct Moments {
+    double above, below, error;
+  };
+  static Moments moments(const std::vector<LawPart>& parts, double s);
+  size_t place_window(const Moments& at, const Moments& high, const Moments& low, const Tilt& tilt, size_t largest);
+  double window_top() const { return level(first_ + static_cast<int64_t>(masses_.size())) - slack_; }
+  double window_bottom() const { return level(first_) + slack_; }
   double level(int64_t m) const { return base_ + static_cast<double>(m) * step_; }
   double crossing(bool above, double target) const;
   double at(bool above, double epsilon) const;
   template <class Visit>
   void descend(bool above, Visit visit) const;
 
-  double base_ = 0, step_ = 0, theta_ = 0, slack_ = 0, recurrence_error_ = 0;
+  double base_ = 0, bases_ = 0, step_ = 0, theta_ = 0, slack_ = 0, recurrence_error_ = 0;
   int64_t first_ = 0;    // of the window
   ComplexArray masses_;  // imag: above, real: below, times the size
   Side above_, below_;

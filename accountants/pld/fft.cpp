@@ -11,14 +11,10 @@
 namespace sotto::accountants {
 namespace {
 
-struct Twiddles {
-  std::vector<double> real, imag;  // ω^j, j < 3N/4
-};
-
 // ω^{a + b·block} = ω^a · ω^{b·block} in long double: 2^−62 off before it is rounded to double.
-Twiddles twiddles(size_t size) {
+ComplexArray twiddles(size_t size) {
   const size_t count = size - size / 4, block = size_t{1} << (std::bit_width(size) / 2);
-  Twiddles table{std::vector<double>(count), std::vector<double>(count)};
+  ComplexArray table(count);
   const long double step = -2 * std::numbers::pi_v<long double> / static_cast<long double>(size);
   std::vector<long double> cosines(block), sines(block);
   for (size_t a = 0; a < block; ++a) {
@@ -36,24 +32,45 @@ Twiddles twiddles(size_t size) {
   return table;
 }
 
-// One radix-4 stage of Stockham's transform: the length `length` falls to a quarter, the stride grows fourfold.
+struct Complex {
+  double re, im;
+};
+
+SOTTO_INLINE Complex product(Complex a, Complex b) {
+  return {a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re};
+}
+
+// The four outputs of a radix-4 butterfly, before the twiddle factors.
+struct Butterfly {
+  Complex first, second, third, fourth;
+};
+
+SOTTO_INLINE Butterfly butterfly(Complex a, Complex b, Complex c, Complex d) {
+  const Complex e{a.re + c.re, a.im + c.im}, f{a.re - c.re, a.im - c.im};
+  const Complex g{b.re + d.re, b.im + d.im}, h{b.re - d.re, b.im - d.im};
+  return {
+      {e.re + g.re, e.im + g.im}, {f.re + h.im, f.im - h.re}, {e.re - g.re, e.im - g.im}, {f.re - h.im, f.im + h.re}};
+}
+
+// A radix-4 stage of Stockham's transform: the length falls to a quarter, the stride grows fourfold. At stride 1 the
+// outputs of a butterfly are neighbours and vectors run over butterflies; later they run over the stride.
 SOTTO_VECTORISED void first_stage(size_t quarter, const double* __restrict xr, const double* __restrict xi,
                                   double* __restrict yr, double* __restrict yi, const double* __restrict wr,
                                   const double* __restrict wi) {
   for (size_t p = 0; p < quarter; ++p) {
-    const double ar = xr[p], ai = xi[p], br = xr[p + quarter], bi = xi[p + quarter];
-    const double cr = xr[p + 2 * quarter], ci = xi[p + 2 * quarter], dr = xr[p + 3 * quarter], di = xi[p + 3 * quarter];
-    const double er = ar + cr, ei = ai + ci, fr = ar - cr, fi = ai - ci;
-    const double gr = br + dr, gi = bi + di, hr = br - dr, hi = bi - di;
-    const double sr = fr + hi, si = fi - hr, tr = er - gr, ti = ei - gi, vr = fr - hi, vi = fi + hr;
-    yr[4 * p] = er + gr;
-    yi[4 * p] = ei + gi;
-    yr[4 * p + 1] = sr * wr[p] - si * wi[p];
-    yi[4 * p + 1] = sr * wi[p] + si * wr[p];
-    yr[4 * p + 2] = tr * wr[2 * p] - ti * wi[2 * p];
-    yi[4 * p + 2] = tr * wi[2 * p] + ti * wr[2 * p];
-    yr[4 * p + 3] = vr * wr[3 * p] - vi * wi[3 * p];
-    yi[4 * p + 3] = vr * wi[3 * p] + vi * wr[3 * p];
+    const Butterfly out =
+        butterfly({xr[p], xi[p]}, {xr[p + quarter], xi[p + quarter]}, {xr[p + 2 * quarter], xi[p + 2 * quarter]},
+                  {xr[p + 3 * quarter], xi[p + 3 * quarter]});
+    const Complex second = product(out.second, {wr[p], wi[p]}), third = product(out.third, {wr[2 * p], wi[2 * p]}),
+                  fourth = product(out.fourth, {wr[3 * p], wi[3 * p]});
+    yr[4 * p] = out.first.re;
+    yi[4 * p] = out.first.im;
+    yr[4 * p + 1] = second.re;
+    yi[4 * p + 1] = second.im;
+    yr[4 * p + 2] = third.re;
+    yi[4 * p + 2] = third.im;
+    yr[4 * p + 3] = fourth.re;
+    yi[4 * p + 3] = fourth.im;
   }
 }
 
@@ -63,24 +80,22 @@ SOTTO_VECTORISED void stage(size_t quarter, size_t stride, const double* __restr
   const size_t far = quarter * stride;
   for (size_t p = 0; p < quarter; ++p) {
     const size_t w = p * stride;
-    const double w1r = wr[w], w1i = wi[w], w2r = wr[2 * w], w2i = wi[2 * w], w3r = wr[3 * w], w3i = wi[3 * w];
+    const Complex w1{wr[w], wi[w]}, w2{wr[2 * w], wi[2 * w]}, w3{wr[3 * w], wi[3 * w]};
     const double *inr = xr + w, *ini = xi + w;
     double *outr = yr + 4 * w, *outi = yi + 4 * w;
 #pragma GCC ivdep
     for (size_t q = 0; q < stride; ++q) {
-      const double ar = inr[q], ai = ini[q], br = inr[q + far], bi = ini[q + far];
-      const double cr = inr[q + 2 * far], ci = ini[q + 2 * far], dr = inr[q + 3 * far], di = ini[q + 3 * far];
-      const double er = ar + cr, ei = ai + ci, fr = ar - cr, fi = ai - ci;
-      const double gr = br + dr, gi = bi + di, hr = br - dr, hi = bi - di;
-      const double sr = fr + hi, si = fi - hr, tr = er - gr, ti = ei - gi, vr = fr - hi, vi = fi + hr;
-      outr[q] = er + gr;
-      outi[q] = ei + gi;
-      outr[q + stride] = sr * w1r - si * w1i;
-      outi[q + stride] = sr * w1i + si * w1r;
-      outr[q + 2 * stride] = tr * w2r - ti * w2i;
-      outi[q + 2 * stride] = tr * w2i + ti * w2r;
-      outr[q + 3 * stride] = vr * w3r - vi * w3i;
-      outi[q + 3 * stride] = vr * w3i + vi * w3r;
+      const Butterfly out = butterfly({inr[q], ini[q]}, {inr[q + far], ini[q + far]},
+                                      {inr[q + 2 * far], ini[q + 2 * far]}, {inr[q + 3 * far], ini[q + 3 * far]});
+      const Complex second = product(out.second, w1), third = product(out.third, w2), fourth = product(out.fourth, w3);
+      outr[q] = out.first.re;
+      outi[q] = out.first.im;
+      outr[q + stride] = second.re;
+      outi[q + stride] = second.im;
+      outr[q + 2 * stride] = third.re;
+      outi[q + 2 * stride] = third.im;
+      outr[q + 3 * stride] = fourth.re;
+      outi[q + 3 * stride] = fourth.im;
     }
   }
 }
@@ -97,25 +112,27 @@ void last_stage_of_two(size_t half, const double* xr, const double* xi, double* 
 
 }  // namespace
 
-void fft(ComplexArray& x, ComplexArray& scratch) {
-  const size_t size = x.size();
+Fft::Fft(size_t size) : twiddles_(0), scratch_(size) {
   require(size >= 2 && std::has_single_bit(size), "a transform's size must be a power of two and at least 2, got ",
           size);
-  require(scratch.size() == size, "the scratch space must have the same size: ", scratch.size(), " for ", size);
-  const Twiddles w = twiddles(size);
+  twiddles_ = twiddles(size);
+}
+
+void Fft::transform(ComplexArray& x) {
+  const size_t size = scratch_.size();
+  require(x.size() == size, "this transform is of size ", size, ", got ", x.size());
+  const double *wr = twiddles_.real.data(), *wi = twiddles_.imag.data();
   size_t length = size, stride = 1;
   for (; length >= 4; length /= 4, stride *= 4) {
     if (stride == 1)
-      first_stage(length / 4, x.real.data(), x.imag.data(), scratch.real.data(), scratch.imag.data(), w.real.data(),
-                  w.imag.data());
+      first_stage(length / 4, x.real.data(), x.imag.data(), scratch_.real.data(), scratch_.imag.data(), wr, wi);
     else
-      stage(length / 4, stride, x.real.data(), x.imag.data(), scratch.real.data(), scratch.imag.data(), w.real.data(),
-            w.imag.data());
-    std::swap(x, scratch);
+      stage(length / 4, stride, x.real.data(), x.imag.data(), scratch_.real.data(), scratch_.imag.data(), wr, wi);
+    std::swap(x, scratch_);
   }
   if (length == 2) {
-    last_stage_of_two(size / 2, x.real.data(), x.imag.data(), scratch.real.data(), scratch.imag.data());
-    std::swap(x, scratch);
+    last_stage_of_two(size / 2, x.real.data(), x.imag.data(), scratch_.real.data(), scratch_.imag.data());
+    std::swap(x, scratch_);
   }
 }
 

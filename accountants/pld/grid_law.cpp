@@ -3,15 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "accountants/pld/numerics.h"
 #include "base/error.h"
 
 namespace sotto::accountants {
-namespace {
-
-constexpr double kUnit = 0x1p-53;
-
-}  // namespace
-
 GridBuilder::GridBuilder(double offset, double step, size_t levels, double error)
     : offset_(offset),
       step_(step),

@@ -6,13 +6,13 @@
 #include <tuple>
 
 #include "accountants/pld/analytic_gaussian.h"
+#include "accountants/pld/numerics.h"
 #include "accountants/rdp/rdp_accountant.h"
 #include "base/error.h"
 
 namespace sotto::accountants {
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // Beyond these the grid's arithmetic would leave the range of doubles; less noise and more sampling only cost more.
 constexpr double kMostNoise = 1e50, kLeastRate = 1e-100;
 constexpr double kSumOfPrecisions = 1e-13;  // relative rounding of μ

@@ -2,21 +2,16 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
-#include <numbers>
 
+#include "accountants/pld/numerics.h"
 #include "base/error.h"
 #include "base/instruction_set.h"
 
 namespace sotto::accountants {
 namespace {
 
-constexpr double kUnit = 0x1p-53;
 constexpr double kRootTwoPi = 2.5066282746310005024;
 constexpr double kLargestLoss = 600;  // e^loss must stay a double
-// Positive nodes and weights of Gauss and Legendre's rule with four nodes.
-constexpr double kNodes[2] = {0.33998104358485626480, 0.86113631159405257522};
-constexpr double kWeights[2] = {0.65214515486254614263, 0.34785484513745385737};
 
 // e^z and e^z − 1 for |z| ≤ 1/8, to 3 u: Taylor's terms up to z^10 / 10!, the next is below 2^−53 · 10^−3 of the sum.
 inline double small_expm1(double z) {
@@ -31,10 +26,6 @@ inline double small_expm1(double z) {
   sum = sum * z + 0.5;
   sum = sum * z + 1;
   return sum * z;
-}
-
-double upper_tail(double u) {
-  return 0.5 * std::erfc(u / std::numbers::sqrt2);
 }
 
 // ∫ φ and ∫ |r − r(u)| φ, both divided by φ(u) and the second by q e^t(u), from u to u + width (which may be negative).
@@ -53,13 +44,12 @@ constexpr double kQuadratureError = 2e-15;
 inline Moments one_panel(double u, double width, double inverse_sigma) {
   const double half = width / 2;
   double mass = 0, distance = 0;
-  for (int i = 0; i < 2; ++i)
-    for (int sign = -1; sign <= 1; sign += 2) {
-      const double y = half * (1 + sign * kNodes[i]);
-      const double weight = kWeights[i] * (1 + small_expm1(-y * (u + 0.5 * y)));
-      mass += weight;
-      distance += weight * small_expm1(y * inverse_sigma);
-    }
+  for (int i = 0; i < 4; ++i) {
+    const double y = half * (1 + kGaussNodes[i]);
+    const double weight = kGaussWeights[i] * (1 + small_expm1(-y * (u + 0.5 * y)));
+    mass += weight;
+    distance += weight * small_expm1(y * inverse_sigma);
+  }
   return {mass * std::abs(half), std::abs(distance * half)};
 }
 
@@ -86,14 +76,13 @@ WideMoments many_panels(double u, double width, double inverse_sigma) {
   const double half = width / static_cast<double>(2 * count);
   double mass = 0, distance = 0, rest = 0;
   for (int64_t p = 0; p < count; ++p)
-    for (int i = 0; i < 2; ++i)
-      for (int sign = -1; sign <= 1; sign += 2) {
-        const double y = half * (static_cast<double>(2 * p + 1) + sign * kNodes[i]);
-        const double weight = kWeights[i] * std::exp(-y * (u + 0.5 * y));
-        mass += weight;
-        distance += weight * std::expm1(y * inverse_sigma);
-        rest += weight * std::exp(y * inverse_sigma);
-      }
+    for (int i = 0; i < 4; ++i) {
+      const double y = half * (static_cast<double>(2 * p + 1) + kGaussNodes[i]);
+      const double weight = kGaussWeights[i] * std::exp(-y * (u + 0.5 * y));
+      mass += weight;
+      distance += weight * std::expm1(y * inverse_sigma);
+      rest += weight * std::exp(y * inverse_sigma);
+    }
   return {mass * std::abs(half), std::abs(distance * half), rest * std::abs(half)};
 }
 
@@ -106,11 +95,11 @@ double SampledGaussianLaw::log_ratio(double u) const {
 }
 
 double SampledGaussianLaw::p_above(double u) const {
-  return ((1 - q) * upper_tail(u) + q * upper_tail(u - 1 / sigma)) * (1 + 1e-13);
+  return ((1 - q) * normal_tail(u) + q * normal_tail(u - 1 / sigma)) * (1 + 1e-13);
 }
 
 double SampledGaussianLaw::q_below(double u) const {
-  return upper_tail(-u) * (1 + 1e-13);
+  return normal_tail(-u) * (1 + 1e-13);
 }
 
 double SampledGaussianLaw::upper_cut(double mass) const {
@@ -136,8 +125,8 @@ namespace {
 // The loss that the outputs below the loss `mean` + step/2 have on average: a level there needs no correction.
 double lowest_level(const SampledGaussianLaw& law, double step) {
   const auto mean_below = [&](double u) {
-    const double q_mass = upper_tail(-u);
-    return q_mass > 0 ? std::log1p(law.q * (upper_tail(1 / law.sigma - u) / q_mass - 1)) : std::log1p(-law.q);
+    const double q_mass = normal_tail(-u);
+    return q_mass > 0 ? std::log1p(law.q * (normal_tail(1 / law.sigma - u) / q_mass - 1)) : std::log1p(-law.q);
   };
   double low = -37, high = 40;
   for (int i = 0; i < 60; ++i) {
@@ -234,7 +223,7 @@ GridBuilder SampledGaussianLaw::discretise(double step, double tail_p, double ta
     grid.add_q_at_infinity(q_low + rest);
   }
   grid.add_p_at_infinity(p_above(u[count - 1]));
-  grid.add_q_at_highest(upper_tail(u[count - 1]) * (1 + 1e-13));
+  grid.add_q_at_highest(normal_tail(u[count - 1]) * (1 + 1e-13));
   grid.settle();
   return grid;
 }

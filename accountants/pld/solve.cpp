@@ -2,16 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
-#include <numbers>
 
 #include "accountants/pld/composed_law.h"
+#include "accountants/pld/numerics.h"
 #include "accountants/pld/steering.h"
 
 namespace sotto::accountants {
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 enum class Direction { remove, add };
 
 struct Question {
@@ -36,7 +34,7 @@ LossSketch sketch(const SampledGaussianUses& uses, Direction direction, double t
   const double first = uses.law.lower_cut(tail), last = uses.law.upper_cut(tail);
   const double width = (last - first) / std::ceil((last - first) / 0.125);
   for (double u = first + width / 2; u < last; u += width) {
-    const double loss = uses.law.log_ratio(u), log_density = -0.5 * u * u - 0.5 * std::log(2 * std::numbers::pi);
+    const double loss = uses.law.log_ratio(u), log_density = log_normal_density(u);
     const bool remove = direction == Direction::remove;
     found.mass.push_back(width * std::exp(log_density + (remove ? loss : 0)));
     found.loss.push_back(remove ? loss : -loss);

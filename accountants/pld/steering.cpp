@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
+
+#include "accountants/pld/numerics.h"
 
 namespace sotto::accountants {
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kLargestExponent = 650;
 
 // Σ n log E e^{s loss}.

@@ -107,9 +107,23 @@ TEST(ComposedLaw, RefusesWhatDoesNotFitTogether) {
   EXPECT_THROW(ComposedLaw({{two_atoms(0.5, 1), 1}, {two_atoms(0.5, 2), 1}}, {1, 0, 2, 20}, 64), Error);
 }
 
+TEST(Fft, APlanTransformsAsOftenAsAskedAndTheInverseIsTheExchange) {
+  Fft fft(64);
+  ComplexArray x(64);
+  for (size_t j = 0; j < 64; ++j) x.real[j] = static_cast<double>(j % 7), x.imag[j] = static_cast<double>(j % 5);
+  const ComplexArray input = x;
+  fft.transform(x);
+  std::swap(x.real, x.imag);
+  fft.transform(x);
+  for (size_t j = 0; j < 64; ++j) {
+    EXPECT_NEAR(x.imag[j] / 64, input.real[j], 1e-14);
+    EXPECT_NEAR(x.real[j] / 64, input.imag[j], 1e-14);
+  }
+}
+
 TEST(Fft, IsWithinItsBoundOfLongDouble) {
   for (const size_t size : {2, 4, 8, 16, 32, 64, 128, 512, 2048}) {
-    ComplexArray x(size), scratch(size);
+    ComplexArray x(size);
     std::mt19937_64 generator(size);
     std::uniform_real_distribution<double> uniform(-1, 1);
     double sum = 0;
@@ -119,7 +133,7 @@ TEST(Fft, IsWithinItsBoundOfLongDouble) {
       sum += std::hypot(x.real[j], x.imag[j]);
     }
     const ComplexArray input = x;
-    fft(x, scratch);
+    Fft(size).transform(x);
     for (size_t k = 0; k < size; ++k) {
       long double real = 0, imag = 0;
       for (size_t j = 0; j < size; ++j) {
@@ -131,8 +145,9 @@ TEST(Fft, IsWithinItsBoundOfLongDouble) {
       ASSERT_LE(std::hypot(real - x.real[k], imag - x.imag[k]), fft_error(size) * sum) << size << " " << k;
     }
   }
-  ComplexArray three(3), scratch(3);
-  EXPECT_THROW(fft(three, scratch), Error);
+  ComplexArray three(3);
+  EXPECT_THROW(Fft(3), Error);
+  EXPECT_THROW(Fft(4).transform(three), Error);
 }
 
 }  // namespace

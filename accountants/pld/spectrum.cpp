@@ -1,0 +1,179 @@
+#include "accountants/pld/spectrum.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "accountants/pld/numerics.h"
+#include "accountants/pld/tilted.h"
+#include "base/instruction_set.h"
+
+namespace sotto::accountants {
+namespace {
+
+constexpr size_t kBlock = 64;
+constexpr int kAbove = 0, kBelow = 1;
+
+// z ← z^power by squaring, with a relative error of at most 2 · power · √5 u. Below `smallest` (a square) it is 0.
+SOTTO_VECTORISED void raise_block(double* __restrict re, double* __restrict im, size_t count, int64_t power,
+                                  double smallest) {
+  double base_re[kBlock], base_im[kBlock];
+  for (size_t j = 0; j < count; ++j) {
+    const bool gone = re[j] * re[j] + im[j] * im[j] < smallest;
+    base_re[j] = gone ? 0 : re[j];
+    base_im[j] = gone ? 0 : im[j];
+    re[j] = 1;
+    im[j] = 0;
+  }
+  for (int64_t rest = power; rest > 0; rest >>= 1) {
+    if (rest & 1)
+      for (size_t j = 0; j < count; ++j) {
+        const double real = re[j] * base_re[j] - im[j] * base_im[j];
+        im[j] = re[j] * base_im[j] + im[j] * base_re[j];
+        re[j] = real;
+      }
+    if (rest > 1)
+      for (size_t j = 0; j < count; ++j) {
+        const double real = base_re[j] * base_re[j] - base_im[j] * base_im[j];
+        base_im[j] = 2 * base_re[j] * base_im[j];
+        base_re[j] = real;
+      }
+  }
+}
+
+// The first half of a real sequence's transform; the rest mirrors it.
+struct Spectrum {
+  std::vector<double> re, im;
+  explicit Spectrum(size_t count) : re(count, 1.0), im(count, 0.0) {}
+};
+
+struct Spectra {
+  Spectrum side[2];
+  explicit Spectra(size_t count) : side{Spectrum(count), Spectrum(count)} {}
+};
+
+// product ← product · transform^count, x the transform of two real sequences packed into one.
+void multiply_by_power(const ComplexArray& x, int64_t count, Spectra& product) {
+  const size_t size = x.size(), half = size / 2;
+  const double smallest = std::exp(-1200.0 / static_cast<double>(count));
+  double re[2][kBlock], im[2][kBlock];
+  for (size_t begin = 0; begin <= half; begin += kBlock) {
+    const size_t width = std::min(kBlock, half + 1 - begin);
+    for (size_t j = 0; j < width; ++j) {
+      const size_t k = begin + j, mirror = (size - k) & (size - 1);
+      re[kAbove][j] = (x.real[k] + x.real[mirror]) / 2;
+      im[kAbove][j] = (x.imag[k] - x.imag[mirror]) / 2;
+      re[kBelow][j] = (x.imag[k] + x.imag[mirror]) / 2;
+      im[kBelow][j] = (x.real[mirror] - x.real[k]) / 2;
+    }
+    for (const int side : {kAbove, kBelow}) {
+      raise_block(re[side], im[side], width, count, smallest);
+      Spectrum& out = product.side[side];
+      for (size_t j = 0; j < width; ++j) {
+        const size_t k = begin + j;
+        const double old_re = out.re[k], old_im = out.im[k];
+        out.re[k] = old_re * re[side][j] - old_im * im[side][j];
+        out.im[k] = old_re * im[side][j] + old_im * re[side][j];
+      }
+    }
+  }
+}
+
+// Σ |Y| and Σ |Y|² over all N entries of a spectrum.
+struct Norms {
+  double sum = 0, squares = 0;
+};
+
+// Packs both into `x`, real and imaginary part exchanged: the forward transform is then the inverse one.
+void pack(const Spectra& product, ComplexArray& x, Norms (&norms)[2]) {
+  const size_t size = x.size(), half = size / 2;
+  const Spectrum &above = product.side[kAbove], &below = product.side[kBelow];
+  for (size_t k = 0; k <= half; ++k) {
+    const size_t mirror = (size - k) & (size - 1);
+    const double ar = above.re[k], ai = above.im[k], br = below.re[k], bi = below.im[k];
+    const double weight = k == 0 || k == half ? 1 : 2;
+    const double a = ar * ar + ai * ai, b = br * br + bi * bi;
+    norms[kAbove].sum += weight * std::sqrt(a);
+    norms[kBelow].sum += weight * std::sqrt(b);
+    norms[kAbove].squares += weight * a;
+    norms[kBelow].squares += weight * b;
+    x.real[k] = ai + br;
+    x.imag[k] = ar - bi;
+    x.real[mirror] = br - ai;
+    x.imag[mirror] = ar + bi;
+  }
+}
+
+// A spectrum's entry is off by at most n e |z|^{n−1} Π|others| for an error e of one use's transform, and 2n√5u of
+// itself; |z|^{n−1} Π|others| ≤ |Y|^{(n−1)/n}, whose mean is at most the mean of |Y| to that power (Jensen), and
+// likewise for squares. The weighted sum of the errors of y is at most their largest times the sum of the weights, and
+// by Cauchy and Schwarz, Parseval and Minkowski at most the product of the roots of sums of squares, where the inverse
+// transform errs by 2 fft_error: a butterfly's four outputs by 5u Σ|x| each are 10u in the Euclidean norm.
+class RoundingBound {
+ public:
+  RoundingBound(const std::vector<LawPart>& parts, double theta, double step, size_t size)
+      : parts_(parts), size_(static_cast<double>(size)), transform_(fft_error(size)) {
+    double all = products();
+    for (const LawPart& part : parts) all += uses(part) * (one() + kPower);
+    crude_ = std::expm1(all);
+    // Σ over levels above of e^{−θx}(1 − e^{−x}), and of its square.
+    const double decay = -std::expm1(-theta * step), faster = -std::expm1(-(theta + 1) * step);
+    weights_ = std::min(size_, std::exp(-theta * step) * -std::expm1(-step) / (decay * faster)) * (1 + 1e-9);
+    squared_weights_ = weights_ * largest_weight(theta);
+  }
+
+  double of(const Norms& norms, const Norms& other) const {
+    const double whole = std::min(1.01, norms.sum / size_ * (1 + 1e-9) + crude_);
+    const double root = std::min(1.01, std::sqrt(norms.squares / size_) * (1 + 1e-9) + crude_);
+    double largest = products() * whole, euclidean = products() * root;
+    for (const LawPart& part : parts_) {
+      const double n = uses(part), less = (n - 1) / n;
+      largest += n * (one() * std::pow(whole, less) + kPower * whole);
+      euclidean += n * (one() * std::pow(root, less) + kPower * root);
+    }
+    largest = largest * (1 + 2 * crude_) + 1.01 * transform_ * (norms.sum + other.sum) / size_ + 4 * kUnit * whole;
+    euclidean = euclidean * (1 + 2 * crude_) + 2.02 * transform_ * std::sqrt((norms.squares + other.squares) / size_) +
+                4 * kUnit * root;
+    return std::min(largest * weights_, euclidean * std::sqrt(squared_weights_));
+  }
+
+ private:
+  static constexpr double kPower = 5 * kUnit;
+  double one() const { return 2.01 * transform_; }
+  double products() const { return 4 * kUnit * static_cast<double>(parts_.size()); }
+
+  const std::vector<LawPart>& parts_;
+  double size_, transform_, crude_, weights_, squared_weights_;
+};
+
+}  // namespace
+
+bool all_bounded_below(const std::vector<LawPart>& parts) {
+  return std::none_of(parts.begin(), parts.end(), [](const LawPart& part) { return part.law.below.mass.empty(); });
+}
+
+TiltedSum tilted_sum(const std::vector<LawPart>& parts, double theta, double step, size_t size) {
+  const bool has_below = all_bounded_below(parts);
+  Fft fft(size);
+  ComplexArray x(size);
+  Spectra product(size / 2 + 1);
+  for (const LawPart& part : parts) {
+    tilt_into(part.law.above, theta, x.real);
+    if (has_below)
+      tilt_into(part.law.below, theta, x.imag);
+    else
+      std::fill(x.imag.begin(), x.imag.end(), 0.0);
+    fft.transform(x);
+    multiply_by_power(x, part.count, product);
+  }
+  Norms norms[2];
+  pack(product, x, norms);
+  fft.transform(x);
+  const RoundingBound rounding(parts, theta, step, size);
+  return {std::move(x), rounding.of(norms[kAbove], norms[kBelow]), rounding.of(norms[kBelow], norms[kAbove])};
+}
+
+double largest_weight(double theta) {
+  return theta == 0 ? 1 : std::exp(theta * std::log(theta) - (1 + theta) * std::log1p(theta)) * (1 + 1e-12);
+}
+
+}  // namespace sotto::accountants

@@ -8,8 +8,10 @@
 namespace sotto::kernels {
 namespace {
 
-// Columns whose sums stay in registers while an id's rows pass: a row of them is two lines of the cache.
-constexpr int64_t kColumns = 32;
+// Columns whose sums stay in registers while an id's rows pass: a row of them is whole lines of the cache.
+template <class V>
+constexpr int64_t kColumns = 4 * kDoubles<V>;
+constexpr int64_t kWidestColumns = 32;
 // Ids are in the order of the vocabulary, their rows anywhere in g: no processor finds the next ones by itself.
 constexpr int64_t kAhead = 4;
 
@@ -47,50 +49,54 @@ void make_plan(MatrixView<const int64_t> ids, MatrixView<const float> g, const f
   if (!plan.rows.empty()) plan.rows.insert(plan.rows.end(), kAhead, plan.rows.back());
 }
 
-// out += Σ f · g over one id's rows, in `count` columns of at most 8·V. A sample's rows are summed before its factor is
-// applied.
-template <int V>
+// out += Σ f · g over one id's rows, in `count` columns of at most N vectors of doubles. A sample's rows are summed
+// before its factor is applied.
+template <int N, class V>
 SOTTO_INLINE void add_columns(const Row* row, const Row* end, const float* factors, int64_t column, int64_t count,
                               float* out) {
-  Double8 total[V] = {};
+  constexpr int64_t width = kDoubles<V>;
+  Doubles<V> total[N] = {};
   while (row != end) {
     const int64_t sample = row->sample;
-    Double8 sum[V] = {};
+    Doubles<V> sum[N] = {};
     for (; row != end && row->sample == sample; ++row) {
-      for (int64_t line = 0; line < 8 * V; line += 16) __builtin_prefetch(row[kAhead].gradient + column + line);
+      for (int64_t line = 0; line < N * width; line += 16) __builtin_prefetch(row[kAhead].gradient + column + line);
 #pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) {
-        Float8 x;
-        load(x, row->gradient + column + 8 * v, count - 8 * v);
-        sum[v] += __builtin_convertvector(x, Double8);
+      for (int v = 0; v < N; ++v) {
+        Doubles<V> x;
+        load_wide<V>(x, row->gradient + column + v * width, count - v * width);
+        sum[v] += x;
       }
     }
     const double factor = factors[sample];
 #pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) total[v] += factor * sum[v];
+    for (int v = 0; v < N; ++v) total[v] += factor * sum[v];
   }
 #pragma GCC unroll 4
-  for (int v = 0; v < V; ++v) {
-    Float8 before;
-    load(before, out + 8 * v, count - 8 * v);
-    const Double8 after = __builtin_convertvector(before, Double8) + total[v];
-    store(__builtin_convertvector(after, Float8), out + 8 * v, count - 8 * v);
+  for (int v = 0; v < N; ++v) {
+    Doubles<V> before;
+    load_wide<V>(before, out + v * width, count - v * width);
+    store_narrow<V>(before + total[v], out + v * width, count - v * width);
   }
 }
 
-SOTTO_VECTORISED void add_words(const Plan& plan, const Word* word, const Word* last, const float* factors,
-                                int64_t begin, int64_t end) {
-  for (; word != last; ++word) {
-    const Row *first = plan.rows.data() + word->begin, *past = plan.rows.data() + word->end;
-    const float* next = (word + 1 == last ? word : word + 1)->out;
-    int64_t j = begin;
-    for (; j + kColumns <= end; j += kColumns) {
-      for (int64_t line = 0; line < kColumns; line += 16) __builtin_prefetch(next + j + line, 1);
-      add_columns<kColumns / 8>(first, past, factors, j, kColumns, word->out + j);
+struct AddWords {
+  template <class V>
+  static SOTTO_INLINE void run(const Plan& plan, const Word* word, const Word* last, const float* factors,
+                               int64_t begin, int64_t end) {
+    constexpr int64_t columns = kColumns<V>, width = kDoubles<V>;
+    for (; word != last; ++word) {
+      const Row *first = plan.rows.data() + word->begin, *past = plan.rows.data() + word->end;
+      const float* next = (word + 1 == last ? word : word + 1)->out;
+      int64_t j = begin;
+      for (; j + columns <= end; j += columns) {
+        for (int64_t line = 0; line < columns; line += 16) __builtin_prefetch(next + j + line, 1);
+        add_columns<4, V>(first, past, factors, j, columns, word->out + j);
+      }
+      for (; j < end; j += width) add_columns<1, V>(first, past, factors, j, std::min(width, end - j), word->out + j);
     }
-    for (; j < end; j += 8) add_columns<1>(first, past, factors, j, std::min<int64_t>(8, end - j), word->out + j);
   }
-}
+};
 
 }  // namespace
 
@@ -104,7 +110,7 @@ void accumulate_clipped_embedding_cpu(const Exec& exec, MatrixView<const int64_t
   if (made.words.empty() || g.cols == 0) return;
   const Plan& plan = made;  // a thread's own `made` is another
   const int64_t threads = std::max(exec.threads(), 1), rows = plan.words.back().end;
-  const int64_t width = ((g.cols + threads - 1) / threads + kColumns - 1) / kColumns * kColumns;
+  const int64_t width = ((g.cols + threads - 1) / threads + kWidestColumns - 1) / kWidestColumns * kWidestColumns;
   const int64_t stripes = (g.cols + width - 1) / width;
   const auto first_from = [&plan](int64_t row) {
     return std::lower_bound(plan.words.data(), plan.words.data() + plan.words.size(), row,
@@ -112,8 +118,8 @@ void accumulate_clipped_embedding_cpu(const Exec& exec, MatrixView<const int64_t
   };
   parallel_for(exec.threads(), stripes * rows, 65536 / std::min(width, g.cols) + 1, [&](int64_t begin, int64_t end) {
     for (int64_t stripe = begin / rows; stripe * rows < end; ++stripe)
-      add_words(plan, first_from(begin - stripe * rows), first_from(std::min(end - stripe * rows, rows)), factors.data,
-                stripe * width, std::min((stripe + 1) * width, g.cols));
+      run_widest<AddWords>(plan, first_from(begin - stripe * rows), first_from(std::min(end - stripe * rows, rows)),
+                           factors.data, stripe * width, std::min((stripe + 1) * width, g.cols));
   });
 }
 

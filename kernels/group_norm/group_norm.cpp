@@ -5,43 +5,37 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "kernels/group_norm/group_norm_impl.h"
-#include "kernels/vectorised.h"
+#include "kernels/lanes.h"
 
 namespace sotto::kernels {
 namespace {
 
-SOTTO_INLINE double lane_sum(const Float16& x) {
-  Float8 halves[2];
-  std::memcpy(halves, &x, sizeof(x));
-  const Double8 sum = __builtin_convertvector(halves[0], Double8) + __builtin_convertvector(halves[1], Double8);
-  return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
-}
-
-// By reference: a vector as a result has another calling convention on each processor.
-SOTTO_INLINE const Float16Unaligned& load(const float* x) {
-  return *reinterpret_cast<const Float16Unaligned*>(x);
-}
-
 // Σ g and Σ g (x − mean). A lane adds at most 64 numbers in float before a double takes over.
+template <class V>
 SOTTO_INLINE void channel_sums(const float* g, const float* x, float mean, int64_t n, double& sum, double& sum_x) {
-  constexpr int64_t kBlock = 2 * 16 * kChain;
+  constexpr int64_t width = kWidth<V>, block = 2 * width * kChain;
   sum = sum_x = 0;
   int64_t t = 0;
-  while (t + 16 <= n) {
-    const int64_t end = std::min(t + kBlock, n);
-    Float16 sums[2] = {}, products[2] = {};
-    for (; t + 32 <= end; t += 32)
+  while (t + width <= n) {
+    const int64_t end = std::min(t + block, n);
+    V sums[2] = {}, products[2] = {}, value, own;
+    for (; t + 2 * width <= end; t += 2 * width)
+#pragma GCC unroll 2
       for (int k = 0; k < 2; ++k) {
-        const Float16 value = load(g + t + 16 * k);
+        load(value, g + t + width * k, width);
+        load(own, x + t + width * k, width);
         sums[k] += value;
-        products[k] += value * (load(x + t + 16 * k) - mean);
+        products[k] += value * (own - mean);
       }
-    for (; t + 16 <= end; t += 16) {
-      sums[0] += load(g + t);
-      products[0] += load(g + t) * (load(x + t) - mean);
+    for (; t + width <= end; t += width) {
+      load(value, g + t, width);
+      load(own, x + t, width);
+      sums[0] += value;
+      products[0] += value * (own - mean);
     }
-    sum += lane_sum(sums[0] + sums[1]);
-    sum_x += lane_sum(products[0] + products[1]);
+    const V both = sums[0] + sums[1], both_products = products[0] + products[1];
+    sum += lane_sum(both);
+    sum_x += lane_sum(both_products);
   }
   for (; t < n; ++t) {
     sum += g[t];
@@ -49,33 +43,37 @@ SOTTO_INLINE void channel_sums(const float* g, const float* x, float mean, int64
   }
 }
 
-SOTTO_VECTORISED void backward_of_groups(const GroupNormArguments& a, int64_t begin, int64_t end) {
-  for (int64_t group = begin; group < end; ++group) {
-    const float mean = a.mean[group], rstd = a.rstd[group];
-    const float* gamma = a.gamma ? a.gamma + group % a.groups * a.channels : nullptr;
-    double sum = 0, sum_x = 0;
-    for (int64_t c = 0; c < a.channels; ++c) {
-      const int64_t channel = group * a.channels + c;
-      double own, own_x;
-      channel_sums(a.g + channel * a.positions, a.x + channel * a.positions, mean, a.positions, own, own_x);
-      own_x *= rstd;
-      if (a.shift) a.shift[channel] = static_cast<float>(own);
-      if (a.scale) a.scale[channel] = static_cast<float>(own_x);
-      sum += (gamma ? gamma[c] : 1) * own;
-      sum_x += (gamma ? gamma[c] : 1) * own_x;
-    }
-    if (!a.input) continue;
-    const NormTerms terms = norm_terms(mean, rstd, sum, sum_x, a.channels * a.positions);
-    for (int64_t c = 0; c < a.channels; ++c) {
-      const int64_t first = (group * a.channels + c) * a.positions;
-      const float scale = gamma ? gamma[c] : 1;
-      const float* __restrict x = a.x + first;
-      const float* __restrict g = a.g + first;
-      float* __restrict input = a.input + first;
-      for (int64_t t = 0; t < a.positions; ++t) input[t] = norm_input_gradient(terms, scale * g[t], x[t]);
+struct BackwardOfGroups {
+  template <class V>
+  static SOTTO_INLINE void run(const GroupNormArguments& arguments, int64_t begin, int64_t end) {
+    const GroupNormArguments a = arguments;
+    for (int64_t group = begin; group < end; ++group) {
+      const float mean = a.mean[group], rstd = a.rstd[group];
+      const float* gamma = a.gamma ? a.gamma + group % a.groups * a.channels : nullptr;
+      double sum = 0, sum_x = 0;
+      for (int64_t c = 0; c < a.channels; ++c) {
+        const int64_t channel = group * a.channels + c;
+        double own, own_x;
+        channel_sums<V>(a.g + channel * a.positions, a.x + channel * a.positions, mean, a.positions, own, own_x);
+        own_x *= rstd;
+        if (a.shift) a.shift[channel] = static_cast<float>(own);
+        if (a.scale) a.scale[channel] = static_cast<float>(own_x);
+        sum += (gamma ? gamma[c] : 1) * own;
+        sum_x += (gamma ? gamma[c] : 1) * own_x;
+      }
+      if (!a.input) continue;
+      const NormTerms terms = norm_terms(mean, rstd, sum, sum_x, a.channels * a.positions);
+      for (int64_t c = 0; c < a.channels; ++c) {
+        const int64_t first = (group * a.channels + c) * a.positions;
+        const float scale = gamma ? gamma[c] : 1;
+        const float* __restrict x = a.x + first;
+        const float* __restrict g = a.g + first;
+        float* __restrict input = a.input + first;
+        for (int64_t t = 0; t < a.positions; ++t) input[t] = norm_input_gradient(terms, scale * g[t], x[t]);
+      }
     }
   }
-}
+};
 
 }  // namespace
 
@@ -100,7 +98,7 @@ void group_norm_backward(const Exec& exec, int64_t samples, MatrixView<const flo
   if (exec.on_cuda()) return group_norm_backward_cuda(exec, arguments);
   const int64_t grain = std::max<int64_t>(1, 16384 / std::max<int64_t>(arguments.channels * x.cols, 1));
   parallel_for(exec.threads(), samples * groups, grain,
-               [&](int64_t begin, int64_t end) { backward_of_groups(arguments, begin, end); });
+               [&](int64_t begin, int64_t end) { run_widest<BackwardOfGroups>(arguments, begin, end); });
 }
 
 }  // namespace sotto::kernels

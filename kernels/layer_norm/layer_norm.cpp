@@ -4,8 +4,8 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
+#include "kernels/lanes.h"
 #include "kernels/layer_norm/layer_norm_impl.h"
-#include "kernels/vectorised.h"
 
 namespace sotto::kernels {
 namespace {
@@ -40,30 +40,31 @@ SOTTO_INLINE void column_sums(const LayerNormArguments& a, int64_t sample, int64
   }
 }
 
-SOTTO_INLINE double lanes_of(const Float16& x) {
-  double sum = 0;
-  for (int k = 0; k < 16; ++k) sum += x[k];
-  return sum;
-}
-
+template <class V>
 SOTTO_INLINE void row_gradient(const LayerNormArguments& a, int64_t row) {
+  constexpr int64_t width = kWidth<V>;
   const float* __restrict x = a.x + row * a.columns;
   const float* __restrict g = a.g + row * a.columns;
   float* __restrict input = a.input + row * a.columns;
   const float mean = a.mean ? a.mean[row] : 0, rstd = a.rstd[row];
   double sum = 0, sum_x = 0;
   int64_t j = 0;
-  while (j + 16 <= a.columns) {
-    const int64_t end = std::min(j + 16 * kChain, a.columns);
-    Float16 sums = {}, products = {};
-    for (; j + 16 <= end; j += 16) {
-      Float16 value = *reinterpret_cast<const Float16Unaligned*>(g + j);
-      if (a.gamma) value *= *reinterpret_cast<const Float16Unaligned*>(a.gamma + j);
+  while (j + width <= a.columns) {
+    const int64_t end = std::min(j + width * kChain, a.columns);
+    V sums = {}, products = {};
+    for (; j + width <= end; j += width) {
+      V value, own, scale;
+      load(value, g + j, width);
+      load(own, x + j, width);
+      if (a.gamma) {
+        load(scale, a.gamma + j, width);
+        value *= scale;
+      }
       sums += value;
-      products += value * (*reinterpret_cast<const Float16Unaligned*>(x + j) - mean);
+      products += value * (own - mean);
     }
-    sum += lanes_of(sums);
-    sum_x += lanes_of(products);
+    sum += lane_sum(sums);
+    sum_x += lane_sum(products);
   }
   for (; j < a.columns; ++j) {
     const float value = a.gamma ? a.gamma[j] * g[j] : g[j];
@@ -79,17 +80,21 @@ SOTTO_INLINE void row_gradient(const LayerNormArguments& a, int64_t row) {
   }
 }
 
-SOTTO_VECTORISED void backward_of_samples(const LayerNormArguments& a, int64_t begin, int64_t end) {
-  for (int64_t i = begin; i < end; ++i) {
-    if (a.scale || a.shift) {
-      int64_t j = 0;
-      for (; j + 16 <= a.columns; j += 16) column_sums<Float16, 16>(a, i, j);
-      for (; j < a.columns; ++j) column_sums<float, 1>(a, i, j);
+struct BackwardOfSamples {
+  template <class V>
+  static SOTTO_INLINE void run(const LayerNormArguments& arguments, int64_t begin, int64_t end) {
+    const LayerNormArguments a = arguments;
+    for (int64_t i = begin; i < end; ++i) {
+      if (a.scale || a.shift) {
+        int64_t j = 0;
+        for (; j + kWidth<V> <= a.columns; j += kWidth<V>) column_sums<V, kWidth<V>>(a, i, j);
+        for (; j < a.columns; ++j) column_sums<float, 1>(a, i, j);
+      }
+      if (a.input)
+        for (int64_t t = 0; t < a.rows.length; ++t) row_gradient<V>(a, row_of(a.rows, i, t));
     }
-    if (a.input)
-      for (int64_t t = 0; t < a.rows.length; ++t) row_gradient(a, row_of(a.rows, i, t));
   }
-}
+};
 
 }  // namespace
 
@@ -116,7 +121,7 @@ void layer_norm_backward(const Exec& exec, const SampleRows& rows, MatrixView<co
   if (exec.on_cuda()) return layer_norm_backward_cuda(exec, arguments);
   const int64_t grain = std::max<int64_t>(1, 16384 / std::max<int64_t>(length * x.cols, 1));
   parallel_for(exec.threads(), samples, grain,
-               [&](int64_t begin, int64_t end) { backward_of_samples(arguments, begin, end); });
+               [&](int64_t begin, int64_t end) { run_widest<BackwardOfSamples>(arguments, begin, end); });
 }
 
 }  // namespace sotto::kernels

@@ -9,10 +9,11 @@
 namespace sotto::kernels {
 namespace {
 
-constexpr int64_t kBlockRows = 96;    // whole tiles of 6 and of 3
-constexpr int64_t kPackedTile = 8;    // room for a tile's rows: copied as one vector of 8
-constexpr int64_t kPositions = 128;   // of a chain: a panel of 64 columns is 32 KB
-constexpr int64_t kPanelFloats = 64;  // columns of the widest panel
+constexpr int64_t kBlockRows = 96;                             // whole tiles of 6 and of 3
+constexpr int64_t kPackedTile = 8;                             // room for a tile's rows: copied as one vector of 8
+constexpr int64_t kPositions = 128;                            // of a chain: a panel of 64 columns is 32 KB
+constexpr int64_t kTilePanel = kPositions * kPackedTile + 16;  // more, lest all tiles map to the same cache set
+constexpr int64_t kPanelFloats = 64;                           // columns of the widest panel
 
 struct Job {
   MatrixView<const float> a, g;
@@ -21,7 +22,7 @@ struct Job {
 };
 
 struct Scratch {
-  std::vector<float> gradients = std::vector<float>(kBlockRows / 3 * kPositions * kPackedTile);
+  std::vector<float> gradients = std::vector<float>(kBlockRows / 3 * kTilePanel);
   std::vector<float> activations = std::vector<float>(kPositions * kPanelFloats);
 };
 
@@ -32,7 +33,7 @@ SOTTO_INLINE void pack_gradients(const Job& job, int64_t first, int64_t depth, i
   for (int64_t t = 0; t < depth; ++t) {
     const float* const row = job.g.data + (first + t) * job.g.cols;
     float* out = packed + t * kPackedTile;
-    for (int64_t p = begin; p < end; p += kTileRows<V>, out += kPositions * kPackedTile) {
+    for (int64_t p = begin; p < end; p += kTileRows<V>, out += kTilePanel) {
       Float8 values;
       load(values, row + p, job.g.cols - p);
       *reinterpret_cast<Float8Unaligned*>(out) = values;
@@ -76,7 +77,7 @@ SOTTO_INLINE void run_panel(const Job& job, int64_t first, int64_t depth, int64_
   pack_activations<Vectors, V>(job, first, depth, column, scratch.activations.data());
   const float* g = scratch.gradients.data();
   const bool whole = !adds && column + Vectors * kWidth<V> <= job.a.cols;
-  for (int64_t p = begin; p < end; p += kTileRows<V>, g += kPositions * kPackedTile) {
+  for (int64_t p = begin; p < end; p += kTileRows<V>, g += kTilePanel) {
     V products[kTileRows<V> * Vectors];
     multiply<Vectors>(depth, g, scratch.activations.data(), products);
     const int64_t present = std::min(kTileRows<V>, end - p);
@@ -117,38 +118,25 @@ int64_t blocks_of(const Job& job) {
   return (job.g.cols + kBlockRows - 1) / kBlockRows;
 }
 
-template <class V>
-SOTTO_INLINE void run_items(const Job& job, int64_t begin, int64_t end, Scratch& scratch) {
-  for (int64_t item = begin; item < end; ++item) {
-    const int64_t sample = item / blocks_of(job), row = item % blocks_of(job) * kBlockRows;
-    run_block<V>(job, sample, row, std::min(row + kBlockRows, job.g.cols), scratch);
+struct RunItems {
+  template <class V>
+  static SOTTO_INLINE void run(const Job& job, int64_t begin, int64_t end) {
+    thread_local Scratch scratch;
+    for (int64_t item = begin; item < end; ++item) {
+      const int64_t sample = item / blocks_of(job), row = item % blocks_of(job) * kBlockRows;
+      run_block<V>(job, sample, row, std::min(row + kBlockRows, job.g.cols), scratch);
+    }
   }
-}
-
-SOTTO_FOR_AVX512 void run_avx512(const Job& job, int64_t begin, int64_t end, Scratch& scratch) {
-  run_items<Float16>(job, begin, end, scratch);
-}
-
-SOTTO_FOR_AVX2 void run_avx2(const Job& job, int64_t begin, int64_t end, Scratch& scratch) {
-  run_items<Float8>(job, begin, end, scratch);
-}
-
-void run_plain(const Job& job, int64_t begin, int64_t end, Scratch& scratch) {
-  run_items<Float8>(job, begin, end, scratch);
-}
+};
 
 }  // namespace
 
 void sample_gradients_cpu(const Exec& exec, MatrixView<const float> a, MatrixView<const float> g, int64_t length,
                           MatrixView<float> rows, InstructionSet set) {
   const Job job{a, g, length, rows.data};
-  const auto run = for_set(set, run_avx512, run_avx2, run_plain);
   const int64_t work = length * std::min(kBlockRows, g.cols) * a.cols;
   parallel_for(exec.threads(), rows.rows * blocks_of(job), (int64_t{1} << 18) / std::max<int64_t>(1, work) + 1,
-               [&](int64_t begin, int64_t end) {
-                 thread_local Scratch scratch;
-                 run(job, begin, end, scratch);
-               });
+               [&](int64_t begin, int64_t end) { run_on<RunItems>(set, job, begin, end); });
 }
 
 }  // namespace sotto::kernels

@@ -4,8 +4,10 @@
 #include <limits>
 
 #include "accountants/event/parts.h"
+#include "accountants/gdp/gdp_accountant.h"
 #include "accountants/pld/pld_accountant.h"
 #include "accountants/rdp/rdp_accountant.h"
+#include "accountants/zcdp/zcdp_accountant.h"
 #include "base/error.h"
 
 namespace sotto::accountants {
@@ -47,7 +49,7 @@ Bracket Accountant::delta_bracket(double epsilon) const {
 }
 
 std::vector<std::string> accountant_names() {
-  return {"rdp"};
+  return {"rdp", "zcdp", "gdp"};
 }
 
 std::vector<std::string> fixed_schedule_accountant_names() {
@@ -58,7 +60,18 @@ std::vector<std::string> fixed_schedule_accountant_names() {
 
 namespace {
 
+std::unique_ptr<Accountant> make_adaptive(std::string_view name, NeighbouringRelation relation) {
+  if (name == "rdp") return std::make_unique<RdpAccountant>(relation);
+  if (name == "zcdp") return std::make_unique<ZcdpAccountant>(relation);
+  if (name == "gdp") return std::make_unique<GdpAccountant>(relation);
+  return nullptr;
+}
+
 [[noreturn]] void refuse(std::string_view name, const std::vector<std::string>& names) {
+  if (name == "gdp_clt")
+    throw Error(ErrorKind::configuration,
+                "\"gdp_clt\", the central limit theorem's mu, is an estimate and no bound: it can report less than is "
+                "leaked, so no accountant is made of it; use \"rdp\" or \"pld\"");
   std::string known;
   for (const auto& each : names) known += (known.empty() ? "" : ", ") + each;
   throw Error(ErrorKind::configuration, cat("unknown accountant \"", name, "\"; known: ", known));
@@ -67,7 +80,7 @@ namespace {
 }  // namespace
 
 std::unique_ptr<Accountant> make_accountant(std::string_view name, NeighbouringRelation relation) {
-  if (name == "rdp") return std::make_unique<RdpAccountant>(relation);
+  if (auto made = make_adaptive(name, relation)) return made;
   if (name == "pld")
     throw Error(
         ErrorKind::configuration,
@@ -78,7 +91,7 @@ std::unique_ptr<Accountant> make_accountant(std::string_view name, NeighbouringR
 std::unique_ptr<Accountant> make_fixed_schedule_accountant(std::string_view name, NeighbouringRelation relation,
                                                            double relative_gap) {
   require(relative_gap > 0 && relative_gap < 1, "the relative gap must be between 0 and 1, got ", relative_gap);
-  if (name == "rdp") return std::make_unique<RdpAccountant>(relation);
+  if (auto made = make_adaptive(name, relation)) return made;
   if (name == "pld") return std::make_unique<PldAccountant>(relation, PldLimits{.relative_gap = relative_gap});
   refuse(name, fixed_schedule_accountant_names());
 }

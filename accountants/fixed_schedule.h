@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "accountants/bracket.h"
-#include "accountants/event.h"
+#include "accountants/event_list.h"
 
 namespace sotto::accountants {
 
@@ -20,17 +20,12 @@ struct Accounting {
 // from this.
 class FixedSchedule {
  public:
-  struct Part {
-    Event event;
-    int64_t count;
-  };
-
   // Throws configuration when an event is invalid, invalid_argument unless each count is at least 0 and all together at
   // most 2^53.
-  FixedSchedule(NeighbouringRelation relation, std::vector<Part> parts);
+  FixedSchedule(NeighbouringRelation relation, EventList parts);
 
   NeighbouringRelation relation() const { return relation_; }
-  const std::vector<Part>& parts() const { return parts_; }
+  const EventList& parts() const { return parts_; }
   int64_t steps() const { return steps_; }
 
   // Its first `steps` steps, 0 ≤ steps ≤ steps().
@@ -42,7 +37,7 @@ class FixedSchedule {
 
  private:
   NeighbouringRelation relation_;
-  std::vector<Part> parts_;
+  EventList parts_;
   int64_t steps_ = 0;
 };
 
@@ -58,9 +53,9 @@ struct StepsThatFit {
   Bracket epsilon_of_too_many;
 };
 
-// The gap is narrowed from accounting.relative_gap down to 1e-6 as far as the answer needs it. Throws invalid_argument
-// unless budget > 0 and 0 < delta < 1.
+// By calibrate(), which narrows brackets only near the budget. Throws configuration unless budget is finite and above 0
+// and 0 < delta < 1, and where the accountant has no bound for one of the events.
 StepsThatFit steps_that_fit(const FixedSchedule& schedule, double budget, double delta,
-                            const Accounting& accounting = {});
+                            const std::string& accountant = "pld");
 
 }  // namespace sotto::accountants

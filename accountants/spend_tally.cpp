@@ -1,5 +1,6 @@
 #include "accountants/spend_tally.h"
 
+#include <algorithm>
 #include <bit>
 #include <type_traits>
 
@@ -53,6 +54,16 @@ SpendTally::SpendTally(Currency currency, NeighbouringRelation relation, std::ve
   new_lines_ = new_terms_ = lines_;
 }
 
+SpendTally& SpendTally::operator=(const SpendTally& other) {
+  currency_ = other.currency_;
+  relation_ = other.relation_;
+  orders_ = other.orders_;
+  lines_ = new_lines_ = new_terms_ = other.lines_;
+  known_ = other.known_;
+  last_ = nullptr;
+  return *this;
+}
+
 // Events of training steps by their numbers; whatever else there is by its text.
 size_t SpendTally::Hash::operator()(const Event& event) const {
   return std::visit(
@@ -70,30 +81,42 @@ size_t SpendTally::Hash::operator()(const Event& event) const {
       event.mechanism);
 }
 
-bool SpendTally::supports(const Event& event) const {
-  switch (currency_) {
+bool SpendTally::takes(Currency currency, const Event& part, NeighbouringRelation relation) {
+  if (std::holds_alternative<NonPrivate>(part.mechanism)) return true;
+  switch (currency) {
     case Currency::rdp:
-      return has_rdp_curve(event, relation_);
+      return has_rdp_curve(part, relation);
     case Currency::zcdp:
-      return zcdp_cost(event, relation_).has_value();
+      return zcdp_cost(part, relation).has_value();
     case Currency::gdp:
-      return mu_squared(event, relation_).has_value();
+      return mu_squared(part, relation).has_value();
   }
   return false;
 }
 
-std::vector<UnitCost> SpendTally::costs(const Event& event) const {
+bool SpendTally::supports(const Event& event) const {
   validate(event);
-  if (!supports(event))
-    throw Error(ErrorKind::configuration, cat("no cost in this budget for ", to_json(event), " under ",
+  const auto parts = parts_of(event, 1, relation_);
+  return std::all_of(parts.begin(), parts.end(),
+                     [&](const EventUses& part) { return takes(currency_, part.event, relation_); });
+}
+
+std::vector<UnitCost> SpendTally::costs(const EventUses& part) const {
+  if (!takes(currency_, part.event, relation_))
+    throw Error(ErrorKind::configuration, cat("no cost in this budget for ", to_json(part.event), " under ",
                                               to_string(relation_), ": ", what_is_taken(currency_)));
-  if (currency_ == Currency::gdp) return {*mu_squared(event, relation_)};
-  if (currency_ == Currency::zcdp) {
-    const ZcdpCost cost = *zcdp_cost(event, relation_);
-    return {cost.rho, cost.delta};
-  }
   std::vector<UnitCost> found;
-  for (const double each : rdp_curve(event, relation_, orders_)) found.push_back({each, 1});
+  if (std::holds_alternative<NonPrivate>(part.event.mechanism)) {
+    found.assign(lines_.size(), UnitCost{1, 0});
+  } else if (currency_ == Currency::gdp) {
+    found = {*mu_squared(part.event, relation_)};
+  } else if (currency_ == Currency::zcdp) {
+    const ZcdpCost cost = *zcdp_cost(part.event, relation_);
+    found = {cost.rho, cost.delta};
+  } else {
+    for (const double each : rdp_curve(part.event, relation_, orders_)) found.push_back({each, 1});
+  }
+  for (UnitCost& each : found) each.numerator = times_up(static_cast<double>(part.count), each.numerator);
   return found;
 }
 
@@ -101,7 +124,9 @@ std::vector<UnitCost> SpendTally::costs(const Event& event) const {
 SpendTally::Known& SpendTally::known(const Event& event) {
   if (last_ != nullptr && last_->event == event) return *last_;
   if (const auto found = known_.find(event); found != known_.end()) return found->second;
-  Known fresh{event, costs(event), 0, std::vector<Spend>(lines_.size())};
+  validate(event);
+  Known fresh{event, {}, 0, std::vector<Spend>(lines_.size())};
+  for (const EventUses& part : parts_of(event, 1, relation_)) fresh.costs.push_back(costs(part));
   if (known_.size() >= kMostKnown) {
     last_ = nullptr;
     known_.clear();
@@ -119,7 +144,9 @@ const std::vector<Spend>& SpendTally::preview(const Event& event, int64_t count)
   }
   new_count_ = part.count + count;
   for (size_t i = 0; i < lines_.size(); ++i) {
-    new_terms_[i] = Spend::at_least(part.costs[i].of(new_count_));
+    new_terms_[i] = Spend();
+    for (const auto& costs : part.costs)
+      new_terms_[i] = new_terms_[i].with(Spend(), Spend::at_least(costs[i].of(new_count_)));
     new_lines_[i] = lines_[i].with(part.terms[i], new_terms_[i]);
   }
   return new_lines_;

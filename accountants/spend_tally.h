@@ -4,7 +4,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "accountants/event.h"
+#include "accountants/event/parts.h"
 #include "accountants/spend.h"
 #include "accountants/unit_cost.h"
 
@@ -19,11 +19,13 @@ enum class Currency { rdp, zcdp, gdp };
 class SpendTally {
  public:
   SpendTally(Currency currency, NeighbouringRelation relation, std::vector<double> orders = {});
-  SpendTally(const SpendTally&) = delete;  // last_ points into known_
-  SpendTally& operator=(const SpendTally&) = delete;
+  SpendTally(const SpendTally& other) { *this = other; }
+  SpendTally& operator=(const SpendTally& other);
 
   NeighbouringRelation relation() const { return relation_; }
   bool supports(const Event& event) const;
+  // Whether one of event/parts.h has a cost in the currency.
+  static bool takes(Currency currency, const Event& part, NeighbouringRelation relation);
   const std::vector<Spend>& lines() const { return lines_; }
 
   // The lines as they would be after `count` more uses; good until the next call. Throws configuration, saying what is
@@ -35,23 +37,23 @@ class SpendTally {
  private:
   struct Known {
     Event event;
-    std::vector<UnitCost> costs;
+    std::vector<std::vector<UnitCost>> costs;  // a part each, of one use of the event
     int64_t count = 0;
-    std::vector<Spend> terms;  // count · costs, part of lines_
+    std::vector<Spend> terms;  // what the uses cost, part of lines_
   };
   struct Hash {
     size_t operator()(const Event& event) const;
   };
   Known& known(const Event& event);
-  std::vector<UnitCost> costs(const Event& event) const;
+  std::vector<UnitCost> costs(const EventUses& part) const;
 
-  Currency currency_;
-  NeighbouringRelation relation_;
+  Currency currency_ = Currency::rdp;
+  NeighbouringRelation relation_ = NeighbouringRelation::add_remove;
   std::vector<double> orders_;
   std::vector<Spend> lines_, new_lines_, new_terms_;
   int64_t new_count_ = 0;
   std::unordered_map<Event, Known, Hash> known_;
-  Known* last_ = nullptr;
+  Known* last_ = nullptr;  // in known_
 };
 
 }  // namespace sotto::accountants

@@ -117,6 +117,19 @@ TEST(AdaptiveFilter, RdpGoesOnWhileOneOrderIsWithinItsBound) {
   EXPECT_TRUE(filter.try_charge(gaussian(100), 999));
 }
 
+TEST(AdaptiveFilter, ACompositionCostsWhatItsPartsDoOrNothingAtAll) {
+  AdaptiveFilter filter(GdpBudget{1}, kAddRemove);
+  const Event pair{Composed{{gaussian(10), Event{SelfComposed{gaussian(20), 4}}, Event{PostProcessing{}}}}};  // 2 / 100
+  EXPECT_EQ(filter.uses_that_fit(pair), 50);
+  EXPECT_TRUE(filter.try_charge(pair, 49));
+  EXPECT_FALSE(filter.try_charge({Composed{{gaussian(10), pair}}}));
+  EXPECT_THROW((void)filter.try_charge({Composed{{gaussian(10), sampled(1, 0.5)}}}), Error);
+  EXPECT_FALSE(filter.try_charge({NonPrivate{}}));
+  EXPECT_TRUE(filter.try_charge({PostProcessing{}}, 1000));
+  EXPECT_TRUE(filter.try_charge(pair));
+  EXPECT_FALSE(filter.try_charge(gaussian(1e6)));
+}
+
 TEST(AdaptiveFilter, AnOrderWithoutABoundIsLeftOut) {
   AdaptiveFilter filter(RdpBudget{{2, 8}, {INFINITY, 2}}, kAddRemove);
   EXPECT_LE(filter.uses_that_fit(gaussian(100)), 5000);

@@ -35,7 +35,7 @@ TEST(StepsThatFit, StopsWhereTheReferenceDoesAndProvesThatTheNextStepIsTooMany) 
 
 TEST(StepsThatFit, AnAccountantWithoutLowerBoundsProvesNothingTooMany) {
   const FixedSchedule schedule(kAddRemove, {{sampled(1, 0.01), 10'000}});
-  const StepsThatFit found = steps_that_fit(schedule, 2, 1e-5, {.accountant = "rdp"});
+  const StepsThatFit found = steps_that_fit(schedule, 2, 1e-5, "rdp");
   EXPECT_EQ(found.steps, 881) << "what the peer's RDP stops at";
   EXPECT_EQ(found.too_many, 0);
 }

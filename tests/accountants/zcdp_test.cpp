@@ -1,0 +1,77 @@
+#include "accountants/zcdp/zcdp_accountant.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "accountants/zcdp/conversion.h"
+#include "accountants/zcdp/rho.h"
+#include "base/error.h"
+#include "tests/accountants/reference.h"
+
+namespace sotto::accountants {
+namespace {
+
+constexpr auto kAddRemove = NeighbouringRelation::add_remove;
+
+TEST(ZcdpConversion, IsTheReferenceToTwelveDigitsAndNeverBelow) {
+  const auto cases = reference_cases("zcdp");
+  ASSERT_GE(cases.size(), 5u);
+  for (const auto& each : cases) {
+    const double rho = each["params"]["rho"], delta = each["params"]["delta"], truth = each["lower"];
+    EXPECT_GE(epsilon_from_zcdp(rho, delta), truth * (1 - 2.3e-16)) << each;
+    EXPECT_LE(epsilon_from_zcdp(rho, delta), truth * (1 + 1e-12)) << each;
+    EXPECT_NEAR(delta_from_zcdp(rho, truth), delta, 1e-11 * delta) << each;
+    EXPECT_NEAR(largest_rho(truth, delta), rho, 1e-11 * rho) << each;
+    EXPECT_LE(epsilon_from_zcdp(largest_rho(truth, delta), delta), truth);
+  }
+}
+
+TEST(ZcdpConversion, TheEndsOfTheRange) {
+  EXPECT_EQ(epsilon_from_zcdp(0, 1e-5), 0);
+  EXPECT_EQ(epsilon_from_zcdp(1, 0), INFINITY);
+  EXPECT_EQ(epsilon_from_zcdp(INFINITY, 1e-5), INFINITY);
+  EXPECT_EQ(delta_from_zcdp(0, 1), 0);
+  EXPECT_EQ(delta_from_zcdp(INFINITY, 1), 1);
+  for (const double rho : {1e-15, 1e-6, 1e3, 1e9})
+    for (const double delta : {1e-300, 1e-30, 0.3, 0.999}) {
+      const double epsilon = epsilon_from_zcdp(rho, delta);
+      EXPECT_TRUE(std::isfinite(epsilon) && epsilon >= 0) << rho << " " << delta;
+      // Bun and Steinke 2016, Proposition 1.3, which it improves.
+      EXPECT_LE(epsilon, (rho + 2 * std::sqrt(rho * std::log(1 / delta))) * (1 + 1e-9)) << rho << " " << delta;
+    }
+}
+
+TEST(ZcdpCost, IsTheClosedFormUnderEachRelation) {
+  const auto rho = [](const Event& event, NeighbouringRelation relation) {
+    return zcdp_cost(event, relation).value().rho.of(1);
+  };
+  for (const auto relation : {kAddRemove, NeighbouringRelation::zero_out, NeighbouringRelation::replace_one}) {
+    const double times = relation == NeighbouringRelation::replace_one ? 4 : 1;
+    EXPECT_EQ(rho({Gaussian{2}}, relation), times / 8);
+    EXPECT_EQ(rho({PoissonSampledDiscreteGaussian{2, 1}}, relation), times / 8);
+    EXPECT_EQ(rho({PoissonSampledGaussian{2, 0}}, relation), 0);
+  }
+  EXPECT_FALSE(zcdp_cost({PoissonSampledGaussian{2, 0.5}}, kAddRemove)) << "no rho holds at all orders";
+}
+
+TEST(ZcdpAccountantTest, IsLooserThanTheExactGaussianByWhatTheReferencesSay) {
+  for (const auto& each : reference_cases("zcdp")) {
+    ZcdpAccountant accountant(kAddRemove);
+    accountant.compose({Gaussian{std::sqrt(5 / each["params"]["rho"].get<double>())}}, 10);
+    EXPECT_NEAR(accountant.epsilon(each["params"]["delta"]), each["lower"], 1e-12 * each["lower"].get<double>());
+  }
+}
+
+TEST(ZcdpAccountantTest, AlmostNothingSpentIsZeroOnlyWhereTotalVariationProvesIt) {
+  for (const double sigma : {1.0, 10.0, 1e3, 1e5, 1e6})
+    for (const double delta : {1e-5, 1e-3, 0.1, 0.4}) {
+      ZcdpAccountant accountant(kAddRemove);
+      accountant.compose({Gaussian{sigma}});
+      if (accountant.epsilon(delta) > 0) continue;
+      EXPECT_LE(std::erf(1 / (2 * std::sqrt(2.0) * sigma)), delta) << sigma << " " << delta;
+    }
+}
+
+}  // namespace
+}  // namespace sotto::accountants

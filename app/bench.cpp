@@ -2,8 +2,8 @@
 #include "app/command.h"
 #include "app/rules.h"
 #include "base/error.h"
-#include "engine/bench_task.h"
-#include "engine/step_bench.h"
+#include "engine/step_bench/bench_task.h"
+#include "engine/step_bench/step_bench.h"
 #include "report/numbers.h"
 
 namespace sotto::app {
@@ -14,7 +14,9 @@ double peak_ratio(const StepBench& b) {
 }
 
 Json describe(const StepBench& b) {
-  return {{"plain_ms", b.plain_ms}, {"private_ms", b.private_ms}, {"ratio", b.ratio}};
+  return {{"plain_ms", b.plain_ms},     {"private_ms", b.private_ms},
+          {"ratio", b.ratio},           {"peak_bytes_ratio", peak_ratio(b)},
+          {"microbatch", b.microbatch}, {"memory_limit", b.memory_limit}};
 }
 
 }  // namespace
@@ -42,15 +44,21 @@ void add_bench(CLI::App& program, Action& chosen) {
   step->add_option("--batch", options->step.batch, "samples a step (default: the model's own)")
       ->check(CLI::PositiveNumber);
   step->add_option("--microbatch", options->step.microbatch,
-                   "samples that the private step passes at once (default: the batch): fewer need less memory")
+                   "samples that the private step passes at once: fewer need less memory (default: chosen by "
+                   "--peak-limit)")
       ->check(CLI::PositiveNumber);
   step->add_option("--rounds", options->step.rounds, "alternating rounds; medians are reported")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   step->add_option(
           "--memory-limit", options->step.memory_limit,
-          "what the private step may keep from the backward pass until the clipped sum: bytes, or as in 512MiB")
-      ->transform(CLI::AsSizeValue(false))
+          "what the private step may keep from the backward pass until the clipped sum: bytes, or as in 512MiB "
+          "(default: chosen by --peak-limit)")
+      ->transform(CLI::AsSizeValue(false) & CLI::PositiveNumber);
+  step->add_option("--peak-limit", options->step.peak_limit,
+                   "without the two: the fastest of six ways through the batch whose peak memory is within this many "
+                   "times the plain step's is taken; where none is, that of least memory")
+      ->check(CLI::PositiveNumber)
       ->capture_default_str();
   step->add_option("--device", options->device, "cpu or cuda")
       ->check(CLI::IsMember({"cpu", "cuda"}))
@@ -61,23 +69,18 @@ void add_bench(CLI::App& program, Action& chosen) {
     chosen = [options] {
       options->step.threads = threads_of(options->threads);
       options->step.on_cuda = options->device == "cuda";
-      StepBenchOptions without_peaks = options->step;
-      without_peaks.with_peaks = false;
-      const StepBench untuned = bench_step(without_peaks);
+      const StepBench untuned = bench_step(options->step);
       keep_freed_memory();
       const StepBench b = bench_step(options->step);
       Json object = describe(b);
       object.update({{"model", b.model},
                      {"batch", b.batch},
-                     {"microbatch", b.microbatch},
                      {"parameters", b.parameters},
                      {"rounds", b.rounds},
                      {"device", options->device},
                      {"threads", b.threads},
-                     {"memory_limit", options->step.memory_limit},
                      {"floor", b.floor},
                      {"rules", describe_rules(b.rules)},
-                     {"peak_bytes_ratio", peak_ratio(b)},
                      {"plain_peak_bytes", b.plain_peak_bytes},
                      {"private_peak_bytes", b.private_peak_bytes},
                      {"charge_ms", b.charge_ms},
@@ -85,7 +88,8 @@ void add_bench(CLI::App& program, Action& chosen) {
                      {"default_allocator", describe(untuned)}});
       print(options->json, object,
             cat(b.model, ", batch ", b.batch, ", ", b.parameters, " parameters, ", b.threads, " threads, ", b.rounds,
-                " rounds\nplain step    ", report::rounded(b.plain_ms, 3), " ms\nprivate step  ",
+                " rounds, ", b.microbatch, " samples at once, at most ", b.memory_limit >> 20,
+                " MiB kept\nplain step    ", report::rounded(b.plain_ms, 3), " ms\nprivate step  ",
                 report::rounded(b.private_ms, 3), " ms\nratio         ", report::rounded(b.ratio, 3), " (",
                 report::rounded(untuned.ratio, 3), " with the default allocator settings)\nfloor         ",
                 report::rounded(b.floor, 3), " (what exact clipping must cost, in FLOPs)\npeak memory   ",

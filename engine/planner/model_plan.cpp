@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 #include "base/median.h"
-#include "engine/bench_task.h"
+#include "engine/step_bench/bench_task.h"
 #include "engine/planner/calibration.h"
 #include "engine/tape/coverage.h"
 

@@ -10,7 +10,7 @@ namespace sotto {
 // model, optimizer and batch.
 struct StepBench {
   std::string model;
-  int64_t batch = 0, microbatch = 0, parameters = 0, rounds = 0;
+  int64_t batch = 0, microbatch = 0, memory_limit = 0, parameters = 0, rounds = 0;
   int threads = 0;
   double plain_ms = 0, private_ms = 0, ratio = 0;  // ratio: median of private ÷ plain, round by round
   double charge_ms = 0, draw_ms = 0;               // beside the ratio: a durable ledger row, a draw from 100,000 units
@@ -20,15 +20,19 @@ struct StepBench {
 };
 
 struct StepBenchOptions {
-  std::string model;       // of bench_models()
-  int64_t batch = 0;       // 0: the model's own
-  int64_t microbatch = 0;  // samples that the private step passes at once; 0: the batch, as the plain step does
+  std::string model;  // of bench_models()
+  int64_t batch = 0;  // 0: the model's own
   int64_t rounds = 25;
   int threads = 1;
-  int64_t memory_limit = int64_t{1} << 30;  // bytes that the private step may keep for norms and clipped sums
-  bool with_peaks = true;                   // run two steps of each more, to count their memory
-  bool on_cuda = false;                     // norm methods are then chosen by shape
+  // How the private step goes through the batch: samples it passes at once, and bytes it may keep for norms and clipped
+  // sums. Where both are 0, the fastest of six ways whose peak memory is within peak_limit of the plain step's; where
+  // one is, the batch, or kMemoryLimit.
+  int64_t microbatch = 0, memory_limit = 0;
+  double peak_limit = 1.1;
+  bool on_cuda = false;  // norm methods are then chosen by shape
 };
+
+constexpr int64_t kMemoryLimit = int64_t{1} << 30;
 
 // A full step of DP-SGD (forward, backward, norms, clip, ChaCha20 noise, SGD with momentum), with the norm methods that
 // are planned for this machine, against LibTorch's own step (forward, backward, torch::optim::SGD) on the same model

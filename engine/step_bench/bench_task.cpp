@@ -1,4 +1,4 @@
-#include "engine/bench_task.h"
+#include "engine/step_bench/bench_task.h"
 
 #include <algorithm>
 

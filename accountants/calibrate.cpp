@@ -62,15 +62,15 @@ Parameter steps_parameter(const Event& step) {
   return parameter;
 }
 
-Parameter sample_rate_parameter(double noise_multiplier, int64_t steps) {
+Parameter sample_rate_parameter(int64_t steps, const std::function<Event(double sample_rate)>& step) {
   check_steps(steps);
   Parameter parameter{kLeastRate, 1, {}};
   parameter.guess = 0.01;
-  parameter.plan = [=](double rate) { return EventList{{{PoissonSampledGaussian{noise_multiplier, rate}}, steps}}; };
+  parameter.plan = [=](double rate) { return EventList{{step(rate), steps}}; };
   return parameter;
 }
 
-Parameter batch_parameter(double noise_multiplier, int64_t steps, int64_t units) {
+Parameter batch_parameter(int64_t steps, int64_t units, const std::function<Event(double sample_rate)>& step) {
   check_steps(steps);
   check(units > 0 && units <= static_cast<int64_t>(kMostSteps),
         cat("the number of units must be from 1 to 10^15, got ", units));
@@ -78,9 +78,7 @@ Parameter batch_parameter(double noise_multiplier, int64_t steps, int64_t units)
   Parameter parameter{1, all, {}};
   parameter.guess = std::ceil(0.01 * all);
   parameter.whole = true;
-  parameter.plan = [=](double batch) {
-    return EventList{{{PoissonSampledGaussian{noise_multiplier, batch / all}}, steps}};
-  };
+  parameter.plan = [=](double batch) { return EventList{{step(batch / all), steps}}; };
   return parameter;
 }
 

@@ -48,8 +48,9 @@ Calibration calibrate(const Target& target, const Parameter& parameter);
 
 // How many uses of an event; the probability with which a unit is in a step's batch; the mean batch of `units` units.
 Parameter steps_parameter(const Event& step);
-Parameter sample_rate_parameter(double noise_multiplier, int64_t steps);
-Parameter batch_parameter(double noise_multiplier, int64_t steps, int64_t units);
+// The latter two for steps of any kind, by sample rate; a higher one must never cost less.
+Parameter sample_rate_parameter(int64_t steps, const std::function<Event(double sample_rate)>& step);
+Parameter batch_parameter(int64_t steps, int64_t units, const std::function<Event(double sample_rate)>& step);
 // The noise of steps of any kind, by noise multiplier; more noise must never cost more.
 Parameter noise_parameter(int64_t steps, const std::function<Event(double noise_multiplier)>& step);
 

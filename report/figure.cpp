@@ -13,14 +13,6 @@ namespace {
 
 constexpr size_t kTableRows = 40;  // enough to follow a curve; report.json has every point
 
-// `role` chooses colour and dash: run, baseline, limit or reference. `text` is shown on hover in place of a number.
-Json trace(const std::string& name, const std::string& role, const std::string& mode, const Json& x, const Json& y,
-           const std::string& hover, const Json& text = nullptr) {
-  Json out{{"name", name}, {"role", role}, {"mode", mode}, {"x", x}, {"y", y}, {"hover", hover}};
-  if (!text.is_null()) out["text"] = text;
-  return out;
-}
-
 Json axis(const std::string& title, const Json& range = nullptr, const std::string& format = "") {
   Json out{{"title", title}};
   if (!range.is_null()) out["range"] = range;
@@ -54,6 +46,17 @@ Figure over_steps(const RunFolder& run, const std::string& id, const std::string
 }
 
 }  // namespace
+
+Json trace(const std::string& name, const std::string& role, const std::string& mode, Json x, Json y,
+           const std::string& hover, Json text) {
+  Json out{{"name", name}, {"role", role}, {"mode", mode}, {"x", std::move(x)}, {"y", std::move(y)}, {"hover", hover}};
+  if (!text.is_null()) out["text"] = std::move(text);
+  return out;
+}
+
+Json log_axis(const std::string& title, Json ticks, const std::string& format) {
+  return {{"title", title}, {"type", "log"}, {"format", format}, {"dtick", std::move(ticks)}};
+}
 
 Figure belief_figure(const Certificate& certificate) {
   const double epsilon = *certificate.epsilon;

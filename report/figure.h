@@ -16,6 +16,13 @@ struct Figure {
   int height = 0;  // pixels; 0: the stylesheet's
 };
 
+// A line or a set of dots of a plot. `role` chooses colour and dash (page_script.cpp), `text` is shown on hover in
+// place of a number.
+Json trace(const std::string& name, const std::string& role, const std::string& mode, Json x, Json y,
+           const std::string& hover, Json text = nullptr);
+// `ticks` as plotly's dtick has it: 1 for powers of ten, "D2" for 1, 2 and 5 between them.
+Json log_axis(const std::string& title, Json ticks, const std::string& format = "~r");
+
 // How far the released model can move someone's belief about one unit, at most. Needs a finite epsilon.
 Figure belief_figure(const Certificate& certificate);
 // Epsilon over steps against the allotment. Needs progress.

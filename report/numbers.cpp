@@ -6,6 +6,36 @@
 #include <cstdlib>
 
 namespace sotto::report {
+namespace {
+
+// The text of `value` with so many digits that the next number with as many is `toward` it: printed, read back, held
+// against the value and moved by one unit of the last digit where it is on the wrong side.
+std::string significant(double value, int digits, double toward) {
+  const auto text_of = [&](double number) {
+    std::array<char, 64> text;
+    const auto [end, error] =
+        std::to_chars(text.data(), text.data() + text.size(), number, std::chars_format::general, digits);
+    return std::string(text.data(), end);
+  };
+  std::string text = text_of(value);
+  if (value == 0 || !std::isfinite(value)) return text;
+  const double unit = std::pow(10.0, std::floor(std::log10(std::abs(value))) - digits + 1);
+  for (double more = 0.5; (std::strtod(text.c_str(), nullptr) - value) * toward < 0; more += 0.5)
+    text = text_of(value + toward * more * unit);
+  const size_t exponent = text.find("e-0");  // 1e-05 → 1e-5
+  if (exponent != std::string::npos) text.erase(exponent + 2, 1);
+  return text;
+}
+
+}  // namespace
+
+std::string significant_up(double value, int digits) {
+  return significant(value, digits, 1);
+}
+
+std::string significant_down(double value, int digits) {
+  return significant(value, digits, -1);
+}
 
 std::string rounded(double value, int digits) {
   std::array<char, 400> text;  // the longest double has 309 digits before the point

@@ -50,18 +50,6 @@ std::string brief(double value) {
   return rounded(value, std::clamp(3 - before, 0, 9));
 }
 
-Json trace(const std::string& name, const std::string& role, const std::string& mode, Json x, Json y,
-           const std::string& hover, Json text = nullptr) {
-  Json out{{"name", name}, {"role", role}, {"mode", mode}, {"x", std::move(x)}, {"y", std::move(y)}, {"hover", hover}};
-  if (!text.is_null()) out["text"] = std::move(text);
-  return out;
-}
-
-// `ticks` as plotly's dtick has it: 1 for powers of ten, "D2" for 1, 2 and 5 between them.
-Json log_axis(const std::string& title, Json ticks) {
-  return {{"title", title}, {"type", "log"}, {"format", "~r"}, {"dtick", std::move(ticks)}};
-}
-
 // Plotly takes hover text for markup.
 std::string plain(const std::string& text) {
   return html(text).markup();

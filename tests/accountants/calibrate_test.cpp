@@ -117,6 +117,10 @@ TEST(Calibrate, StepsByPldAreTheReferenceAndOneMoreIsProvenTooMany) {
   }
 }
 
+std::function<Event(double)> sampled(double noise_multiplier) {
+  return [=](double rate) { return Event{PoissonSampledGaussian{noise_multiplier, rate}}; };
+}
+
 // A published ε of (σ, q, steps) turned around: a budget of its upper end must allow these σ, q and steps, one below
 // its lower end must not.
 TEST(Calibrate, FindsEachParameterOfAReferenceCaseAgain) {
@@ -134,21 +138,23 @@ TEST(Calibrate, FindsEachParameterOfAReferenceCaseAgain) {
     const auto at = [&](double target, const Parameter& parameter) {
       return calibrate(pld(target, delta), parameter).fits->value;
     };
-    EXPECT_GE(at(upper, sample_rate_parameter(sigma, steps)), rate * (1 - 2e-4)) << each;
-    EXPECT_LT(at(lower * (1 - 1e-3), sample_rate_parameter(sigma, steps)), rate) << each;
+    EXPECT_GE(at(upper, sample_rate_parameter(steps, sampled(sigma))), rate * (1 - 2e-4)) << each;
+    EXPECT_LT(at(lower * (1 - 1e-3), sample_rate_parameter(steps, sampled(sigma))), rate) << each;
     // A whole number needs room for the bracket's own width.
     EXPECT_GE(at(upper * (1 + 1e-4), steps_parameter(step(sigma))), static_cast<double>(steps)) << each;
-    EXPECT_GE(at(upper, batch_parameter(sigma, steps, 100'000)), std::floor(1e5 * rate * (1 - 2e-4)) - 1) << each;
-    EXPECT_LE(at(upper, batch_parameter(sigma, steps, 100'000)), std::ceil(1e5 * rate * (1 + 2e-4)) + 1) << each;
+    EXPECT_GE(at(upper, batch_parameter(steps, 100'000, sampled(sigma))), std::floor(1e5 * rate * (1 - 2e-4)) - 1)
+        << each;
+    EXPECT_LE(at(upper, batch_parameter(steps, 100'000, sampled(sigma))), std::ceil(1e5 * rate * (1 + 2e-4)) + 1)
+        << each;
   }
   EXPECT_GE(tried, 8u);
 }
 
 TEST(Calibrate, SaysWhichEndOfTheRangeStopsIt) {
-  const Calibration all = calibrate({100, 1e-5}, sample_rate_parameter(1, 1));
+  const Calibration all = calibrate({100, 1e-5}, sample_rate_parameter(1, sampled(1)));
   EXPECT_EQ(all.fits->value, 1);
   EXPECT_FALSE(all.fails);
-  const Calibration none = calibrate({1e-3, 1e-5}, batch_parameter(1, 1000, 60));
+  const Calibration none = calibrate({1e-3, 1e-5}, batch_parameter(1000, 60, sampled(1)));
   EXPECT_FALSE(none.fits);
   EXPECT_EQ(none.fails->value, 1);
   EXPECT_THROW(most_steps({1, 1e-5}, {PoissonSampledGaussian{1, 0}}), Error);

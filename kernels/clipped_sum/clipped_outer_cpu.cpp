@@ -23,8 +23,13 @@ struct Problem {
   const float* scales;  // a power of two a row
   MatrixView<float> weight_sum;
   float* bias_sum;
-  int64_t tile_rows, tile_cols;
 };
+
+// The sums of a tile fill the registers: 14 x 2 vectors of AVX-512's 32, 6 x 2 of AVX2's 16.
+template <class V>
+constexpr int64_t kTileHeight = kWidth<V> == 16 ? 14 : 6;
+template <class V>
+constexpr int64_t kTileColumns = 2 * kWidth<V>;
 
 struct Range {
   int64_t begin, end;
@@ -115,18 +120,19 @@ SOTTO_INLINE void multiply_tiles(int64_t rows, int64_t depth, const float* x, co
 struct Block {
   int64_t begin, depth;
   const float* scales;
-  float factors[kChain];
+  float factors[kChain], inverses[kChain];  // inverses: of the scales
 };
 
 // packed[panel][k][m] = f · g[k][i + m], scaled up where the activation is scaled down; a dropped row is 0.
+template <class V>
 SOTTO_INLINE void pack_gradients(const Problem& problem, const Block& block, Range part, float* packed) {
   for (int64_t k = 0; k < block.depth; ++k, packed += kPackedRows) {
     const float* row = problem.g.data + (block.begin + k) * problem.g.cols;
     const float factor = block.factors[k], scale = block.scales[k];
     float* out = packed;
-    for (int64_t i = part.begin; i < part.end; i += problem.tile_rows, out += kPanel) {
+    for (int64_t i = part.begin; i < part.end; i += kTileHeight<V>, out += kPanel) {
       if (factor == 0) {
-        *reinterpret_cast<Float16Unaligned*>(out) = Float16{};
+        std::fill(out, out + kPackedRows, 0.0f);
       } else if (scale == 1 && i + kPackedRows <= problem.g.cols) {
         for (int m = 0; m < kPackedRows; m += 8)
           *reinterpret_cast<Float8Unaligned*>(out + m) =
@@ -140,32 +146,50 @@ SOTTO_INLINE void pack_gradients(const Problem& problem, const Block& block, Ran
 }
 
 // packed[panel][k][·] = a[k][j …], scaled down where it is large, 0 past the edge and in a dropped row.
+template <class V>
 SOTTO_INLINE void pack_activations(const Problem& problem, const Block& block, Range part, float* packed) {
-  for (int64_t j = part.begin; j < part.end; j += problem.tile_cols) {
-    const int64_t columns = std::min(problem.tile_cols, part.end - j);
-    for (int64_t k = 0; k < block.depth; ++k, packed += problem.tile_cols) {
+  for (int64_t j = part.begin; j < part.end; j += kTileColumns<V>) {
+    const int64_t columns = std::min(kTileColumns<V>, part.end - j);
+    for (int64_t k = 0; k < block.depth; ++k, packed += kTileColumns<V>) {
       const float* row = problem.a.data + (block.begin + k) * problem.a.cols + j;
       int64_t c = 0;
       if (block.factors[k] != 0) {
-        const float up = 1 / block.scales[k];
+        const float up = block.inverses[k];
         for (; c + 8 <= columns; c += 8)
           *reinterpret_cast<Float8Unaligned*>(packed + c) = up * *reinterpret_cast<const Float8Unaligned*>(row + c);
         for (; c < columns; ++c) packed[c] = up * row[c];
       }
-      for (; c < problem.tile_cols; ++c) packed[c] = 0;
+      for (; c < kTileColumns<V>; ++c) packed[c] = 0;
     }
   }
 }
 
-// total += Σ f · g over one block, by the same chains as a tile: a scaled row is scaled back, which is exact.
-SOTTO_INLINE void add_bias(const Problem& problem, const Block& block, Range part, const float* packed, double* total) {
-  for (int64_t i = 0; i < part.size(); i += problem.tile_rows, packed += kPanel) {
-    Float16 sum = {};
-    for (int64_t k = 0; k < block.depth; ++k)
-      sum += *reinterpret_cast<const Float16Unaligned*>(packed + k * kPackedRows) * (1 / block.scales[k]);
-    const int64_t present = std::min(problem.tile_rows, part.size() - i);
-    for (int64_t m = 0; m < present; ++m) total[i + m] += double(sum[m]);
-  }
+// total += Σ f · g over one block, by the same chains as a tile: a scaled row is scaled back, which is exact. Several
+// panels at a time, since each is one chain.
+template <int Panels, class V>
+SOTTO_INLINE void add_bias_panels(const Block& block, int64_t present, const float* packed, double* total) {
+  static_assert(kTileHeight<V> <= kWidth<V>);
+  V sums[Panels] = {};
+  for (int64_t k = 0; k < block.depth; ++k)
+#pragma GCC unroll 4
+    for (int panel = 0; panel < Panels; ++panel) {
+      V rows;
+      load(rows, packed + panel * kPanel + k * kPackedRows, kWidth<V>);
+      sums[panel] += rows * block.inverses[k];
+    }
+  float chains[Panels][kWidth<V>];
+  std::memcpy(chains, sums, sizeof(chains));
+  for (int64_t i = 0; i < present; ++i) total[i] += double(chains[i / kTileHeight<V>][i % kTileHeight<V>]);
+}
+
+template <class V>
+SOTTO_INLINE void add_bias(const Block& block, int64_t rows, const float* packed, double* total) {
+  constexpr int kTogether = 4;
+  int64_t i = 0;
+  for (; i + kTogether * kTileHeight<V> <= rows; i += kTogether * kTileHeight<V>, packed += kTogether * kPanel)
+    add_bias_panels<kTogether, V>(block, kTogether * kTileHeight<V>, packed, total + i);
+  for (; i < rows; i += kTileHeight<V>, packed += kPanel)
+    add_bias_panels<1, V>(block, std::min(kTileHeight<V>, rows - i), packed, total + i);
 }
 
 struct Scratch {
@@ -175,31 +199,28 @@ struct Scratch {
   std::vector<double> bias = std::vector<double>(kPartRows);
 };
 
-SOTTO_VECTORISED void add_part(const Problem& problem, Range is, Range js, bool with_bias, Scratch& scratch) {
-  const int64_t stride = round_up(js.size(), problem.tile_cols);
+template <class V>
+SOTTO_INLINE void add_part(const Problem& problem, Range is, Range js, bool with_bias, Scratch& scratch) {
+  constexpr int64_t height = kTileHeight<V>, width = kTileColumns<V>;
+  const int64_t stride = round_up(js.size(), width);
   double* sums = scratch.sums.data();
   std::fill(sums, sums + is.size() * stride, 0.0);
   std::fill(scratch.bias.begin(), scratch.bias.end(), 0.0);
   for (int64_t begin = 0, end; begin < problem.g.rows; begin = end) {
     end = chain_end(begin, problem.g.rows, problem.rows_per_sample);
-    Block block{begin, end - begin, problem.scales + begin, {}};
-    for (int64_t k = 0; k < block.depth; ++k) block.factors[k] = problem.factors[(begin + k) / problem.rows_per_sample];
+    Block block{begin, end - begin, problem.scales + begin, {}, {}};
+    for (int64_t k = 0; k < block.depth; ++k) {
+      block.factors[k] = problem.factors[(begin + k) / problem.rows_per_sample];
+      block.inverses[k] = 1 / block.scales[k];
+    }
     if (problem.rows_per_sample > 1 && block.factors[0] == 0) continue;
-    pack_gradients(problem, block, is, scratch.gradients.data());
-    if (with_bias) add_bias(problem, block, is, scratch.gradients.data(), scratch.bias.data());
-    pack_activations(problem, block, js, scratch.activations.data());
-    for (int64_t i = 0; i < is.size(); i += problem.tile_rows)
-      for (int64_t j = 0; j < js.size(); j += problem.tile_cols) {
-        const int64_t depth = block.depth, rows = std::min(problem.tile_rows, is.size() - i);
-        const float* x = scratch.gradients.data() + i / problem.tile_rows * kPanel;
-        const float* y = scratch.activations.data() + j * depth;
-        double* tile = sums + i * stride + j;
-        if (problem.tile_cols == 32) {
-          multiply_tiles<Float16>(rows, depth, x, y, tile, stride);
-        } else {
-          multiply_tiles<Float8>(rows, depth, x, y, tile, stride);
-        }
-      }
+    pack_gradients<V>(problem, block, is, scratch.gradients.data());
+    if (with_bias) add_bias<V>(block, is.size(), scratch.gradients.data(), scratch.bias.data());
+    pack_activations<V>(problem, block, js, scratch.activations.data());
+    for (int64_t i = 0; i < is.size(); i += height)
+      for (int64_t j = 0; j < js.size(); j += width)
+        multiply_tiles<V>(std::min(height, is.size() - i), block.depth, scratch.gradients.data() + i / height * kPanel,
+                          scratch.activations.data() + j * block.depth, sums + i * stride + j, stride);
   }
   for (int64_t i = 0; i < is.size(); ++i) {
     float* out = problem.weight_sum.data + (is.begin + i) * problem.weight_sum.cols + js.begin;
@@ -210,18 +231,22 @@ SOTTO_VECTORISED void add_part(const Problem& problem, Range is, Range js, bool 
     problem.bias_sum[is.begin + i] = float(problem.bias_sum[is.begin + i] + scratch.bias[i]);
 }
 
-void add_range(const Problem& problem, Range is, Range js) {
-  thread_local Scratch scratch;
-  const int64_t part_rows = kPartRows / problem.tile_rows * problem.tile_rows;
-  for (int64_t i = is.begin; i < is.end; i += part_rows) {
-    const Range rows{i, std::min(i + part_rows, is.end)};
-    int64_t j = js.begin;
-    do {
-      add_part(problem, rows, {j, std::min(j + kPartCols, js.end)}, problem.bias_sum != nullptr && j == 0, scratch);
-      j += kPartCols;
-    } while (j < js.end);
+struct AddRange {
+  template <class V>
+  static SOTTO_INLINE void run(const Problem& problem, Range is, Range js) {
+    thread_local Scratch scratch;
+    constexpr int64_t part_rows = kPartRows / kTileHeight<V> * kTileHeight<V>;
+    for (int64_t i = is.begin; i < is.end; i += part_rows) {
+      const Range rows{i, std::min(i + part_rows, is.end)};
+      int64_t j = js.begin;
+      do {
+        add_part<V>(problem, rows, {j, std::min(j + kPartCols, js.end)}, problem.bias_sum != nullptr && j == 0,
+                    scratch);
+        j += kPartCols;
+      } while (j < js.end);
+    }
   }
-}
+};
 
 }  // namespace
 
@@ -235,20 +260,20 @@ void accumulate_clipped_outer_cpu(const Exec& exec, MatrixView<const float> g, M
   parallel_for(exec.threads(), g.rows, 65536 / std::max<int64_t>(a.cols, 1) + 1,
                [&](int64_t begin, int64_t end) { find_scales(a, scale, begin, end); });
 
-  Problem problem{g, a, factors.data, rows_per_sample, scale, weight_sum, bias_sum.data, 14, 32};
-  if (best_instruction_set() != InstructionSet::avx512)
-    problem.tile_rows = 6, problem.tile_cols = 16;  // what fits the 16 registers of AVX2
-  const int64_t row_tiles = round_up(g.cols, problem.tile_rows) / problem.tile_rows;
-  const int64_t col_tiles = round_up(a.cols, problem.tile_cols) / problem.tile_cols;
+  const Problem problem{g, a, factors.data, rows_per_sample, scale, weight_sum, bias_sum.data};
+  const bool wide = best_instruction_set() == InstructionSet::avx512;
+  const int64_t height = wide ? kTileHeight<Float16> : kTileHeight<Float8>;
+  const int64_t width = wide ? kTileColumns<Float16> : kTileColumns<Float8>;
+  const int64_t row_tiles = round_up(g.cols, height) / height, col_tiles = round_up(a.cols, width) / width;
   // A second thread pays from about a million multiplications.
   const bool by_rows = row_tiles >= col_tiles;
   const int64_t tiles = by_rows ? row_tiles : col_tiles;
   const int64_t grain = (int64_t{1} << 20) / std::max<int64_t>(1, g.rows * g.cols * a.cols / tiles) + 1;
   parallel_for(exec.threads(), tiles, grain, [&](int64_t begin, int64_t end) {
     if (by_rows) {
-      add_range(problem, {begin * problem.tile_rows, std::min(end * problem.tile_rows, g.cols)}, {0, a.cols});
+      run_widest<AddRange>(problem, Range{begin * height, std::min(end * height, g.cols)}, Range{0, a.cols});
     } else {
-      add_range(problem, {0, g.cols}, {begin * problem.tile_cols, std::min(end * problem.tile_cols, a.cols)});
+      run_widest<AddRange>(problem, Range{0, g.cols}, Range{begin * width, std::min(end * width, a.cols)});
     }
   });
 }

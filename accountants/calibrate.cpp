@@ -21,10 +21,14 @@ void check_steps(int64_t steps) {
 
 }  // namespace
 
-Calibration calibrate(const Target& target, const Parameter& parameter) {
+void validate(const Target& target) {
   check(std::isfinite(target.epsilon) && target.epsilon > 0,
         cat("the target epsilon must be finite and above 0, got ", target.epsilon));
   check(target.delta > 0 && target.delta < 1, cat("delta must be above 0 and below 1, got ", target.delta));
+}
+
+Calibration calibrate(const Target& target, const Parameter& parameter) {
+  validate(target);
   require(parameter.least > 0 && parameter.least <= parameter.guess && parameter.guess <= parameter.most &&
               std::isfinite(parameter.most),
           "a parameter's range must be positive and hold the guess, got ", parameter.least, " ≤ ", parameter.guess,

@@ -17,6 +17,9 @@ struct Target {
   NeighbouringRelation relation = NeighbouringRelation::add_remove;
 };
 
+// Throws configuration unless epsilon is finite and above 0 and 0 < delta < 1.
+void validate(const Target& target);
+
 // What of a plan is free. ε never falls as the value grows, or (more_costs_less) never grows.
 struct Parameter {
   double least, most;                     // the range to search, both ends positive and included
@@ -42,8 +45,8 @@ struct Calibration {
   int evaluations;
 };
 
-// Throws configuration unless the target is finite and above 0 and 0 < delta < 1, invalid_argument unless
-// 0 < least ≤ guess ≤ most < ∞ and 1e-9 ≤ relative_tolerance < 1, and what the accountant throws.
+// Throws configuration where the target is not valid, invalid_argument unless 0 < least ≤ guess ≤ most < ∞ and 1e-9 ≤
+// relative_tolerance < 1, and what the accountant throws.
 Calibration calibrate(const Target& target, const Parameter& parameter);
 
 // How many uses of an event; the probability with which a unit is in a step's batch; the mean batch of `units` units.

@@ -21,6 +21,10 @@ if(TARGET sotto_ops)
   set_target_properties(sotto_ops PROPERTIES INSTALL_RPATH "${SOTTO_RUNTIME_FOLDERS}")
   install(TARGETS sotto_ops LIBRARY DESTINATION lib)
 endif()
+if(TARGET sotto_accounting)
+  install(TARGETS sotto_accounting LIBRARY DESTINATION lib)
+  install(DIRECTORY ${PROJECT_SOURCE_DIR}/python/sotto DESTINATION lib/python FILES_MATCHING PATTERN "*.py")
+endif()
 
 set(package_folder lib/cmake/sotto)
 configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/sottoConfig.cmake.in ${PROJECT_BINARY_DIR}/sottoConfig.cmake

@@ -78,11 +78,30 @@ function(sotto_program name folder)
   set_property(GLOBAL APPEND_STRING PROPERTY SOTTO_LAYERS "${folder}: ${uses}\n")
 endfunction()
 
+# A folder with a C interface for programs that are not C++: a shared library that needs no torch. Not with sanitizers,
+# as operators.
+function(sotto_c_library name folder)
+  cmake_parse_arguments(A "" "" "USES" ${ARGN})
+  sotto_sources(${folder} sources)
+  if(SOTTO_SANITIZE)
+    return()
+  endif()
+  add_library(${name} SHARED ${sources})
+  list(TRANSFORM A_USES PREPEND sotto_ OUTPUT_VARIABLE deps)
+  target_link_libraries(${name} PRIVATE ${deps})
+  target_link_options(${name} PRIVATE -Wl,--exclude-libs,ALL)
+  set_target_properties(${name} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib CXX_VISIBILITY_PRESET hidden)
+  sotto_target(${name})
+endfunction()
+
 # A folder of operators for Python's torch: a library that torch.ops.load_library opens in a process that has LibTorch.
 # Not with sanitizers: their runtime would have to be Python's, too.
 function(sotto_operators name folder)
-  cmake_parse_arguments(A "" "" "USES" ${ARGN})
+  cmake_parse_arguments(A "" "" "USES;EXCEPT" ${ARGN})
   sotto_sources(${folder} sources)
+  foreach(below ${A_EXCEPT})
+    list(FILTER sources EXCLUDE REGEX "/${folder}/${below}/")
+  endforeach()
   if(SOTTO_SANITIZE)
     return()
   endif()
@@ -151,8 +170,8 @@ function(sotto_layers_test)
 endfunction()
 
 # tests/<folder>/*_test.py are called with the program they are about, the folder's tests or (tests/app) sotto itself, and a
-# folder to write into; those of tests/python with the operators and where Python's torch may be; those of tests/scripts,
-# about scripts, with nothing. Exit code 77 is a skip.
+# folder to write into; those of tests/python with the operators, where Python's torch may be, and the accountants' C library;
+# those of tests/scripts, about scripts, with nothing. Exit code 77 is a skip.
 function(sotto_script_tests)
   if(NOT SOTTO_TESTS)
     return()
@@ -169,7 +188,7 @@ function(sotto_script_tests)
       set(arguments $<TARGET_FILE:${folder}_tests> ${PROJECT_BINARY_DIR}/tests/${folder}.${name})
     endif()
     if(folder STREQUAL "python" AND TARGET sotto_ops)
-      set(arguments $<TARGET_FILE:sotto_ops> ${SOTTO_DEPS})
+      set(arguments $<TARGET_FILE:sotto_ops> ${SOTTO_DEPS} $<TARGET_FILE:sotto_accounting>)
     endif()
     add_test(NAME ${folder}.${name} COMMAND ${Python3_EXECUTABLE} -B ${test} ${arguments})
     set_tests_properties(${folder}.${name} PROPERTIES TIMEOUT 300 SKIP_RETURN_CODE 77)

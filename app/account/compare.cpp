@@ -18,21 +18,38 @@ std::string shown(double bound, bool up) {
   return up ? report::significant_up(bound, 5) : report::significant_down(bound, 5);
 }
 
+// The reasons stand behind their rows, which would else be as wide as the longest.
+std::string with_reasons(const std::string& table, const std::vector<std::string>& reasons) {
+  std::string text;
+  size_t row = 0;
+  for (size_t begin = 0; begin < table.size(); ++row) {
+    const size_t end = std::min(table.find('\n', begin), table.size());
+    std::string line = table.substr(begin, end - begin);
+    if (!reasons[row].empty()) line = line.substr(0, line.find_last_not_of(' ') + 1) + "  " + reasons[row];
+    text += (row > 0 ? "\n" : "") + line;
+    begin = end + 1;
+  }
+  return text;
+}
+
 int compare(const Question& question, const Grid& deltas) {
   check_delta(question.delta);
   check_gap(question);
   const auto events = plan_of(question);
   const auto plotted = question.plot.empty() ? std::vector<double>{} : deltas.values();
   Json list = Json::array();
-  std::vector<std::vector<std::string>> rows{{"accountant", "ε at least", "ε at most", "gap", "ms", ""}};
+  std::vector<std::vector<std::string>> rows{{"accountant", "ε at least", "ε at most", "gap", "ms"}};
+  std::vector<std::string> reasons{""};
   std::vector<report::PrivacyCurve> curves;
   for (const std::string& name : accountants::fixed_schedule_accountant_names()) try {
       const Answer answer = epsilon_of(question, name, events, question.delta);
       list.push_back(to_json(answer, "epsilon"));
-      const double gap = (answer.bracket.upper - answer.bracket.lower) / answer.bracket.upper;
-      rows.push_back({name, shown(answer.bracket.lower, false), shown(answer.bracket.upper, true),
-                      std::isfinite(gap) ? report::significant_up(100 * gap, 2) + " %" : "",
-                      report::rounded(answer.milliseconds, 2), ""});
+      const auto [lower, upper] = answer.bracket;
+      rows.push_back(
+          {name, lower > 0 ? shown(lower, false) : "–", shown(upper, true),
+           lower > 0 && upper < INFINITY ? report::significant_up(100 * (upper - lower) / upper, 2) + " %" : "–",
+           report::rounded(answer.milliseconds, 2)});
+      reasons.emplace_back();
       report::PrivacyCurve curve{name, {}};
       for (const double delta : plotted)
         curve.points.push_back({delta, epsilon_of(question, name, events, delta).bracket});
@@ -45,13 +62,14 @@ int compare(const Question& question, const Grid& deltas) {
                       {"gap", nullptr},
                       {"milliseconds", nullptr},
                       {"reason", error.what()}});
-      rows.push_back({name, "", "", "", "", error.what()});
+      rows.push_back({name, "", "", "", ""});
+      reasons.push_back(error.what());
     }
   Json object = describe(question);
   object["delta"] = question.delta;
   object["accountants"] = std::move(list);
   std::string text = cat(in_words(question), ", δ = ", report::exact(question.delta), ", ", relation_in_words(question),
-                         "\n", table(rows, 1));
+                         "\n", with_reasons(table(rows, 1), reasons));
   if (!question.plot.empty()) {
     need(!curves.empty(), "no accountant has a bound for this plan: there is nothing to plot");
     write_file(question.plot, report::curve_page("What a plan costs, by accountant", facts(question), curves));

@@ -1,0 +1,1 @@
+"""sotto: differentially private training, and what it costs."""

@@ -1,10 +1,19 @@
 #include "accountants/rdp/curve.h"
 
+#include <algorithm>
+#include <cmath>
+#include <functional>
 #include <limits>
 #include <map>
 #include <mutex>
+#include <utility>
 
+#include "accountants/directed.h"
+#include "accountants/event/parts.h"
+#include "accountants/pure_dp.h"
+#include "accountants/rdp/closed_forms.h"
 #include "accountants/rdp/orders.h"
+#include "accountants/rdp/poisson_sampled.h"
 #include "accountants/rdp/sampled_gaussian.h"
 #include "base/error.h"
 
@@ -14,36 +23,118 @@ namespace {
 constexpr double kUselessRdp = 700;
 constexpr size_t kRememberedCurves = 64;
 
+using Divergence = std::function<double(double order)>;
+
+// R(α) of one of event/parts.h, or an empty function. Replacing a unit moves a sum by twice what it contributes.
+struct DivergenceOf {
+  double moved;
+  const Event& event;
+  NeighbouringRelation relation;
+
+  template <class Mechanism>
+  Divergence operator()(const Mechanism&) const {
+    const auto pure = pure_dp(event, relation);
+    if (!pure) return {};
+    return [pure](double order) { return rdp_pure(pure->epsilon, pure->range, order); };
+  }
+  Divergence operator()(const Gaussian& e) const {
+    return [sigma = e.noise_multiplier / moved](double order) { return rdp_sampled_gaussian(sigma, 1, order); };
+  }
+  Divergence operator()(const PoissonSampledGaussian& e) const {
+    if (moved != 1) return {};
+    return [e](double order) { return rdp_sampled_gaussian(e.noise_multiplier, e.sample_rate, order); };
+  }
+  Divergence operator()(const PoissonSampledDiscreteGaussian& e) const {
+    if (moved != 1) return {};
+    return [e](double order) { return rdp_sampled_discrete_gaussian(e.noise_multiplier, e.sample_rate, order); };
+  }
+  Divergence operator()(const DiscreteGaussian& e) const {
+    const double mu = divide_up(times_up(moved, static_cast<double>(e.sensitivity)), e.sigma);
+    return [mu](double order) { return std::isinf(mu) ? mu : rdp_gaussian(mu, order); };
+  }
+  Divergence operator()(const Laplace& e) const {
+    const double epsilon = divide_up(moved, e.noise_multiplier);
+    return [epsilon](double order) { return rdp_laplace(epsilon, order); };
+  }
+  Divergence operator()(const DiscreteLaplace& e) const {
+    return [e, shift = static_cast<int64_t>(moved) * e.sensitivity](double order) {
+      return rdp_discrete_laplace(e.scale, shift, order);
+    };
+  }
+  Divergence operator()(const Skellam& e) const {
+    return [e, moved = moved](double order) {
+      return rdp_skellam(e.variance, moved * e.l1_sensitivity, moved * e.l2_sensitivity, order);
+    };
+  }
+  Divergence operator()(const RandomizedResponse& e) const {
+    if (relation != NeighbouringRelation::replace_one) return {};
+    return [e](double order) { return rdp_randomized_response(e.epsilon, e.categories, order); };
+  }
+};
+
+Divergence divergence(const Event& event, NeighbouringRelation relation) {
+  const double moved = relation == NeighbouringRelation::replace_one ? 2 : 1;
+  return std::visit(DivergenceOf{moved, event, relation}, event.mechanism);
+}
+
+// A unit's absence and a contribution of zero are the same to a sum with noise, and to nothing else. The noise is
+// symmetric, so x → v − x swaps the sums with and without a contribution of v.
+bool is_noisy_sum(const Event& event) {
+  const auto& m = event.mechanism;
+  return std::holds_alternative<Gaussian>(m) || std::holds_alternative<Laplace>(m) ||
+         std::holds_alternative<DiscreteLaplace>(m) || std::holds_alternative<DiscreteGaussian>(m) ||
+         std::holds_alternative<Skellam>(m) || std::holds_alternative<Staircase>(m);
+}
+
+bool is_sampled_gaussian(const Event& event) {
+  if (const auto* sampled = std::get_if<PoissonSampledGaussian>(&event.mechanism)) return sampled->sample_rate < 1;
+  const auto* lattice = std::get_if<PoissonSampledDiscreteGaussian>(&event.mechanism);
+  return lattice != nullptr && lattice->sample_rate < 1;
+}
+
+// What is sampled, part by part; empty where sampling it has no bound.
+std::vector<std::pair<Divergence, int64_t>> sampled_parts(const PoissonSampled& sampled,
+                                                          NeighbouringRelation relation) {
+  std::vector<std::pair<Divergence, int64_t>> found;
+  if (relation == NeighbouringRelation::replace_one) return {};
+  for (const EventUses& part : parts_of(*sampled.event, 1, relation)) {
+    found.emplace_back(divergence(part.event, relation), part.count);
+    if (!found.back().first || (relation == NeighbouringRelation::zero_out && !is_noisy_sum(part.event))) return {};
+  }
+  return found;
+}
+
+double sum_at(const std::vector<std::pair<Divergence, int64_t>>& parts, double order) {
+  double sum = 0;
+  for (const auto& [part, count] : parts) sum += static_cast<double>(count) * part(order);
+  return sum * (1 + static_cast<double>(parts.size() + 1) * std::numeric_limits<double>::epsilon());
+}
+
 }  // namespace
 
 bool has_rdp_curve(const Event& event, NeighbouringRelation relation) {
-  if (std::holds_alternative<Gaussian>(event.mechanism)) return true;
-  const bool sampled = std::holds_alternative<PoissonSampledGaussian>(event.mechanism) ||
-                       std::holds_alternative<PoissonSampledDiscreteGaussian>(event.mechanism);
-  return sampled && relation != NeighbouringRelation::replace_one;
+  if (const auto* sampled = std::get_if<PoissonSampled>(&event.mechanism))
+    return !sampled_parts(*sampled, relation).empty();
+  return static_cast<bool>(divergence(event, relation));
 }
 
 RdpCurve rdp_curve(const Event& event, NeighbouringRelation relation, const std::vector<double>& orders) {
   validate(event);
   require(has_rdp_curve(event, relation), "no RDP curve for ", to_json(event), " under ", to_string(relation));
-  double noise_multiplier = 0, sample_rate = 1;
-  const auto* discrete = std::get_if<PoissonSampledDiscreteGaussian>(&event.mechanism);
-  if (const auto* sampled = std::get_if<PoissonSampledGaussian>(&event.mechanism)) {
-    noise_multiplier = sampled->noise_multiplier;
-    sample_rate = sampled->sample_rate;
-  } else if (discrete != nullptr) {
-    noise_multiplier = discrete->noise_multiplier;
-    sample_rate = discrete->sample_rate;
-  } else {
-    noise_multiplier = std::get<Gaussian>(event.mechanism).noise_multiplier;
-    // Replacing a unit moves the sum by 2C, the noise multiplier is in units of C.
-    if (relation == NeighbouringRelation::replace_one) noise_multiplier /= 2;
+  if (const auto* sampled = std::get_if<PoissonSampled>(&event.mechanism)) {
+    const auto parts = sampled_parts(*sampled, relation);
+    const auto listed = parts_of(*sampled->event, 1, relation);
+    const bool reflects =
+        std::all_of(listed.begin(), listed.end(), [](const EventUses& part) { return is_noisy_sum(part.event); });
+    return rdp_poisson_sampled(
+        sampled->sample_rate, reflects, [&](double order) { return sum_at(parts, order); }, orders);
   }
-  const auto bound = discrete != nullptr ? rdp_sampled_discrete_gaussian : rdp_sampled_gaussian;
+  const Divergence at = divergence(event, relation);
+  const bool may_skip = is_sampled_gaussian(event);
   RdpCurve curve;
   for (const double order : orders) {
-    const bool useless = order > 2 && !curve.empty() && curve.back() > kUselessRdp && sample_rate < 1;
-    curve.push_back(useless ? std::numeric_limits<double>::infinity() : bound(noise_multiplier, sample_rate, order));
+    const bool useless = may_skip && order > 2 && !curve.empty() && curve.back() > kUselessRdp;
+    curve.push_back(useless ? std::numeric_limits<double>::infinity() : at(order));
   }
   return curve;
 }

@@ -8,8 +8,12 @@ namespace sotto::accountants {
 
 using RdpCurve = std::vector<double>;
 
-// True where rdp_curve has a bound: every event under add_remove and zero_out (zeroing a contribution gives the same
-// pair of distributions as leaving it out); the unsampled Gaussian, at twice the sensitivity, under replace_one.
+// True where rdp_curve has a bound for one of event/parts.h:
+//
+//   Gaussian, discrete Gaussian, Laplace, discrete Laplace, Skellam: closed forms, at twice the sensitivity under
+//   replace_one (closed_forms.h); whatever has a pure ε (pure_dp.h); randomised response under replace_one
+//   Poisson-sampled Gaussians, continuous and discrete (sampled_gaussian.h); any of the former Poisson-sampled under
+//   add_remove (poisson_sampled.h). Under zero_out, noisy sums only: there a contribution of zero and none are the same
 bool has_rdp_curve(const Event& event, NeighbouringRelation relation);
 
 // An upper bound on the event's Rényi divergence at each of the increasing `orders`. Above order 2, values whose

@@ -1,6 +1,9 @@
 #include "accountants/zcdp/rho.h"
 
+#include <cmath>
+
 #include "accountants/gdp/mu.h"
+#include "accountants/pure_dp.h"
 
 namespace sotto::accountants {
 namespace {
@@ -18,6 +21,17 @@ std::optional<ZcdpCost> zcdp_cost(const Event& event, NeighbouringRelation relat
     if (const auto same =
             mu_squared({PoissonSampledGaussian{lattice->noise_multiplier, lattice->sample_rate}}, relation))
       return half(*same);
+  if (const auto* integer = std::get_if<DiscreteGaussian>(&event.mechanism)) {
+    const double moved = relation == NeighbouringRelation::replace_one ? 2 : 1;
+    const double shift = times_up(moved, static_cast<double>(integer->sensitivity));
+    return half({times_up(shift, shift), square_down(integer->sigma)});
+  }
+  if (const auto* approximate = std::get_if<EpsilonDelta>(&event.mechanism))
+    return ZcdpCost{{times_up(approximate->epsilon, approximate->epsilon) / 2, 1}, {approximate->delta, 1}};
+  if (const auto pure = pure_dp(event, relation)) {
+    if (std::isinf(pure->epsilon)) return ZcdpCost{{1, 0}, {}};
+    return ZcdpCost{{times_up(pure->range, pure->range) / 8, 1}, {}};
+  }
   return std::nullopt;
 }
 

@@ -52,6 +52,12 @@ TEST(ZcdpCost, IsTheClosedFormUnderEachRelation) {
     EXPECT_EQ(rho({PoissonSampledDiscreteGaussian{2, 1}}, relation), times / 8);
     EXPECT_EQ(rho({PoissonSampledGaussian{2, 0}}, relation), 0);
   }
+  EXPECT_EQ(rho({DiscreteGaussian{4, 2}}, NeighbouringRelation::replace_one), 0.5);
+  EXPECT_EQ(rho({Laplace{2}}, kAddRemove), 0.125);
+  EXPECT_EQ(rho({ExponentialMechanism{2, false}}, kAddRemove), 0.5);
+  EXPECT_EQ(rho({EpsilonDelta{2, 1e-9}}, kAddRemove), 2);
+  EXPECT_EQ(zcdp_cost({EpsilonDelta{2, 1e-9}}, kAddRemove)->delta.of(1), 1e-9);
+  EXPECT_EQ(rho({Laplace{0}}, kAddRemove), INFINITY);
   EXPECT_FALSE(zcdp_cost({PoissonSampledGaussian{2, 0.5}}, kAddRemove)) << "no rho holds at all orders";
 }
 
@@ -61,6 +67,16 @@ TEST(ZcdpAccountantTest, IsLooserThanTheExactGaussianByWhatTheReferencesSay) {
     accountant.compose({Gaussian{std::sqrt(5 / each["params"]["rho"].get<double>())}}, 10);
     EXPECT_NEAR(accountant.epsilon(each["params"]["delta"]), each["lower"], 1e-12 * each["lower"].get<double>());
   }
+}
+
+TEST(ZcdpAccountantTest, WhatTheConversionMayUseIsWhatApproximationLeavesOfDelta) {
+  ZcdpAccountant accountant(kAddRemove);
+  accountant.compose({EpsilonDelta{1, 1e-7}}, 50);
+  EXPECT_EQ(accountant.epsilon(4.9e-6), INFINITY);
+  EXPECT_NEAR(accountant.epsilon(1.5e-5), epsilon_from_zcdp(25, 1e-5), 1e-9);
+  EXPECT_GE(accountant.delta(accountant.epsilon(1.5e-5)), 1.5e-5 * (1 - 1e-9));
+  // 50 uses of (1, 0) under the optimal composition of Kairouz, Oh, Viswanath: no bound may be below.
+  EXPECT_GT(accountant.epsilon(1.5e-5), 30);
 }
 
 TEST(ZcdpAccountantTest, AlmostNothingSpentIsZeroOnlyWhereTotalVariationProvesIt) {

@@ -60,7 +60,12 @@ ComposedLaw::ComposedLaw(const std::vector<LawPart>& parts, const Tilt& tilt, si
   above_.log_scale = at.above + at.error + 4 * kUnit * std::abs(at.above);
   above_.margin = sum.rounding_above;
   above_.extra = std::exp(high.above - tilt.high * window_top() + high.error);
-  for (const LawPart& part : parts) above_.extra += uses(part) * part.law.above.at_infinity * (1 + 1e-9);
+  double unlost = 0;  // log of the probability that no use's loss is infinite
+  for (const LawPart& part : parts) {
+    above_.extra += uses(part) * part.law.above.at_infinity * (1 + 1e-9);
+    unlost += uses(part) * std::log1p(-part.law.below.at_infinity);
+  }
+  below_.extra = -std::expm1(unlost) * (1 - 1e-9);
 
   below_.log_scale = at.below - at.error - 4 * kUnit * std::abs(at.below);
   const double folded = std::exp(high.below - at.below - (tilt.high - theta_) * window_top() + high.error + at.error) +
@@ -123,7 +128,9 @@ double ComposedLaw::epsilon_above(double delta) const {
 
 double ComposedLaw::epsilon_below(double delta) const {
   if (below_.margin == kInfinity) return 0;
-  const double found = crossing(false, delta * (1 + 1e-12));
+  const double target = delta * (1 + 1e-12) - below_.extra;
+  if (target <= 0) return kInfinity;
+  const double found = crossing(false, target);
   return found == kInfinity ? 0 : std::max(0.0, found - slack_ - 1e-12 * step_);
 }
 
@@ -155,7 +162,7 @@ double ComposedLaw::delta_above(double epsilon) const {
 
 double ComposedLaw::delta_below(double epsilon) const {
   if (below_.margin == kInfinity) return 0;
-  return std::clamp(at(false, epsilon + slack_) * (1 - 1e-12), 0.0, 1.0);
+  return std::clamp(std::max(0.0, at(false, epsilon + slack_)) * (1 - 1e-12) + below_.extra, 0.0, 1.0);
 }
 
 }  // namespace sotto::accountants

@@ -19,7 +19,7 @@ struct Tilt {
 //   δ(ε) = Σ_{ℓ>ε} y(ℓ) e^{nK(θ) − θℓ} (1 − e^{ε−ℓ}),
 //
 // summed from the top, where all terms are positive. Relative errors of δ are then some n · 1e-16 however small δ is.
-// Above: plus what was put at infinity, plus the plain law's mass beyond the window. Below: minus the tilted mass that
+// Both: plus what is at infinity. Above: plus the plain law's mass beyond the window. Below: minus the tilted mass that
 // the window's ends fold back into it. Both: the rounding of the transforms, bounded by fft_error.
 class ComposedLaw {
  public:

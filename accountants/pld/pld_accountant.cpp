@@ -2,109 +2,124 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
-#include <tuple>
 
 #include "accountants/pld/analytic_gaussian.h"
+#include "accountants/pld/event_law.h"
 #include "accountants/pld/numerics.h"
+#include "accountants/pld/sampled_gaussian_law.h"
 #include "accountants/rdp/rdp_accountant.h"
 #include "base/error.h"
 
 namespace sotto::accountants {
 namespace {
 
-// Beyond these the grid's arithmetic would leave the range of doubles; less noise and more sampling only cost more.
-constexpr double kMostNoise = 1e50, kLeastRate = 1e-100;
 constexpr double kSumOfPrecisions = 1e-13;  // relative rounding of μ
+constexpr double kMostNoise = 1e50;         // squares must stay doubles; less noise only costs more
+constexpr double kSmallest = std::numeric_limits<double>::min();
+
+// σ ÷ what neighbours differ by, 0 for anything but a Gaussian in which every unit takes part.
+double gaussian_noise(const Event& event, NeighbouringRelation relation) {
+  double noise = 0;
+  if (const auto* plain = std::get_if<Gaussian>(&event.mechanism)) noise = plain->noise_multiplier;
+  if (const auto* sampled = std::get_if<PoissonSampledGaussian>(&event.mechanism))
+    noise = sampled->sample_rate == 1 ? sampled->noise_multiplier : 0;
+  return std::min(kMostNoise, relation == NeighbouringRelation::replace_one ? noise / 2 : noise);
+}
 
 }  // namespace
 
 bool PldAccountant::supports(const Event& event, NeighbouringRelation relation) const {
-  if (std::holds_alternative<Gaussian>(event.mechanism)) return true;
-  return relation != NeighbouringRelation::replace_one &&
-         std::holds_alternative<PoissonSampledGaussian>(event.mechanism);
+  return loss_law(event, relation) != nullptr;
 }
 
 void PldAccountant::add(const Event& event, int64_t count) {
-  Part part{0, 1, count};
-  if (const auto* sampled = std::get_if<PoissonSampledGaussian>(&event.mechanism)) {
-    part.noise_multiplier = sampled->noise_multiplier;
-    part.sample_rate = sampled->sample_rate;
-  } else {
-    part.noise_multiplier = std::get<Gaussian>(event.mechanism).noise_multiplier;
-    // Replacing a unit moves the sum by 2C, the noise multiplier is in units of C.
-    if (relation() == NeighbouringRelation::replace_one) part.noise_multiplier /= 2;
-  }
-  if (part.sample_rate == 0) return;
-  const auto key = [](const Part& each) { return std::tuple(each.sample_rate, each.noise_multiplier); };
-  const auto place = std::lower_bound(parts_.begin(), parts_.end(), part,
-                                      [&](const Part& a, const Part& b) { return key(a) < key(b); });
-  if (place != parts_.end() && key(*place) == key(part)) {
-    require(count <= (int64_t{1} << 53) - place->count, "more than 2^53 uses of ", to_json(event));
+  if (const auto* sampled = std::get_if<PoissonSampledGaussian>(&event.mechanism))
+    if (sampled->sample_rate == 0) return;
+  Part part{to_json(event), event, loss_law(event, relation()), gaussian_noise(event, relation()), count};
+  const auto place = std::lower_bound(parts_.begin(), parts_.end(), part.key,
+                                      [](const Part& a, const std::string& key) { return a.key < key; });
+  if (place != parts_.end() && place->key == part.key) {
+    require(count <= (int64_t{1} << 53) - place->count, "more than 2^53 uses of ", part.key);
     place->count += count;
   } else {
-    parts_.insert(place, part);
+    parts_.insert(place, std::move(part));
   }
 }
 
 bool PldAccountant::unbounded() const {
-  return std::any_of(parts_.begin(), parts_.end(), [](const Part& part) { return part.noise_multiplier < 1e-100; });
+  return std::any_of(parts_.begin(), parts_.end(), [](const Part& part) { return part.law->at_infinity() == 1; });
 }
 
-// All Gaussians without sampling are one with 1/σ² = Σ n/σ².
-std::vector<SampledGaussianUses> PldAccountant::uses() const {
-  std::vector<SampledGaussianUses> found;
+double PldAccountant::gaussian_precision() const {
   double precision = 0;
-  for (const Part& part : parts_) {
-    const double sigma = std::min(part.noise_multiplier, kMostNoise);
-    if (part.sample_rate == 1)
-      precision += static_cast<double>(part.count) / sigma / sigma;
-    else
-      found.push_back({{sigma, std::max(part.sample_rate, kLeastRate)}, part.count});
-  }
-  if (precision > 0) found.push_back({{1 / std::sqrt(precision), 1}, 1});
+  for (const Part& part : parts_)
+    if (part.gaussian_noise > 0)
+      precision += static_cast<double>(part.count) / part.gaussian_noise / part.gaussian_noise;
+  return precision;
+}
+
+bool PldAccountant::gaussian_alone() const {
+  return std::all_of(parts_.begin(), parts_.end(), [](const Part& part) { return part.gaussian_noise > 0; }) &&
+         gaussian_precision() > 0;
+}
+
+std::vector<LawUses> PldAccountant::uses() const {
+  std::vector<LawUses> found;
+  for (const Part& part : parts_)
+    if (part.gaussian_noise == 0) found.push_back({part.law, part.count});
+  if (const double precision = gaussian_precision(); precision > 0)
+    found.push_back({std::make_shared<SampledGaussianLaw>(1 / std::sqrt(precision), 1), 1});
   return found;
 }
 
+double PldAccountant::certain_disclosure() const {
+  double sum = kSmallest;
+  for (const Part& part : parts_) sum += static_cast<double>(part.count) * part.law->at_infinity() * (1 + 1e-9);
+  return std::min(1.0, sum);
+}
+
 std::unique_ptr<Accountant> PldAccountant::rdp() const {
-  auto accountant = std::make_unique<RdpAccountant>(NeighbouringRelation::add_remove);
-  for (const Part& part : parts_)
-    accountant->compose({PoissonSampledGaussian{part.noise_multiplier, part.sample_rate}}, part.count);
+  auto accountant = std::make_unique<RdpAccountant>(relation());
+  for (const Part& part : parts_) {
+    if (!accountant->supports(part.event, relation())) return nullptr;
+    accountant->compose(part.event, part.count);
+  }
   return accountant;
 }
 
 Bracket PldAccountant::epsilon_at(double delta) const {
   if (parts_.empty()) return {0, 0};
-  if (delta < std::numeric_limits<double>::min()) return {0, kInfinity};
   if (unbounded()) return {0, kInfinity};
-  const auto all = uses();
-  const bool plain = all.size() == 1 && all.front().law.q == 1;
-  if (plain) {
-    const double mu = 1 / all.front().law.sigma;
+  if (gaussian_alone()) {
+    if (delta < kSmallest) return {0, kInfinity};
+    const double mu = std::sqrt(gaussian_precision());
     return {gaussian_epsilon(mu * (1 - kSumOfPrecisions), delta).lower,
             gaussian_epsilon(mu * (1 + kSumOfPrecisions), delta).upper};
   }
+  const auto all = uses();
+  if (delta < kSmallest) return {0, most_loss(all)};
   Bracket found = accountants::epsilon_bracket(all, delta, limits_);
   if (found.upper - found.lower > limits_.relative_gap * found.upper || std::isinf(found.upper))
-    found.upper = std::min(found.upper, rdp()->epsilon(delta));
+    if (const auto other = rdp()) found.upper = std::min(found.upper, other->epsilon(delta));
   return found;
 }
 
 Bracket PldAccountant::delta_at(double epsilon) const {
   if (parts_.empty()) return {0, 0};
   if (unbounded()) return {0, 1};
-  if (std::isinf(epsilon)) return {0, std::numeric_limits<double>::min()};
-  const auto all = uses();
-  const bool plain = all.size() == 1 && all.front().law.q == 1;
-  if (plain) {
-    const double mu = 1 / all.front().law.sigma;
+  if (gaussian_alone()) {
+    if (std::isinf(epsilon)) return {0, kSmallest};
+    const double mu = std::sqrt(gaussian_precision());
     return {gaussian_delta(mu * (1 - kSumOfPrecisions), epsilon).lower,
             gaussian_delta(mu * (1 + kSumOfPrecisions), epsilon).upper};
   }
+  const auto all = uses();
+  if (epsilon >= most_loss(all)) return {0, 0};
+  if (std::isinf(epsilon)) return {0, certain_disclosure()};
   Bracket found = accountants::delta_bracket(all, epsilon, limits_);
   if (found.upper - found.lower > limits_.relative_gap * found.upper)
-    found.upper = std::min(found.upper, rdp()->delta(epsilon));
-  found.upper = std::max(found.upper, std::numeric_limits<double>::min());  // exp may have underflowed
+    if (const auto other = rdp()) found.upper = std::min(found.upper, other->delta(epsilon));
+  found.upper = std::max(found.upper, kSmallest);  // exp may have underflowed
   return found;
 }
 

@@ -1,4 +1,5 @@
 #pragma once
+#include <string>
 #include <vector>
 
 #include "accountants/accountant.h"
@@ -7,7 +8,8 @@
 namespace sotto::accountants {
 
 // The privacy loss distribution itself: every answer is a bracket, certified from above and below, each end carrying
-// its own discretisation, truncation and rounding. Gaussians without sampling take the closed form.
+// its own discretisation, truncation and rounding. Gaussians without sampling take the closed form. What it knows is
+// listed at loss_law (event_law.h).
 //
 // For a schedule that was fixed in advance only. To compose step by step and stop when this ε meets a budget is not
 // differentially private where a step's parameters depend on what came before (arXiv 2602.06756); runs that may adapt
@@ -22,7 +24,10 @@ class PldAccountant final : public Accountant {
 
  private:
   struct Part {
-    double noise_multiplier, sample_rate;
+    std::string key;  // the event's JSON
+    Event event;
+    std::shared_ptr<const LossLaw> law;
+    double gaussian_noise;  // of a Gaussian without sampling: σ ÷ what neighbours differ by, else 0
     int64_t count;
   };
   void add(const Event& event, int64_t count) override;
@@ -30,10 +35,13 @@ class PldAccountant final : public Accountant {
   Bracket epsilon_at(double delta) const override;
   Bracket delta_at(double epsilon) const override;
   bool unbounded() const;
-  std::vector<SampledGaussianUses> uses() const;
-  std::unique_ptr<Accountant> rdp() const;
+  double gaussian_precision() const;  // Σ n/σ²: all Gaussians without sampling are one
+  bool gaussian_alone() const;
+  std::vector<LawUses> uses() const;
+  double certain_disclosure() const;        // an upper bound on δ at every ε however large
+  std::unique_ptr<Accountant> rdp() const;  // null where RDP knows not every part
 
-  std::vector<Part> parts_;  // by rate and noise, so that the order of composition cannot matter
+  std::vector<Part> parts_;  // by key, so that the order of composition cannot matter
   PldLimits limits_;
 };
 

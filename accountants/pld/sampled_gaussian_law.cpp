@@ -88,14 +88,46 @@ WideMoments many_panels(double u, double width, double inverse_sigma) {
 
 }  // namespace
 
+SampledGaussianLaw::SampledGaussianLaw(double sigma, double q) : sigma_(sigma), q_(q) {
+  require(sigma > 0 && q > 0 && q <= 1, "sigma must be above 0 and the rate in (0, 1], got ", sigma, " and ", q);
+}
+
+BracketedLaw SampledGaussianLaw::on_grid(Direction direction, double step, double tail, size_t most_levels) const {
+  const GridBuilder grid = discretise(step, tail, tail, most_levels);
+  return direction == Direction::remove ? grid.remove() : grid.add();
+}
+
+// Trapezoidal nodes in u = x/σ, without the tails that the grid will not have either.
+LossSketch SampledGaussianLaw::sketch(Direction direction, double tail) const {
+  LossSketch found;
+  const double first = lower_cut(tail), last = upper_cut(tail);
+  const double width = (last - first) / std::ceil((last - first) / 0.125);
+  for (double u = first + width / 2; u < last; u += width) {
+    const double loss = log_ratio(u), log_density = log_normal_density(u);
+    const bool remove = direction == Direction::remove;
+    found.mass.push_back(width * std::exp(log_density + (remove ? loss : 0)));
+    found.loss.push_back(remove ? loss : -loss);
+  }
+  return found;
+}
+
+double SampledGaussianLaw::span(double tail) const {
+  return log_ratio(upper_cut(tail)) - log_ratio(lower_cut(tail));
+}
+
+// Adding a unit never loses more than −log(1−q), whatever the output.
+double SampledGaussianLaw::most_loss(Direction direction) const {
+  return direction == Direction::add ? -std::log1p(-q_) : kInfinity;
+}
+
 double SampledGaussianLaw::log_ratio(double u) const {
-  const double t = (u - 0.5 / sigma) / sigma;
-  if (q == 1) return t;
-  return t > 30 ? t + std::log(q) + std::log1p((1 - q) / q * std::exp(-t)) : std::log1p(q * std::expm1(t));
+  const double t = (u - 0.5 / sigma_) / sigma_;
+  if (q_ == 1) return t;
+  return t > 30 ? t + std::log(q_) + std::log1p((1 - q_) / q_ * std::exp(-t)) : std::log1p(q_ * std::expm1(t));
 }
 
 double SampledGaussianLaw::p_above(double u) const {
-  return ((1 - q) * normal_tail(u) + q * normal_tail(u - 1 / sigma)) * (1 + 1e-13);
+  return ((1 - q_) * normal_tail(u) + q_ * normal_tail(u - 1 / sigma_)) * (1 + 1e-13);
 }
 
 double SampledGaussianLaw::q_below(double u) const {
@@ -103,7 +135,7 @@ double SampledGaussianLaw::q_below(double u) const {
 }
 
 double SampledGaussianLaw::upper_cut(double mass) const {
-  double low = -40, high = 40 + 1 / sigma;
+  double low = -40, high = 40 + 1 / sigma_;
   for (int i = 0; i < 50; ++i) {
     const double middle = (low + high) / 2;
     (p_above(middle) <= mass ? high : low) = middle;
@@ -120,32 +152,28 @@ double SampledGaussianLaw::lower_cut(double mass) const {
   return low;
 }
 
-namespace {
-
 // The loss that the outputs below the loss `mean` + step/2 have on average: a level there needs no correction.
-double lowest_level(const SampledGaussianLaw& law, double step) {
+double SampledGaussianLaw::lowest_level(double step) const {
   const auto mean_below = [&](double u) {
     const double q_mass = normal_tail(-u);
-    return q_mass > 0 ? std::log1p(law.q * (normal_tail(1 / law.sigma - u) / q_mass - 1)) : std::log1p(-law.q);
+    return q_mass > 0 ? std::log1p(q_ * (normal_tail(1 / sigma_ - u) / q_mass - 1)) : std::log1p(-q_);
   };
   double low = -37, high = 40;
   for (int i = 0; i < 60; ++i) {
     const double middle = (low + high) / 2;
-    (law.log_ratio(middle) < mean_below(middle) + step / 2 ? low : high) = middle;
+    (log_ratio(middle) < mean_below(middle) + step / 2 ? low : high) = middle;
   }
   return mean_below(high) + 1e-6 * step;  // provably on the side where it takes in from above
 }
 
-}  // namespace
-
 GridBuilder SampledGaussianLaw::discretise(double step, double tail_p, double tail_q, size_t most_levels) const {
-  const double inverse = 1 / sigma;
+  const double inverse = 1 / sigma_;
   const double bottom = std::max(log_ratio(lower_cut(tail_q)), -kLargestLoss);
   const double top = std::min(log_ratio(upper_cut(tail_p)), kLargestLoss);
-  // e^level − (1 − q) = q e^t; not above 0 below the lowest loss.
-  const auto lift = [&](double level) { return q == 1 ? std::exp(level) : std::expm1(level) + q; };
-  double base = q < 1 ? lowest_level(*this, step) : bottom;
-  bool has_floor = q < 1;
+  // e^level − (1 − q_) = q_ e^t; not above 0 below the lowest loss.
+  const auto lift = [&](double level) { return q_ == 1 ? std::exp(level) : std::expm1(level) + q_; };
+  double base = q_ < 1 ? lowest_level(step) : bottom;
+  bool has_floor = q_ < 1;
   if (bottom > base + step) {
     base += std::floor((bottom - base) / step) * step;
     has_floor = false;
@@ -164,11 +192,11 @@ GridBuilder SampledGaussianLaw::discretise(double step, double tail_p, double ta
   for (size_t k = 0; k < count; ++k) {
     const double level = offset + static_cast<double>(spare + k) * step;
     lifts[k] = lift(level);
-    const double t = q == 1 ? level : std::log(lifts[k] / q);
-    u[k] = sigma * t + 0.5 * inverse;
+    const double t = q_ == 1 ? level : std::log(lifts[k] / q_);
+    u[k] = sigma_ * t + 0.5 * inverse;
     density[k] = std::exp(-0.5 * u[k] * u[k]) / kRootTwoPi;
     const double share = lifts[k] * std::exp(-level);
-    loss_error[spare + k] = kUnit * (2 * std::abs(level) + (q < 1 ? 2 * q * std::exp(-level) : 0) +
+    loss_error[spare + k] = kUnit * (2 * std::abs(level) + (q_ < 1 ? 2 * q_ * std::exp(-level) : 0) +
                                      share * (2 * std::abs(t) + 2 * inverse * (2 * std::abs(u[k]) + inverse)));
     largest_u = std::max(largest_u, std::abs(u[k]));
   }
@@ -184,8 +212,8 @@ GridBuilder SampledGaussianLaw::discretise(double step, double tail_p, double ta
     const bool narrow = panel_count(u[k], gap, inverse) < 1;
     const double middle =
         narrow ? u[k] + gap / 2
-               : sigma * (q == 1 ? offset + (static_cast<double>(spare + k) + 0.5) * step
-                                 : std::log(lift(offset + (static_cast<double>(spare + k) + 0.5) * step) / q)) +
+               : sigma_ * (q_ == 1 ? offset + (static_cast<double>(spare + k) + 0.5) * step
+                                   : std::log(lift(offset + (static_cast<double>(spare + k) + 0.5) * step) / q_)) +
                      0.5 * inverse;
     right[k] = middle - u[k];
     left[k + 1] = middle - u[k + 1];

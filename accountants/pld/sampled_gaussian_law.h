@@ -1,16 +1,22 @@
 #pragma once
-#include <vector>
-
-#include "accountants/pld/grid_law.h"
+#include "accountants/pld/loss_law.h"
 
 namespace sotto::accountants {
 
 // P = (1−q) N(0, σ²) + q N(1, σ²) against Q = N(0, σ²): the dominating pair of the Poisson-sampled Gaussian for adding
 // or removing a unit (Zhu, Dong, Wang 2022, Theorem 11). In u = x/σ the loss log(1 − q + q e^(u/σ − 1/2σ²)) grows with
 // u.
-struct SampledGaussianLaw {
-  double sigma, q;
+class SampledGaussianLaw final : public LossLaw {
+ public:
+  // Throws invalid_argument unless 0 < q ≤ 1 and sigma is above 0.
+  SampledGaussianLaw(double sigma, double q);
 
+  BracketedLaw on_grid(Direction direction, double step, double tail, size_t most_levels) const override;
+  LossSketch sketch(Direction direction, double tail) const override;
+  double span(double tail) const override;
+  double most_loss(Direction direction) const override;
+
+ private:
   double log_ratio(double u) const;  // log P/Q at u, for estimates
   // P(u' > u) and Q(u' < u), rounded up.
   double p_above(double u) const;
@@ -23,6 +29,9 @@ struct SampledGaussianLaw {
   // end, of Q mass at most tail_q at the bottom count as +infinity above and not at all below. No more than most_levels
   // levels: the tails grow instead, and with them the bracket.
   GridBuilder discretise(double step, double tail_p, double tail_q, size_t most_levels) const;
+  double lowest_level(double step) const;
+
+  double sigma_, q_;
 };
 
 }  // namespace sotto::accountants

@@ -10,44 +10,29 @@
 namespace sotto::accountants {
 namespace {
 
-enum class Direction { remove, add };
-
 struct Question {
   double delta, epsilon;  // one of them is given, the other negative
   bool asks_epsilon() const { return delta >= 0; }
 };
 
-double total_uses(const std::vector<SampledGaussianUses>& uses) {
+double total_uses(const std::vector<LawUses>& uses) {
   double total = 0;
   for (const auto& each : uses) total += static_cast<double>(each.count);
   return total;
 }
 
 // The mass that a use may lose at an end: together 1e-4 of the δ that is asked for or found, times the gap.
-double tail_mass(const std::vector<SampledGaussianUses>& uses, double log_delta, const PldLimits& limits) {
+double tail_mass(const std::vector<LawUses>& uses, double log_delta, const PldLimits& limits) {
   return std::clamp(1e-4 * limits.relative_gap * std::exp(log_delta) / total_uses(uses), 1e-290, 1e-3);
 }
 
-// Trapezoidal nodes in u = x/σ, without the tails that the grid will not have either.
-LossSketch sketch(const SampledGaussianUses& uses, Direction direction, double tail) {
-  LossSketch found{{}, {}, static_cast<double>(uses.count)};
-  const double first = uses.law.lower_cut(tail), last = uses.law.upper_cut(tail);
-  const double width = (last - first) / std::ceil((last - first) / 0.125);
-  for (double u = first + width / 2; u < last; u += width) {
-    const double loss = uses.law.log_ratio(u), log_density = log_normal_density(u);
-    const bool remove = direction == Direction::remove;
-    found.mass.push_back(width * std::exp(log_density + (remove ? loss : 0)));
-    found.loss.push_back(remove ? loss : -loss);
-  }
-  return found;
-}
-
-Steering steer(const std::vector<SampledGaussianUses>& uses, Direction direction, const Question& question,
+Steering steer(const std::vector<LawUses>& uses, Direction direction, const Question& question,
                const PldLimits& limits) {
   const double tail = 14 - std::log(limits.relative_gap);
   const auto sketches = [&](double log_delta) {
-    std::vector<LossSketch> found;
-    for (const auto& each : uses) found.push_back(sketch(each, direction, tail_mass(uses, log_delta, limits)));
+    std::vector<SketchedUses> found;
+    const double cut = tail_mass(uses, log_delta, limits);
+    for (const auto& each : uses) found.push_back({each.law->sketch(direction, cut), static_cast<double>(each.count)});
     return found;
   };
   if (question.asks_epsilon()) return steer_to_delta(sketches(std::log(question.delta)), question.delta, tail);
@@ -60,30 +45,38 @@ Steering steer(const std::vector<SampledGaussianUses>& uses, Direction direction
   return steering;
 }
 
-Bracket ask(const std::vector<SampledGaussianUses>& uses, Direction direction, const Question& question,
-            const Steering& steering, double step, const PldLimits& limits) {
+Bracket ask(const std::vector<LawUses>& uses, Direction direction, const Question& question, const Steering& steering,
+            double step, const PldLimits& limits) {
   const double tail = tail_mass(uses, steering.log_delta, limits);
   std::vector<LawPart> parts;
-  for (const auto& each : uses) {
-    const GridBuilder grid = each.law.discretise(step, tail, tail, limits.most_levels);
-    parts.push_back({direction == Direction::remove ? grid.remove() : grid.add(), each.count});
-  }
+  for (const auto& each : uses)
+    parts.push_back({each.law->on_grid(direction, step, tail, limits.most_levels), each.count});
   const ComposedLaw composed(parts, steering.tilt, limits.largest_transform);
   if (question.asks_epsilon()) return {composed.epsilon_below(question.delta), composed.epsilon_above(question.delta)};
   return {composed.delta_below(question.epsilon), composed.delta_above(question.epsilon)};
 }
 
-// Adding a unit never loses more than −log(1−q) a use, whatever the output.
-double most_loss(const std::vector<SampledGaussianUses>& uses, Direction direction) {
-  double most = direction == Direction::add ? 0 : kInfinity;
-  for (const auto& each : uses) most -= static_cast<double>(each.count) * std::log1p(-each.law.q);
+double most_loss(const std::vector<LawUses>& uses, Direction direction) {
+  double most = 0;
+  for (const auto& each : uses) most += static_cast<double>(each.count) * each.law->most_loss(direction);
   return most * (1 + 1e-12);
+}
+
+// Steps that divide the first law's lattice find it without error, if they are not too fine.
+double fit_lattice(const std::vector<LawUses>& uses, double step, double finest) {
+  for (const auto& each : uses) {
+    const double lattice = each.law->lattice();
+    if (lattice == 0) continue;
+    const double fitting = lattice / std::max(1.0, std::floor(lattice / step));
+    return fitting >= finest ? fitting : step;
+  }
+  return step;
 }
 
 // Refines until the bracket is as narrow as asked, or its upper end is at most `enough`: then another direction
 // decides.
-Bracket solve(const std::vector<SampledGaussianUses>& uses, Direction direction, const Question& question,
-              const PldLimits& limits, double enough) {
+Bracket solve(const std::vector<LawUses>& uses, Direction direction, const Question& question, const PldLimits& limits,
+              double enough) {
   const double most = most_loss(uses, direction);
   if (!question.asks_epsilon() && question.epsilon >= most) return {0, 0};
   Bracket best{0, question.asks_epsilon() ? most : 1};
@@ -91,9 +84,7 @@ Bracket solve(const std::vector<SampledGaussianUses>& uses, Direction direction,
   if (!steering.found) return best;
   const double theta = steering.tilt.theta, tail = tail_mass(uses, steering.log_delta, limits);
   double widest = 0;
-  for (const auto& each : uses)
-    widest =
-        std::max(widest, each.law.log_ratio(each.law.upper_cut(tail)) - each.law.log_ratio(each.law.lower_cut(tail)));
+  for (const auto& each : uses) widest = std::max(widest, each.law->span(tail));
   const double finest = std::max(widest / static_cast<double>(limits.most_levels - 16),
                                  1.02 * steering.width / static_cast<double>(limits.largest_transform));
   // Splitting cells multiplies E e^{θ loss} by 1 + θ(θ+1)h²/12 a use, merging divides by half as much; an error of log
@@ -102,19 +93,19 @@ Bracket solve(const std::vector<SampledGaussianUses>& uses, Direction direction,
       limits.relative_gap *
       (question.asks_epsilon() ? std::max(steering.epsilon, 0.1 * steering.deviation) : 1 / std::max(theta, 1e-3));
   const double first_step = std::sqrt((enough > 0 ? 16 : 4.5) * epsilon_gap / (total_uses(uses) * (theta + 1)));
-  double step = std::clamp(first_step, finest, std::max(finest, 0.25 * steering.deviation));
+  double step = fit_lattice(uses, std::clamp(first_step, finest, std::max(finest, 0.25 * steering.deviation)), finest);
   for (int round = 0; round < 8; ++round) {
     const Bracket found = ask(uses, direction, question, steering, step, limits);
     best = {std::max(best.lower, found.lower), std::min(best.upper, found.upper)};
     const double width = best.upper - best.lower, wanted = limits.relative_gap * best.upper;
     if (width <= wanted || best.upper <= enough || step <= finest) break;
     const double ratio = std::isfinite(width) ? std::sqrt(0.6 * wanted / width) : 0;
-    step = std::max(finest, step * std::clamp(ratio, 0.125, 0.7));
+    step = fit_lattice(uses, std::max(finest, step * std::clamp(ratio, 0.125, 0.7)), finest);
   }
   return best;
 }
 
-Bracket worse(const std::vector<SampledGaussianUses>& uses, const Question& question, const PldLimits& limits) {
+Bracket worse(const std::vector<LawUses>& uses, const Question& question, const PldLimits& limits) {
   const Bracket remove = solve(uses, Direction::remove, question, limits, 0);
   const Bracket add = solve(uses, Direction::add, question, limits, remove.lower);
   return {std::max(remove.lower, add.lower), std::max(remove.upper, add.upper)};
@@ -122,12 +113,16 @@ Bracket worse(const std::vector<SampledGaussianUses>& uses, const Question& ques
 
 }  // namespace
 
-Bracket epsilon_bracket(const std::vector<SampledGaussianUses>& uses, double delta, const PldLimits& limits) {
+Bracket epsilon_bracket(const std::vector<LawUses>& uses, double delta, const PldLimits& limits) {
   return worse(uses, {delta, -1}, limits);
 }
 
-Bracket delta_bracket(const std::vector<SampledGaussianUses>& uses, double epsilon, const PldLimits& limits) {
+Bracket delta_bracket(const std::vector<LawUses>& uses, double epsilon, const PldLimits& limits) {
   return worse(uses, {-1, epsilon}, limits);
+}
+
+double most_loss(const std::vector<LawUses>& uses) {
+  return std::max(most_loss(uses, Direction::remove), most_loss(uses, Direction::add));
 }
 
 }  // namespace sotto::accountants

@@ -1,14 +1,15 @@
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "accountants/bracket.h"
-#include "accountants/pld/sampled_gaussian_law.h"
+#include "accountants/pld/loss_law.h"
 
 namespace sotto::accountants {
 
-struct SampledGaussianUses {
-  SampledGaussianLaw law;
+struct LawUses {
+  std::shared_ptr<const LossLaw> law;
   int64_t count;
 };
 
@@ -20,10 +21,13 @@ struct PldLimits {
   size_t most_levels = size_t{1} << 18;
 };
 
-// The ε at which the composition of all uses is (ε, delta)-DP when a unit is added or removed, whichever is worse, for
-// 0 < delta < 1; and the δ at an ε ≥ 0. The grid is refined until upper − lower ≤ relative_gap · upper or the limits
-// are reached. Upper may be +infinity (δ: 1), lower 0.
-Bracket epsilon_bracket(const std::vector<SampledGaussianUses>& uses, double delta, const PldLimits& limits);
-Bracket delta_bracket(const std::vector<SampledGaussianUses>& uses, double epsilon, const PldLimits& limits);
+// The ε at which the composition of all uses is (ε, delta)-DP in both directions, whichever is worse, for 0 < delta <
+// 1; and the δ at an ε ≥ 0. The grid is refined until upper − lower ≤ relative_gap · upper or the limits are reached.
+// Upper may be +infinity (δ: 1), lower 0.
+Bracket epsilon_bracket(const std::vector<LawUses>& uses, double delta, const PldLimits& limits);
+Bracket delta_bracket(const std::vector<LawUses>& uses, double epsilon, const PldLimits& limits);
+
+// No composition of them loses more, whatever the output: an ε with δ = 0, +infinity where there is none.
+double most_loss(const std::vector<LawUses>& uses);
 
 }  // namespace sotto::accountants

@@ -9,25 +9,26 @@ namespace sotto::accountants {
 namespace {
 
 constexpr double kLargestExponent = 650;
+constexpr double kLeastTheta = 1e-6, kMostTheta = 1e14;
 
 // Σ n log E e^{s loss}.
-double cumulant(const std::vector<LossSketch>& sketches, double s) {
+double cumulant(const std::vector<SketchedUses>& uses, double s) {
   double total = 0;
-  for (const LossSketch& sketch : sketches) {
+  for (const auto& [sketch, count] : uses) {
     double sum = 0;
     for (size_t i = 0; i < sketch.mass.size(); ++i) {
       const double power = s * sketch.loss[i];
       if (power > kLargestExponent) return kInfinity;
       sum += sketch.mass[i] * std::expm1(power);
     }
-    total += sketch.count * std::log1p(sum);
+    total += count * std::log1p(sum);
   }
   return total;
 }
 
-double variance(const std::vector<LossSketch>& sketches, double s) {
+double variance(const std::vector<SketchedUses>& uses, double s) {
   double total = 0;
-  for (const LossSketch& sketch : sketches) {
+  for (const auto& [sketch, count] : uses) {
     double sum = 0, first = 0, second = 0;
     for (size_t i = 0; i < sketch.mass.size(); ++i) {
       const double weight = sketch.mass[i] * std::exp(s * sketch.loss[i]);
@@ -38,7 +39,7 @@ double variance(const std::vector<LossSketch>& sketches, double s) {
       const double off = sketch.loss[i] - first / sum;
       second += sketch.mass[i] * std::exp(s * sketch.loss[i]) * off * off;
     }
-    total += sketch.count * second / sum;
+    total += count * second / sum;
   }
   return total;
 }
@@ -66,19 +67,19 @@ double valley(double low, double high, const Function& f) {
   return std::exp((a + d) / 2);
 }
 
-Steering around(const std::vector<LossSketch>& sketches, double theta, double tail) {
-  const double k = cumulant(sketches, theta);
+Steering around(const std::vector<SketchedUses>& uses, double theta, double tail) {
+  const double k = cumulant(uses, theta);
   Steering steering{};
-  steering.deviation = std::sqrt(variance(sketches, theta));
+  steering.deviation = std::sqrt(variance(uses, theta));
   const double guess = std::sqrt(2 * tail) / steering.deviation;
   steering.found = std::isfinite(k) && std::isfinite(guess) && guess > 0;
   if (!steering.found) return steering;
   const double up =
-      valley(guess / 100, guess * 10, [&](double s) { return (cumulant(sketches, theta + s) - k + tail) / s; });
+      valley(guess / 100, guess * 10, [&](double s) { return (cumulant(uses, theta + s) - k + tail) / s; });
   const double down =
-      valley(guess / 100, guess * 10, [&](double s) { return (cumulant(sketches, theta - s) - k + tail) / s; });
+      valley(guess / 100, guess * 10, [&](double s) { return (cumulant(uses, theta - s) - k + tail) / s; });
   steering.tilt = {theta, theta - down, theta + up, tail};
-  const double high = cumulant(sketches, theta + up), low = cumulant(sketches, theta - down);
+  const double high = cumulant(uses, theta + up), low = cumulant(uses, theta - down);
   steering.width = (high - k + tail) / up + (low - k + tail) / down;
   steering.found = std::isfinite(high) && std::isfinite(low);
   return steering;
@@ -86,38 +87,38 @@ Steering around(const std::vector<LossSketch>& sketches, double theta, double ta
 
 // Where rare large losses take over at the saddle point, the tilted sum is two heaps far apart and the window wide. A
 // smaller θ keeps them out, at the price of noise that is e^slack larger: with 1e-14 to start from there is room.
-Steering narrowest(const std::vector<LossSketch>& sketches, double theta, double epsilon, double tail) {
+Steering narrowest(const std::vector<SketchedUses>& uses, double theta, double epsilon, double tail) {
   constexpr double kMostSlack = 8;
-  Steering best = around(sketches, theta, tail);
-  if (best.found && variance(sketches, theta) < 3 * variance(sketches, theta / 2)) return best;
-  const auto bound = [&](double at) { return cumulant(sketches, at) + log_weight(at) - at * epsilon; };
+  Steering best = around(uses, theta, tail);
+  // Few uses with a largest loss: the best exponent is so large that nothing but that loss is left.
+  for (double at = theta / 2; !best.found && at > kLeastTheta; at /= 2) best = around(uses, at, tail);
+  if (best.found && variance(uses, theta) < 3 * variance(uses, theta / 2)) return best;
+  const auto bound = [&](double at) { return cumulant(uses, at) + log_weight(at) - at * epsilon; };
   const double least = bound(theta);
   for (double at = theta * 0.9; at > 0.05 * theta && bound(at) < least + kMostSlack; at *= 0.9) {
-    const Steering found = around(sketches, at, tail);
+    const Steering found = around(uses, at, tail);
     if (!found.found) continue;
     if (!best.found || found.width < best.width) best = found;
   }
   return best;
 }
 
-constexpr double kLeastTheta = 1e-6, kMostTheta = 1e14;
-
 }  // namespace
 
-Steering steer_to_delta(const std::vector<LossSketch>& sketches, double delta, double tail) {
+Steering steer_to_delta(const std::vector<SketchedUses>& uses, double delta, double tail) {
   const double log_delta = std::log(delta);
-  const auto bound = [&](double theta) { return (cumulant(sketches, theta) + log_weight(theta) - log_delta) / theta; };
+  const auto bound = [&](double theta) { return (cumulant(uses, theta) + log_weight(theta) - log_delta) / theta; };
   const double theta = valley(kLeastTheta, kMostTheta, bound);
-  Steering steering = narrowest(sketches, theta, bound(theta), tail);
+  Steering steering = narrowest(uses, theta, bound(theta), tail);
   steering.epsilon = bound(theta);
   steering.log_delta = log_delta;
   return steering;
 }
 
-Steering steer_to_epsilon(const std::vector<LossSketch>& sketches, double epsilon, double tail) {
-  const auto bound = [&](double theta) { return cumulant(sketches, theta) + log_weight(theta) - theta * epsilon; };
+Steering steer_to_epsilon(const std::vector<SketchedUses>& uses, double epsilon, double tail) {
+  const auto bound = [&](double theta) { return cumulant(uses, theta) + log_weight(theta) - theta * epsilon; };
   const double theta = valley(kLeastTheta, kMostTheta, bound);
-  Steering steering = narrowest(sketches, theta, epsilon, tail);
+  Steering steering = narrowest(uses, theta, epsilon, tail);
   steering.epsilon = epsilon;
   steering.log_delta = std::min(0.0, bound(theta));
   return steering;

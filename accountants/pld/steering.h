@@ -3,13 +3,12 @@
 #include <vector>
 
 #include "accountants/pld/composed_law.h"
+#include "accountants/pld/loss_law.h"
 
 namespace sotto::accountants {
 
-// A rough picture of one use's loss: masses at losses that need not be bounds of anything. It only chooses tilt, step
-// and window; the bounds hold for any choice.
-struct LossSketch {
-  std::vector<double> mass, loss;
+struct SketchedUses {
+  LossSketch sketch;
   double count;
 };
 
@@ -21,7 +20,7 @@ struct Steering {
 };
 
 // For the ε at which δ is met, or for the δ at a given ε.
-Steering steer_to_delta(const std::vector<LossSketch>& sketches, double delta, double tail);
-Steering steer_to_epsilon(const std::vector<LossSketch>& sketches, double epsilon, double tail);
+Steering steer_to_delta(const std::vector<SketchedUses>& uses, double delta, double tail);
+Steering steer_to_epsilon(const std::vector<SketchedUses>& uses, double epsilon, double tail);
 
 }  // namespace sotto::accountants

@@ -5,6 +5,7 @@
 #include "accountants/calibrate.h"
 #include "accountants/pld/analytic_gaussian.h"
 #include "accountants/pld/pld_accountant.h"
+#include "accountants/pld/sampled_gaussian_law.h"
 #include "base/error.h"
 #include "tests/accountants/reference.h"
 
@@ -114,7 +115,7 @@ TEST(PldAccountant, AGaussianOnTheGridAgreesWithTheClosedForm) {
   for (const auto& [sigma, steps, delta] :
        {std::tuple{1.0, 1, 1e-5}, {5.0, 20, 1e-20}, {1.0, 100, 1e-5}, {0.5, 1, 1e-10}}) {
     const Bracket exact = gaussian_epsilon(std::sqrt(steps) / sigma, delta);
-    const Bracket got = epsilon_bracket({{{sigma, 1}, steps}}, delta, {});
+    const Bracket got = epsilon_bracket({{std::make_shared<SampledGaussianLaw>(sigma, 1), steps}}, delta, {});
     EXPECT_GE(got.upper, exact.lower);
     EXPECT_LE(got.lower, exact.upper);
     EXPECT_LE(got.upper - got.lower, 1e-3 * got.upper);
@@ -230,7 +231,7 @@ TEST(PldAccountant, RefusesWhatItHasNoDominatingPairFor) {
   PldAccountant accountant(NeighbouringRelation::add_remove);
   EXPECT_THROW(accountant.compose({PoissonSampledDiscreteGaussian{1, 0.1}}), Error);
   PldAccountant replace(NeighbouringRelation::replace_one);
-  EXPECT_THROW(replace.compose({PoissonSampledGaussian{1, 0.1}}), Error);
+  EXPECT_THROW(replace.compose({FixedSizeSampled{10, 100, false, Event{Gaussian{1}}}}), Error);
   replace.compose({Gaussian{1}});
   EXPECT_NEAR(replace.epsilon(1e-5), 9.9972561464343, 1e-8) << "sensitivity 2";
 }

@@ -1,0 +1,57 @@
+#include "accountants/pld/few_outcomes_law.h"
+
+#include <cmath>
+
+#include "accountants/pld/numerics.h"
+
+namespace sotto::accountants {
+namespace {
+
+LossCells cells_of(std::vector<double> p, std::vector<double> loss) {
+  LossCells cells;
+  cells.q = {p.rbegin(), p.rend()};
+  cells.p = std::move(p);
+  cells.loss = std::move(loss);
+  cells.mass_error = 8 * kUnit;
+  return cells;
+}
+
+// Told with probability e^ε / (1 + e^ε), in a form that does not overflow.
+LossCells one_bit(double epsilon) {
+  const double lie = 1 / (1 + std::exp(epsilon)), truth = 1 / (1 + std::exp(-epsilon));
+  return epsilon == 0 ? cells_of({1}, {0}) : cells_of({lie, truth}, {-epsilon, epsilon});
+}
+
+}  // namespace
+
+std::shared_ptr<const LossLaw> FewOutcomesLaw::randomized_response(double epsilon, int64_t categories) {
+  LossCells cells = one_bit(epsilon);
+  double lattice = 2 * epsilon;
+  if (categories > 2 && epsilon > 0) {
+    const double others = static_cast<double>(categories - 1), all = 1 + others * std::exp(-epsilon);
+    const double lie = std::exp(-epsilon) / all;
+    cells = cells_of({lie, lie * (others - 1), 1 / all}, {-epsilon, 0, epsilon});
+    lattice = epsilon;
+  }
+  return std::shared_ptr<const LossLaw>(new FewOutcomesLaw(epsilon, std::move(cells), lattice, true));
+}
+
+std::shared_ptr<const LossLaw> FewOutcomesLaw::epsilon_delta(double epsilon, double delta, bool attained) {
+  LossCells cells = one_bit(epsilon);
+  for (double& each : cells.p) each *= 1 - delta;
+  for (double& each : cells.q) each *= 1 - delta;
+  cells.p_at_infinity = cells.q_at_infinity = delta;
+  return std::shared_ptr<const LossLaw>(new FewOutcomesLaw(epsilon, std::move(cells), 2 * epsilon, attained));
+}
+
+BracketedLaw FewOutcomesLaw::on_grid(Direction direction, double step, double tail, size_t most_levels) const {
+  BracketedLaw law = CellLaw::on_grid(direction, step, tail, most_levels);
+  if (!attained_) law.below = atoms_below(cells_of({1}, {0}), law.above.offset, step);
+  return law;
+}
+
+double FewOutcomesLaw::most_loss(Direction) const {
+  return cells_.p_at_infinity > 0 ? kInfinity : epsilon_;
+}
+
+}  // namespace sotto::accountants

@@ -1,0 +1,230 @@
+#include "accountants/pld/shifted_noise_law.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "accountants/pld/numerics.h"
+#include "base/error.h"
+
+namespace sotto::accountants {
+namespace {
+
+constexpr double kLargestLoss = 290;  // beyond it outputs are not cut up
+constexpr double kWidePanel = 1.0 / 16;
+constexpr double kNear = 1e-9;  // of a step: how far a cut may be from its level
+
+// 1 / Σ e^(−k²/2σ²). Poisson's summation formula for wide noise: the terms left out are below 2^−100.
+double gaussian_at_zero(double sigma) {
+  if (sigma > 4) return 1 / (sigma * std::sqrt(2 * std::numbers::pi));
+  double sum = 0;
+  for (int k = 60; k >= 1; --k) sum += 2 * std::exp(-k * k / (2 * sigma * sigma));
+  return 1 / (1 + sum);
+}
+
+// ∫ φ from a to a + width ≥ a: Gauss and Legendre's rule where erfc would cancel. On a panel with width (|a| + width +
+// 2) ≤ 1/16 the rule is off by less than 2e-15 (as in sampled_gaussian_law.cpp, with no slope of the loss).
+double normal_mass(double a, double width) {
+  const double b = a + width;
+  if (width * (std::max(std::abs(a), std::abs(b)) + 2) <= kWidePanel) {
+    double sum = 0;
+    for (int i = 0; i < 4; ++i) {
+      const double x = a + width / 2 * (1 + kGaussNodes[i]);
+      sum += kGaussWeights[i] * std::exp(-0.5 * x * x);
+    }
+    return sum * width / 2 / std::sqrt(2 * std::numbers::pi);
+  }
+  if (a >= 0) return normal_tail(a) - normal_tail(b);
+  if (b <= 0) return normal_tail(-b) - normal_tail(-a);
+  return 0.5 * (std::erf(b / std::numbers::sqrt2) - std::erf(a / std::numbers::sqrt2));
+}
+
+}  // namespace
+
+ShiftedNoiseLaw::ShiftedNoiseLaw(NoiseShape shape, double scale, std::vector<Shift> shifts)
+    : shape_(shape), scale_(scale), shifts_(std::move(shifts)) {
+  require(scale > 0 && shifts_.size() >= 2 && shifts_.size() <= kMostShifts,
+          "shifted noise needs a scale above 0 and 2 to ", kMostShifts, " centres, got ", scale, " and ",
+          shifts_.size());
+  if (shape == NoiseShape::discrete_gaussian) at_zero_ = gaussian_at_zero(scale);
+  if (shape == NoiseShape::discrete_laplace) at_zero_ = std::tanh(0.5 / scale);
+  // The largest loss of Laplace noise is one of many outputs, hence a level.
+  anchor_ = log_ratio(normal() ? std::round(shifts_.front().centre) : shifts_.back().centre);
+}
+
+double ShiftedNoiseLaw::weight(double x, double centre) const {
+  const double away = (x - centre) / scale_;
+  return std::exp(normal() ? -0.5 * away * away : -std::abs(away));
+}
+
+double ShiftedNoiseLaw::mass(double from, double to, double centre) const {
+  if (discrete() && from + 1 == to) return at_zero_ * weight(from, centre);
+  if (shape_ == NoiseShape::gaussian) return normal_mass((from - centre) / scale_, (to - from) / scale_);
+  const double before = centre - (discrete() ? to - 1 : to), after = from - centre;  // of the nearest output
+  const double near = std::max({before, after, 0.0}) / scale_;
+  const double share = std::isinf(to - from) ? 1 : -std::expm1(-(to - from) / scale_);
+  return share * std::exp(-near) * (discrete() ? 1 / (1 + std::exp(-1 / scale_)) : 0.5);
+}
+
+double ShiftedNoiseLaw::outside(double x, double centre, bool above) const {
+  const double away = above ? x - centre : centre - x;
+  if (shape_ == NoiseShape::gaussian) return normal_tail(away / scale_) * (1 + 1e-12);
+  // Σ_{k ≥ m} e^(−k²/2σ²) is less than a geometric series from its first term on.
+  if (away < 1) return 1;
+  return std::min(1.0, at_zero_ * std::exp(-0.5 * away * away / scale_ / scale_) /
+                           -std::expm1(-away / scale_ / scale_) * (1 + 1e-12));
+}
+
+// `error` is relative, of each entry; probabilities are rounded as well, 1 − q for one. The loss through what P and Q
+// differ by, which keeps small losses as precise as they are small.
+ShiftedNoiseLaw::Masses ShiftedNoiseLaw::masses(const double* of_shift, double error) const {
+  double p = 0, q = 0, more = 0, moved = 0;
+  for (size_t i = 0; i < shifts_.size(); ++i) {
+    p += shifts_[i].p * of_shift[i];
+    q += shifts_[i].q * of_shift[i];
+    more += (shifts_[i].p - shifts_[i].q) * of_shift[i];
+    moved += std::abs(shifts_[i].p - shifts_[i].q) * of_shift[i];
+  }
+  const double loss = 2 * p < q ? std::log(p / q) : std::log1p(more / q);
+  const double unsure = (error + 8 * kUnit) * std::min(2.0, moved / std::min(p, q)) + 4 * kUnit * (1 + std::abs(loss));
+  return {p, q, loss, unsure};
+}
+
+double ShiftedNoiseLaw::log_ratio(double x) const {
+  double weights[kMostShifts], largest = -kInfinity;  // relative to the largest, so that not all underflow
+  for (size_t i = 0; i < shifts_.size(); ++i) {
+    const double away = (x - shifts_[i].centre) / scale_;
+    weights[i] = normal() ? -0.5 * away * away : -std::abs(away);
+    largest = std::max(largest, weights[i]);
+  }
+  for (size_t i = 0; i < shifts_.size(); ++i) weights[i] = std::exp(weights[i] - largest);
+  return masses(weights, 0).loss;
+}
+
+double ShiftedNoiseLaw::slope(double x) const {
+  const double h = 1e-6 * scale_;
+  return (log_ratio(x + h) - log_ratio(x - h)) / (2 * h);
+}
+
+std::pair<double, double> ShiftedNoiseLaw::ends(double tail) const {
+  const double lowest = shifts_.front().centre, highest = shifts_.back().centre;
+  if (!normal()) return {lowest, highest};
+  const auto beyond = [&](double x, bool above) {
+    double sum = 0;
+    for (const Shift& shift : shifts_) sum += (above ? shift.p : shift.q) * outside(x, shift.centre, above);
+    return sum;
+  };
+  const auto find = [&](bool above) {
+    double inside = above ? lowest : highest, out = above ? highest + 40 * scale_ : lowest - 40 * scale_;
+    if (discrete()) out += above ? 1 : -1;
+    for (int i = 0; i < 60; ++i) {
+      const double middle = (inside + out) / 2;
+      const double loss = log_ratio(middle);
+      (beyond(middle, above) <= tail || (above ? loss : -loss) > kLargestLoss ? out : inside) = middle;
+    }
+    return discrete() ? (above ? std::ceil(out) : std::floor(out)) : out;
+  };
+  return {find(false), find(true)};
+}
+
+std::pair<double, double> ShiftedNoiseLaw::range(double tail) const {
+  const auto [first, last] = ends(tail);
+  return {log_ratio(first), log_ratio(last)};
+}
+
+// Where outputs pass from one level to the next, and at centres, where densities may have kinks.
+std::vector<double> ShiftedNoiseLaw::cuts(double first, double last, double step) const {
+  std::vector<double> found{first};
+  double x = first;
+  const double lowest = log_ratio(first), highest = log_ratio(last);
+  const auto from = static_cast<int64_t>(std::ceil((lowest - anchor_) / step));
+  const auto to = static_cast<int64_t>(std::floor((highest - anchor_) / step));
+  for (int64_t i = from; i <= to; ++i) {
+    const double level = anchor_ + static_cast<double>(i) * step;
+    double low = x, high = last;
+    for (int round = 0; round < 100 && high - low > 0; ++round) {
+      const double off = log_ratio(x) - level;
+      if (std::abs(off) <= kNear * step) break;
+      (off < 0 ? low : high) = x;
+      double next = x - off / slope(x);
+      if (!(next > low && next < high) || round > 12) next = low + (high - low) / 2;
+      if (next == x || next <= low || next >= high) break;
+      x = next;
+    }
+    if (x > found.back() && x < last) found.push_back(x);
+  }
+  for (const Shift& shift : shifts_)
+    if (shift.centre > first && shift.centre < last) found.push_back(shift.centre);
+  found.push_back(last);
+  std::sort(found.begin(), found.end());
+  found.erase(std::unique(found.begin(), found.end()), found.end());
+  return found;
+}
+
+LossCells ShiftedNoiseLaw::cells(double step, double tail) const {
+  const auto [first, last] = ends(tail);
+  LossCells cells;
+  std::vector<double> edges;
+  if (discrete()) {
+    for (double x = first; x <= last + 1; ++x) edges.push_back(x);
+  } else {
+    edges = cuts(first, last, step);
+  }
+  if (!normal()) {  // beyond the outer centres the loss is constant
+    if (discrete())
+      edges.front() = -kInfinity, edges.back() = kInfinity;
+    else
+      edges.insert(edges.begin(), -kInfinity), edges.push_back(kInfinity);
+  }
+  double farthest =
+      (std::max(std::abs(first), std::abs(last)) + shifts_.back().centre - shifts_.front().centre) / scale_;
+  // erfc and exp of z² are off by u z²; a difference of two tails a panel apart by 40 times that of one.
+  cells.mass_error = kUnit * (normal() ? 64 + 64 * farthest * farthest : 64 + 8 * farthest);
+  cells.loss_error = kNear * step;
+  std::vector<double> of_shift(shifts_.size());
+  for (size_t k = 0; k + 1 < edges.size(); ++k) {
+    for (size_t i = 0; i < shifts_.size(); ++i) of_shift[i] = mass(edges[k], edges[k + 1], shifts_[i].centre);
+    const Masses found = masses(of_shift.data(), cells.mass_error);
+    if (!(found.p > 0 && found.q > 0)) {
+      cells.p_at_infinity += found.p;
+      cells.q_at_infinity += found.q;
+      continue;
+    }
+    cells.p.push_back(found.p);
+    cells.q.push_back(found.q);
+    cells.loss.push_back(found.loss);
+    cells.loss_error = std::max(cells.loss_error, kNear * step + 2 * found.loss_error);
+  }
+  for (size_t k = 1; k < cells.loss.size(); ++k)  // equal losses may have come out in the wrong order
+    cells.loss[k] = std::max(cells.loss[k], cells.loss[k - 1]);
+  if (normal()) {
+    const double over = discrete() ? last + 1 : last, under = discrete() ? first - 1 : first;
+    for (const Shift& shift : shifts_) {
+      cells.below.p += shift.p * outside(under, shift.centre, false);
+      cells.below.q += shift.q * outside(under, shift.centre, false);
+      cells.above.p += shift.p * outside(over, shift.centre, true);
+      cells.above.q += shift.q * outside(over, shift.centre, true);
+    }
+    cells.below = {cells.below.p, cells.below.q, -most_loss(Direction::add), log_ratio(first)};
+    cells.above = {cells.above.p, cells.above.q, log_ratio(last), most_loss(Direction::remove)};
+  }
+  return cells;
+}
+
+double ShiftedNoiseLaw::most_loss(Direction direction) const {
+  const bool remove = direction == Direction::remove;
+  const Shift& end = remove ? shifts_.back() : shifts_.front();
+  if (!normal()) return std::abs(log_ratio(end.centre)) * (1 + 1e-12) + 8 * kUnit;
+  const double top = remove ? end.p : end.q, bottom = remove ? end.q : end.p;
+  return bottom == 0 ? kInfinity : std::log(top / bottom) * (1 + 1e-12) + 8 * kUnit;
+}
+
+double ShiftedNoiseLaw::lattice() const {
+  const double apart = shifts_.back().centre - shifts_.front().centre;
+  const bool one_shift = shifts_.size() == 2 && shifts_.front().p == 0 && shifts_.back().q == 0;
+  if (shape_ == NoiseShape::discrete_gaussian) return one_shift ? apart / scale_ / scale_ : 0;
+  if (shape_ == NoiseShape::discrete_laplace && one_shift) return 2 / scale_;
+  return normal() ? 0 : log_ratio(shifts_.back().centre) - log_ratio(shifts_.front().centre);
+}
+
+}  // namespace sotto::accountants

@@ -128,11 +128,19 @@ SOTTO_INLINE const typename LanesOf<V>::DoublesUnaligned& doubles_at(const doubl
 // The sum of the floats of a register, in double.
 template <class V>
 SOTTO_INLINE double lane_sum(const V& x) {
-  float lanes[kWidth<V>];
-  std::memcpy(lanes, &x, sizeof(x));
-  double sums[4] = {};
-  for (int64_t k = 0; k < kWidth<V>; ++k) sums[k % 4] += double(lanes[k]);
-  return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+  typename LanesOf<V>::Half halves[2];
+  std::memcpy(halves, &x, sizeof(x));
+  Doubles<V> wide[2];
+  widen(halves[0], wide[0]);
+  widen(halves[1], wide[1]);
+  wide[0] += wide[1];
+  double sums[kDoubles<V>];
+  std::memcpy(sums, wide, sizeof(sums));
+#pragma GCC unroll 3
+  for (int64_t n = kDoubles<V> / 2; n > 0; n /= 2)
+#pragma GCC unroll 4
+    for (int64_t k = 0; k < n; ++k) sums[k] += sums[k + n];
+  return sums[0];
 }
 
 }  // namespace sotto::kernels

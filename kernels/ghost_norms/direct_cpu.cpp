@@ -12,7 +12,7 @@ template <class V>
 constexpr int64_t kSumRows = kWidth<V> == 16 ? 8 : 6;
 template <class V>
 constexpr int64_t kSumCols = 2 * kDoubles<V>;
-constexpr int64_t kPartRows = 240;  // of the gradient at a time, so that the packed g stays in cache: whole tiles
+constexpr int64_t kPartRows = 264;  // of the gradient at a time, so that the packed g stays in cache: whole tiles
 
 // packed[panel][t][k] = x[t][panel · width + k] in double, zeros past the edge.
 SOTTO_INLINE void pack(MatrixView<const float> x, int64_t first, int64_t length, int64_t begin, int64_t end,

@@ -99,6 +99,8 @@ void check_gap(const Question& question) {
 }
 
 accountants::Event step_of(const Question& question, double noise_multiplier, double sample_rate) {
+  // Without sampling there are more relations under which a Gaussian is known.
+  if (question.noise == "gaussian" && sample_rate == 1) return {accountants::Gaussian{noise_multiplier}};
   if (question.noise == "gaussian") return {accountants::PoissonSampledGaussian{noise_multiplier, sample_rate}};
   return {accountants::PoissonSampledDiscreteGaussian{noise_multiplier, sample_rate}};
 }

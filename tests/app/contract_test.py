@@ -8,7 +8,8 @@ import harness
 from harness import Place
 
 NUMBER, WHOLE, TEXT = (int, float), int, str
-COMMANDS = [["train"], ["account", "epsilon"], ["account", "delta"], ["account", "noise"], ["ledger", "show"], ["ledger", "verify"],
+COMMANDS = [["train"], ["account", "epsilon"], ["account", "delta"], ["account", "noise"],
+            ["account", "steps"], ["account", "batch"], ["account", "curve"], ["account", "compare"], ["account", "table"], ["ledger", "show"], ["ledger", "verify"],
             ["ledger", "cap"], ["eval"], ["predict"], ["export"], ["report"], ["doctor"], ["norms"],
             ["plan"], ["bench", "step"], ["bench", "kernels"]]
 

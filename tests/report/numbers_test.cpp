@@ -33,6 +33,31 @@ TEST(Numbers, RoundUpKeepsWhatIsAlreadyShort) {
   EXPECT_EQ(round_up(1e300, 2).substr(0, 4), "1000");
 }
 
+TEST(Numbers, SignificantDigitsStayOnTheirSideAndAreWithinOneOfTheLast) {
+  std::mt19937_64 random(2);
+  std::uniform_real_distribution<double> exponent(-40, 12), mantissa(1, 10);
+  for (int i = 0; i < 200000; ++i) {
+    const double value = mantissa(random) * std::pow(10.0, std::floor(exponent(random)));
+    const int digits = 2 + i % 6;
+    const double up = std::stod(significant_up(value, digits)), down = std::stod(significant_down(value, digits));
+    ASSERT_GE(up, value) << digits;
+    ASSERT_LE(down, value) << digits;
+    // A unit of the last digit is at most 10^(1−digits) of the value.
+    ASSERT_LE(up - down, 1.001 * value * std::pow(10.0, 1 - digits)) << value << " " << digits;
+  }
+}
+
+TEST(Numbers, SignificantDigitsKeepWhatIsAlreadyShort) {
+  EXPECT_EQ(significant_up(2.5, 4), "2.5");
+  EXPECT_EQ(significant_down(2.5, 4), "2.5");
+  EXPECT_EQ(significant_up(1.00001, 3), "1.01");
+  EXPECT_EQ(significant_down(1.99999, 3), "1.99");
+  EXPECT_EQ(significant_up(9.9999, 3), "10");
+  EXPECT_EQ(significant_up(1e-5, 3), "1e-5");
+  EXPECT_EQ(significant_up(0, 3), "0");
+  EXPECT_EQ(significant_up(1e-30, 2), "1e-30");
+}
+
 TEST(Numbers, ExactReadsBackAsTheSameDouble) {
   EXPECT_EQ(exact(1e-5), "1e-5");
   EXPECT_EQ(exact(1e-12), "1e-12");

@@ -14,6 +14,13 @@ double epsilon_from_rdp(const std::vector<double>& orders, const std::vector<dou
 // The same line solved for δ, at most 1.
 double delta_from_rdp(const std::vector<double>& orders, const std::vector<double>& rdp, double epsilon);
 
+// Each for one order: its right-hand side, which may be negative, and log δ likewise. As functions of the order both
+// have one valley where R is a mechanism's own: (α−1) R(α) and (α−1) log(α−1) − α log α are convex.
+double epsilon_at_order(double order, double rdp, double delta);
+double log_delta_at_order(double order, double rdp, double epsilon);
+// e^log_delta, rounded up, at most 1 and never 0.
+double delta_of_log(double log_delta);
+
 // The same line solved for R(order): the largest whose ε at delta is at most epsilon, or 0.
 double largest_rdp(double order, double epsilon, double delta);
 

@@ -139,15 +139,33 @@ RdpCurve rdp_curve(const Event& event, NeighbouringRelation relation, const std:
   return curve;
 }
 
-std::shared_ptr<const RdpCurve> default_rdp_curve(const Event& event, NeighbouringRelation relation) {
+DefaultRdpCurve::DefaultRdpCurve(const Event& event, NeighbouringRelation relation)
+    : event_(event), relation_(relation), values_(default_orders().size()) {
+  validate(event);
+  require(has_rdp_curve(event, relation), "no RDP curve for ", to_json(event), " under ", to_string(relation));
+  if (is_sampled_gaussian(event)) {
+    for (auto& each : values_) each = std::numeric_limits<double>::quiet_NaN();
+  } else {
+    const RdpCurve all = rdp_curve(event, relation, default_orders());
+    std::copy(all.begin(), all.end(), values_.begin());
+  }
+}
+
+double DefaultRdpCurve::at(size_t index) const {
+  const double known = values_[index];
+  if (!std::isnan(known)) return known;
+  return values_[index] = divergence(event_, relation_)(default_orders()[index]);
+}
+
+std::shared_ptr<const DefaultRdpCurve> default_rdp_curve(const Event& event, NeighbouringRelation relation) {
   static std::mutex mutex;
-  static std::map<std::string, std::shared_ptr<const RdpCurve>> remembered;
+  static std::map<std::string, std::shared_ptr<const DefaultRdpCurve>> remembered;
   const std::string key = cat(to_string(relation), to_json(event));
   {
     const std::lock_guard lock(mutex);
     if (const auto found = remembered.find(key); found != remembered.end()) return found->second;
   }
-  auto curve = std::make_shared<const RdpCurve>(rdp_curve(event, relation, default_orders()));
+  auto curve = std::make_shared<const DefaultRdpCurve>(event, relation);
   const std::lock_guard lock(mutex);
   if (remembered.size() >= kRememberedCurves) remembered.clear();
   remembered[key] = curve;

@@ -1,4 +1,5 @@
 #pragma once
+#include <atomic>
 #include <memory>
 #include <vector>
 
@@ -20,7 +21,20 @@ bool has_rdp_curve(const Event& event, NeighbouringRelation relation);
 // RDP has passed 700 are +infinity, which only means "not used": no such order can be the best one for a sensible ε.
 RdpCurve rdp_curve(const Event& event, NeighbouringRelation relation, const std::vector<double>& orders);
 
-// The same at default_orders(), remembered between calls. Safe to call from several threads.
-std::shared_ptr<const RdpCurve> default_rdp_curve(const Event& event, NeighbouringRelation relation);
+// The same at default_orders(), each value computed when it is first asked for: the best order of a sampled Gaussian is
+// found with a dozen of some 280. Safe to call from several threads.
+class DefaultRdpCurve {
+ public:
+  DefaultRdpCurve(const Event& event, NeighbouringRelation relation);
+  double at(size_t index) const;
+
+ private:
+  Event event_;
+  NeighbouringRelation relation_;
+  mutable std::vector<std::atomic<double>> values_;  // NaN: not yet known
+};
+
+// Remembered between calls.
+std::shared_ptr<const DefaultRdpCurve> default_rdp_curve(const Event& event, NeighbouringRelation relation);
 
 }  // namespace sotto::accountants

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include "accountants/rdp/conversion.h"
 #include "accountants/rdp/orders.h"
@@ -11,11 +12,36 @@
 namespace sotto::accountants {
 namespace {
 
+constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
+
 // Total variation bounds δ at every ε, and the KL divergence, itself at most the RDP of any order, bounds total
 // variation: TV² ≤ 1 − e^−KL (Bretagnolle and Huber 1979). Better than any order of the grid when almost nothing was
 // spent.
-double total_variation_squared(const RdpCurve& total) {
-  return -std::expm1(-total.front());
+double total_variation_squared(double rdp_of_least_order) {
+  return -std::expm1(-rdp_of_least_order);
+}
+
+// The least of a function of default_orders()' indices that has one valley, by golden section. Whatever index it stops
+// at is a bound.
+template <class Value>
+double least(const Value& at) {
+  std::vector<double> known(default_orders().size(), kUnknown);
+  const auto ask = [&](size_t i) {
+    if (std::isnan(known[i])) known[i] = at(i);
+    return known[i];
+  };
+  size_t low = 0, high = default_orders().size() - 1;
+  while (high - low > 2) {
+    const size_t left = low + (high - low) * 382 / 1000, right = std::max(left + 1, low + (high - low) * 618 / 1000);
+    // Of two infinite ones the larger order is no better.
+    if (ask(left) <= ask(right))
+      high = right;
+    else
+      low = left;
+  }
+  double best = std::numeric_limits<double>::infinity();
+  for (size_t i = low; i <= high; ++i) best = std::min(best, ask(i));
+  return best;
 }
 
 }  // namespace
@@ -28,31 +54,34 @@ void RdpAccountant::add(const Event& event, int64_t count) {
     return;
   }
   auto curve = default_rdp_curve(event, relation());
-  if (curve->front() > 0) parts_.push_back({event, count, std::move(curve)});
+  if (curve->at(0) > 0) parts_.push_back({event, count, std::move(curve)});
 }
 
-RdpCurve RdpAccountant::total() const {
-  RdpCurve sum(default_orders().size(), 0.0);
-  for (const Part& part : parts_)
-    for (size_t i = 0; i < sum.size(); ++i) sum[i] += static_cast<double>(part.count) * (*part.curve)[i];
+double RdpAccountant::total(size_t index) const {
+  double sum = 0;
+  for (const Part& part : parts_) sum += static_cast<double>(part.count) * part.curve->at(index);
   // Each addition and each product may have rounded down.
-  const double up = 1 + static_cast<double>(parts_.size() + 1) * std::numeric_limits<double>::epsilon();
-  for (double& each : sum) each *= up;
-  return sum;
+  return sum * (1 + static_cast<double>(parts_.size() + 1) * std::numeric_limits<double>::epsilon());
+}
+
+RdpCurve RdpAccountant::table() const {
+  RdpCurve all(default_orders().size());
+  for (size_t i = 0; i < all.size(); ++i) all[i] = total(i);
+  return all;
 }
 
 Bracket RdpAccountant::epsilon_at(double delta) const {
   if (parts_.empty()) return {0, 0};
-  const RdpCurve sum = total();
-  if (total_variation_squared(sum) < delta * delta * (1 - 1e-12)) return {0, 0};
-  return {0, epsilon_from_rdp(default_orders(), sum, delta)};
+  if (delta <= 0) return {0, std::numeric_limits<double>::infinity()};
+  if (total_variation_squared(total(0)) < delta * delta * (1 - 1e-12)) return {0, 0};
+  return {0, std::max(0.0, least([&](size_t i) { return epsilon_at_order(default_orders()[i], total(i), delta); }))};
 }
 
 Bracket RdpAccountant::delta_at(double epsilon) const {
-  if (parts_.empty()) return {0, 0};
-  const RdpCurve sum = total();
-  return {0, std::min(std::sqrt(total_variation_squared(sum)) * (1 + 1e-12),
-                      delta_from_rdp(default_orders(), sum, epsilon))};
+  if (parts_.empty() || std::isinf(epsilon)) return {0, 0};
+  const double log_delta =
+      std::min(0.0, least([&](size_t i) { return log_delta_at_order(default_orders()[i], total(i), epsilon); }));
+  return {0, std::min(std::sqrt(total_variation_squared(total(0))) * (1 + 1e-12), delta_of_log(log_delta))};
 }
 
 }  // namespace sotto::accountants

@@ -16,18 +16,20 @@ class RdpAccountant final : public Accountant {
   bool supports(const Event& event, NeighbouringRelation relation) const override {
     return has_rdp_curve(event, relation);
   }
+  // The table an order: R(α) of all that was composed at default_orders(), rounded up.
+  RdpCurve table() const;
   std::unique_ptr<Accountant> clone() const override { return std::make_unique<RdpAccountant>(*this); }
 
  private:
   struct Part {
     Event event;
     int64_t count;
-    std::shared_ptr<const RdpCurve> curve;
+    std::shared_ptr<const DefaultRdpCurve> curve;
   };
   void add(const Event& event, int64_t count) override;
   Bracket epsilon_at(double delta) const override;
   Bracket delta_at(double epsilon) const override;
-  RdpCurve total() const;
+  double total(size_t index) const;
 
   std::vector<Part> parts_;
 };

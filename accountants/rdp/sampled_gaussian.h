@@ -6,7 +6,7 @@ namespace sotto::accountants {
 //
 //   R(α) = log E_Q[(P/Q)^α] / (α−1)                  (Mironov, Talwar, Zhang 2019, Theorems 4 and 5)
 //
-// An upper bound: never below the true value, and above it by at most 1e-9 relative where σ ≥ 0.1 and
+// An upper bound: never below the true value, and above it by at most 1e-10 relative where σ ≥ 0.1 and
 // α ≤ 4096 max(1, σ), or α is an integer up to 4096. Elsewhere fractional orders are interpolated between their
 // neighbours (log E is convex in α, so this too is an upper bound), and larger ones get the value without sampling.
 // q = 0 gives 0, q = 1 the plain Gaussian α / 2σ², σ = 0 with q > 0 +infinity.

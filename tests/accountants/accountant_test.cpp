@@ -7,6 +7,7 @@
 
 #include "accountants/rdp/conversion.h"
 #include "accountants/rdp/orders.h"
+#include "accountants/rdp/rdp_accountant.h"
 #include "base/error.h"
 #include "tests/accountants/reference.h"
 
@@ -58,6 +59,21 @@ TEST_F(RdpAccountantTest, IsAsTightAsThePeersRdp) {
     ++compared;
   }
   EXPECT_GT(compared, 25);
+}
+
+TEST_F(RdpAccountantTest, TheSearchForTheBestOrderLosesNothingAgainstTheWholeTable) {
+  for (const double sigma : {0.2, 0.7, 1.0, 5.0, 100.0})
+    for (const double q : {1e-6, 1e-3, 0.05, 0.7, 1.0})
+      for (const int64_t steps : {1, 300, 1'000'000})
+        for (const double delta : {1e-30, 1e-9, 1e-3, 0.3}) {
+          RdpAccountant accountant(NeighbouringRelation::add_remove);
+          accountant.compose(sampled(sigma, q), steps);
+          accountant.compose({PoissonSampled{0.05, Event{Laplace{3}}}}, 7);
+          const double whole = epsilon_from_rdp(default_orders(), accountant.table(), delta);
+          EXPECT_LE(accountant.epsilon(delta), whole * (1 + 1e-9)) << sigma << " " << q << " " << steps << " " << delta;
+          EXPECT_LE(accountant.delta(0.5), delta_from_rdp(default_orders(), accountant.table(), 0.5) * (1 + 1e-9))
+              << sigma << " " << q << " " << steps;
+        }
 }
 
 TEST_F(RdpAccountantTest, GaussianIsTheBestOrderOfTheClosedForm) {

@@ -1,7 +1,11 @@
 #include "accountants/ledger.h"
 
 #include <cmath>
+#include <cstdlib>
+#include <ctime>
 
+#include "accountants/ledger/append.h"
+#include "accountants/ledger/calendar.h"
 #include "accountants/ledger/database.h"
 #include "accountants/ledger/payload.h"
 #include "accountants/ledger/schema.h"
@@ -14,10 +18,26 @@ namespace {
 
 using nlohmann::json;
 
-void commit(Transaction& transaction) {
+void commit(Transaction& transaction, Appender& rows) {
+  rows.sign();
   fault_point("ledger.before_commit");
   transaction.commit();
   fault_point("ledger.after_commit");
+}
+
+// The chain is as old as its last signature; `verify` checks them all.
+void check_last_signature(Database& database, const Authority& authority) {
+  const Head last = last_row(database);
+  Query query = database.query(
+      "SELECT value, (SELECT json_extract(payload, '$.by') FROM entry WHERE entry.id = signature.id) FROM signature "
+      "WHERE id = ?");
+  query.bind(last.id);
+  const bool there = query.step();
+  const Member* who = there ? authority.member(query.text(1)) : nullptr;
+  if (!who || !signature_holds(who->public_key, signed_text(last), query.text(0)))
+    throw Error(ErrorKind::data,
+                cat(database.path().string(), " was altered: the signature of row ", last.id,
+                    there ? " does not hold" : " is missing", "; run `sotto ledger verify` and restore a backup"));
 }
 
 void check_last_row(Database& database) {
@@ -36,6 +56,15 @@ void check_last_row(Database& database) {
   }
   if (rows == 0 || (rows == 1 && id != 1))
     throw Error(ErrorKind::data, cat(database.path().string(), " was altered: its rows are missing; restore a backup"));
+}
+
+// What the run does not say about itself is what its member's key says.
+void inherit(RunEntry& entry, const Scope& scope) {
+  for (const auto& [path, known] : {std::pair{&entry.organisation, &scope.organisation},
+                                    {&entry.purpose, &scope.purpose},
+                                    {&entry.team, &scope.team},
+                                    {&entry.group, &scope.group}})
+    if (path->empty()) *path = *known;
 }
 
 // The largest step count up to `planned` that costs at most the entry's cap; ε grows with steps.
@@ -82,6 +111,7 @@ Ledger Ledger::open_existing(const std::filesystem::path& path) {
   if (database->read_only())
     throw Error(ErrorKind::io, cat(path.string(), " cannot be written; change its permissions or ledger.path"));
   database->run("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
+  migrate(*database);
   if (const auto difference = schema_difference(*database); !difference.empty())
     throw Error(ErrorKind::data, cat(path.string(), " was altered: ", difference, "; restore a backup"));
   check_last_row(*database);
@@ -91,7 +121,133 @@ Ledger Ledger::open_existing(const std::filesystem::path& path) {
     ledger.filter_orders_ = json::parse(genesis.text(0)).value("filter_orders", std::vector<double>());
   if (ledger.filter_orders_.empty())
     throw Error(ErrorKind::data, cat(path.string(), " was altered: its first row is not its own"));
+  if (ledger.authority().has_owner()) check_last_signature(*ledger.database_, ledger.authority());
   return ledger;
+}
+
+int64_t Ledger::now() const {
+  return Appender(*database_, nullptr, clock_ ? clock_() : std::time(nullptr)).now();
+}
+
+const Authority& Ledger::authority() const {
+  {
+    Query newest = database_->query("SELECT max(id) FROM entry WHERE kind IN ('owner', 'member', 'grant')");
+    if (newest.step() && newest.integer(0) == authority_row_) return authority_;
+  }
+  Authority read;
+  Query query =
+      database_->query("SELECT id, payload FROM entry WHERE kind IN ('owner', 'member', 'grant') ORDER BY id");
+  while (query.step()) {
+    read.apply(query.integer(0), json::parse(query.text(1)));
+    authority_row_ = query.integer(0);
+  }
+  authority_ = std::move(read);
+  return authority_;
+}
+
+const SigningKey* Ledger::writer(const std::string& kind, const std::string& run_by) {
+  if (const char* file = std::getenv("SOTTO_LEDGER_KEY"); file && *file && !key_) key_ = SigningKey::read(file);
+  if (!authority().has_owner() && kind != "owner") {
+    if (key_)
+      throw Error(ErrorKind::configuration,
+                  cat(path_.string(),
+                      " has no owner, so its rows are not signed; is it the right file? Give it an owner with "
+                      "`sotto ledger init --owner-key`, or leave the key and SOTTO_LEDGER_KEY out"));
+    return nullptr;
+  }
+  if (!key_)
+    throw Error(ErrorKind::configuration,
+                cat(path_.string(), " takes signed rows only; name your key file in SOTTO_LEDGER_KEY"));
+  if (kind != "owner") authority().check_writer(kind, key_->id(), run_by);
+  return &*key_;
+}
+
+Appender Ledger::appender(const std::string& kind, const std::string& run_by) {
+  return Appender(*database_, writer(kind, run_by), clock_ ? clock_() : std::time(nullptr));
+}
+
+void Ledger::declare(Appender& rows, const std::string& kind, const json& fields) {
+  const LedgerRow row = rows.append(kind, fields);
+  Authority after = authority_;
+  try {
+    after.apply(row.id, json::parse(row.payload));
+  } catch (const Error& error) {
+    throw Error(ErrorKind::invalid_argument, error.what());
+  }
+}
+
+void Ledger::set_owner(const std::string& name) {
+  require(!name.empty(), "an owner needs a name; it is empty");
+  Transaction transaction(*database_);
+  if (authority().has_owner())
+    throw Error(ErrorKind::invalid_argument,
+                cat(path_.string(), " has an owner; who has an owner's key can add others"));
+  Appender rows = appender("owner");
+  rows.append("owner", {{"name", name},
+                        {"public_key", key_->public_key()},
+                        // No two ledgers have the same rows, or a signature of one would hold in the other.
+                        {"ledger_id", SigningKey::generate().id()}});
+  commit(transaction, rows);
+}
+
+void Ledger::admit(const Member& member) {
+  require(!member.name.empty(), "a member needs a name; it is empty");
+  key_id(member.public_key);
+  validate(member.scope);
+  Transaction transaction(*database_);
+  require(authority().has_owner(), path_.string(),
+          " has no owner, so nobody can be a member; run `sotto ledger init "
+          "--owner-key` first");
+  Appender rows = appender("member");
+  declare(rows, "member", to_fields(member));
+  commit(transaction, rows);
+}
+
+void Ledger::grant(Grant grant) {
+  Transaction transaction(*database_);
+  Appender rows = appender("grant");
+  if (grant.starts == 0) grant.starts = rows.now();
+  validate(grant);
+  require(!grant.expired(rows.now()), "the grant for ", to_text(grant.scope), " would have ended before now, ",
+          utc_text(rows.now()));
+  const double held = claimed(grant, claims(), rows.now(), filter_orders_);
+  if (held > grant.epsilon)
+    throw Error(ErrorKind::budget_exhausted,
+                cat("the runs on ", to_text(grant.scope), " already hold epsilon ", held, ", the grant is ",
+                    grant.epsilon, "; release idle runs or grant more"));
+  declare(rows, "grant", to_fields(grant));
+  commit(transaction, rows);
+}
+
+std::vector<Budget> Ledger::budgets() const {
+  const int64_t at = now();
+  const std::vector<Claim> runs = claims();
+  std::vector<Claim> charged = runs;
+  for (Claim& each : charged) each.reserved = each.charged;
+  std::vector<Budget> all;
+  for (const Grant& grant : authority().grants()) {
+    Budget budget{grant,
+                  grant.period_start(at),
+                  grant.period_end(at),
+                  grant.expired(at),
+                  claimed(grant, runs, at, filter_orders_),
+                  claimed(grant, charged, at, filter_orders_),
+                  {}};
+    for (const Claim& run : runs)
+      if (run.counts(grant, at)) budget.run_ids.push_back(run.entry->run_id);
+    all.push_back(std::move(budget));
+  }
+  return all;
+}
+
+std::vector<Claim> Ledger::claims() const {
+  std::vector<Claim> all;
+  for (const Reservation* run : runs_on("")) {
+    if (run->curve.empty()) run->curve = rdp_curve(run->entry.event, run->entry.relation, filter_orders_);
+    all.push_back(
+        {&run->entry, &run->curve, run->steps, charged_steps(run->entry.run_id), closed_at(run->entry.run_id)});
+  }
+  return all;
 }
 
 void Ledger::set_cap(const std::string& data_set, double epsilon, double delta) {
@@ -105,8 +261,9 @@ void Ledger::set_cap(const std::string& data_set, double epsilon, double delta) 
                     " for ever; it cannot become ", epsilon, " at ", delta));
   require(runs_on(data_set).empty(), "the data set ", data_set,
           " already has runs; a cap must be set before the first: use a new ledger for new people");
-  append_row(*database_, "cap", {{"data_set", data_set}, {"epsilon", epsilon}, {"delta", delta}});
-  commit(transaction);
+  Appender rows = appender("cap");
+  rows.append("cap", {{"data_set", data_set}, {"epsilon", epsilon}, {"delta", delta}});
+  commit(transaction, rows);
 }
 
 std::optional<DataSetCap> Ledger::cap(const std::string& data_set) const {
@@ -119,10 +276,16 @@ std::optional<DataSetCap> Ledger::cap(const std::string& data_set) const {
   return std::nullopt;
 }
 
-void Ledger::reserve(const RunEntry& entry) {
+void Ledger::reserve(const RunEntry& wanted) {
+  RunEntry entry = wanted;
   validate(entry);
   epsilon_of(entry, 1);  // throws when the accountant has no bound for the event
   Transaction transaction(*database_);
+  Appender rows = appender("reserve");
+  if (const Member* who = key_ ? authority_.member(key_->id()) : nullptr) {
+    inherit(entry, who->scope);
+    check_within(*who, entry);
+  }
   require(!find(entry.run_id), "the run ", entry.run_id, " is already in ", path_.string(),
           "; resume it or choose another run_id");
   for (const Reservation* other : runs_on("")) check_same_people(other->entry, entry);
@@ -132,10 +295,12 @@ void Ledger::reserve(const RunEntry& entry) {
                 cat("one step of ", to_json(entry.event), " costs epsilon ", epsilon_of(entry, 1),
                     ", the run may spend ", entry.epsilon_cap, "; add noise or lower the sample rate"));
   check_cap(entry, steps);
+  const RdpCurve curve = rdp_curve(entry.event, entry.relation, filter_orders_);
+  check_grants(authority_, claims(), {&entry, &curve, steps, 0, {}}, rows.now(), filter_orders_);
   json fields = to_fields(entry);
   fields["reserved_steps"] = steps;
-  append_row(*database_, "reserve", std::move(fields));
-  commit(transaction);
+  rows.append("reserve", std::move(fields));
+  commit(transaction, rows);
 }
 
 void Ledger::check_cap(const RunEntry& entry, int64_t steps) const {
@@ -143,7 +308,7 @@ void Ledger::check_cap(const RunEntry& entry, int64_t steps) const {
   if (!limit) return;
   CapFilter filter(filter_orders_);
   for (const Reservation* run : runs_on(entry.data_set))
-    filter.add(filter.curve(run->entry), closed(run->entry.run_id) ? charged_steps(run->entry.run_id) : run->steps);
+    filter.add(filter.curve(run->entry), closed_at(run->entry.run_id) ? charged_steps(run->entry.run_id) : run->steps);
   filter.add(filter.curve(entry), steps);
   const double would_spend = filter.epsilon(limit->delta);
   if (would_spend <= limit->epsilon) return;
@@ -154,40 +319,65 @@ void Ledger::check_cap(const RunEntry& entry, int64_t steps) const {
 }
 
 ChargeReceipt Ledger::charge(const std::string& run_id, int64_t first_step, int64_t last_step) {
-  require(first_step >= 1 && last_step >= first_step, "cannot charge steps ", first_step, " to ", last_step);
+  return charge({StepRange{run_id, first_step, last_step}}).front();
+}
+
+std::vector<ChargeReceipt> Ledger::charge(const std::vector<StepRange>& ranges) {
+  for (const auto& [run_id, first, last] : ranges)
+    require(first >= 1 && last >= first, "cannot charge steps ", first, " to ", last);
+  if (ranges.empty()) return {};
+  struct Progress {
+    const Reservation* run;
+    int64_t charged;
+  };
+  std::map<std::string_view, Progress> progress;
   Transaction transaction(*database_);
-  const Reservation& run = open_run(run_id);
-  const int64_t charged = charged_steps(run_id);
-  require(first_step == charged + 1, "the run ", run_id, " is charged up to step ", charged,
-          "; the next charge starts at ", charged + 1, ", not at ", first_step);
-  const double epsilon = epsilon_of(run.entry, last_step);
-  if (!(epsilon <= run.entry.epsilon_cap))
-    throw Error(ErrorKind::budget_exhausted,
-                cat("step ", last_step, " of ", run_id, " would spend epsilon ", epsilon, " of ", run.entry.epsilon_cap,
-                    " at delta ", run.entry.delta, "; step ", run.steps, " is the last one"));
-  if (last_step > run.steps)
-    throw Error(ErrorKind::budget_exhausted, cat("the run ", run_id, " has ", run.steps, " steps reserved; step ",
-                                                 last_step, " is not one of them: start a new run for more"));
-  const LedgerRow row =
-      append_row(*database_, "charge",
-                 {{"run_id", run_id}, {"first_step", first_step}, {"last_step", last_step}, {"epsilon", epsilon}});
-  commit(transaction);
-  return {row.id, row.hash, epsilon, first_step, last_step};
+  std::optional<Appender> rows;
+  std::vector<ChargeReceipt> receipts;
+  for (const auto& [run_id, first, last] : ranges) {
+    auto found = progress.find(run_id);
+    if (found == progress.end()) {
+      const Reservation& run = open_run(run_id);
+      if (rows)
+        writer("charge", run.by);
+      else
+        rows.emplace(appender("charge", run.by));
+      check_granted(authority_, run.entry, rows->now());
+      found = progress.emplace(run_id, Progress{&run, charged_steps(run_id)}).first;
+    }
+    auto& [run, charged] = found->second;
+    require(first == charged + 1, "the run ", run_id, " is charged up to step ", charged,
+            "; the next charge starts at ", charged + 1, ", not at ", first);
+    const double epsilon = epsilon_of(run->entry, last);
+    if (!(epsilon <= run->entry.epsilon_cap))
+      throw Error(ErrorKind::budget_exhausted,
+                  cat("step ", last, " of ", run_id, " would spend epsilon ", epsilon, " of ", run->entry.epsilon_cap,
+                      " at delta ", run->entry.delta, "; step ", run->steps, " is the last one"));
+    if (last > run->steps)
+      throw Error(ErrorKind::budget_exhausted, cat("the run ", run_id, " has ", run->steps, " steps reserved; step ",
+                                                   last, " is not one of them: start a new run for more"));
+    const LedgerRow row =
+        rows->append("charge", {{"run_id", run_id}, {"first_step", first}, {"last_step", last}, {"epsilon", epsilon}});
+    charged = last;
+    receipts.push_back({row.id, row.hash, epsilon, first, last});
+  }
+  commit(transaction, *rows);
+  return receipts;
 }
 
 void Ledger::release(const std::string& run_id) {
   Transaction transaction(*database_);
   const Reservation& run = open_run(run_id);
+  Appender rows = appender("release", run.by);
   const int64_t charged = charged_steps(run_id);
-  append_row(*database_, "release",
-             {{"run_id", run_id}, {"charged_steps", charged}, {"epsilon", epsilon_of(run.entry, charged)}});
-  commit(transaction);
+  rows.append("release", {{"run_id", run_id}, {"charged_steps", charged}, {"epsilon", epsilon_of(run.entry, charged)}});
+  commit(transaction, rows);
 }
 
 std::optional<RunState> Ledger::run(const std::string& run_id) const {
   const Reservation* found = find(run_id);
   if (!found) return std::nullopt;
-  const bool is_closed = closed(run_id);
+  const bool is_closed = closed_at(run_id).has_value();
   const int64_t charged = charged_steps(run_id);
   return RunState{found->entry, found->steps, charged, epsilon_of(found->entry, charged), is_closed};
 }
@@ -227,18 +417,34 @@ Head Ledger::head() const {
   return last_row(*database_);
 }
 
+SignedHead Ledger::signed_head() const {
+  database_->run("BEGIN");  // one moment
+  const Head last = last_row(*database_);
+  SignedHead signed_head{last, "", ""};
+  {
+    Query query = database_->query(
+        "SELECT value, (SELECT json_extract(payload, '$.by') FROM entry WHERE entry.id = signature.id) FROM signature "
+        "WHERE id = ?");
+    if (query.bind(last.id).step())
+      if (const Member* who = authority().member(query.text(1)))
+        signed_head.public_key = who->public_key, signed_head.signature = query.text(0);
+  }
+  database_->run("COMMIT");
+  return signed_head;
+}
+
 const Ledger::Reservation* Ledger::find(const std::string& run_id) const {
   if (const auto known = reservations_.find(run_id); known != reservations_.end()) return &known->second;
   const json payload = find_row(*database_, "reserve", run_id);
   if (payload.is_null()) return nullptr;
-  return &reservations_.emplace(run_id, Reservation{run_entry(payload), int64_field(payload, "reserved_steps")})
-              .first->second;
+  Reservation run{run_entry(payload), int64_field(payload, "reserved_steps"), optional_text(payload, "by"), {}};
+  return &reservations_.emplace(run_id, std::move(run)).first->second;
 }
 
 const Ledger::Reservation& Ledger::open_run(const std::string& run_id) const {
   const Reservation* found = find(run_id);
   require(found, "the run ", run_id, " is not in ", path_.string(), "; reserve it first");
-  require(!closed(run_id), "the run ", run_id, " is closed; start a new run");
+  require(!closed_at(run_id), "the run ", run_id, " is closed; start a new run");
   return *found;
 }
 
@@ -263,8 +469,11 @@ int64_t Ledger::charged_steps(const std::string& run_id) const {
   return query.integer(0);
 }
 
-bool Ledger::closed(const std::string& run_id) const {
-  return !find_row(*database_, "release", run_id).is_null();
+std::optional<int64_t> Ledger::closed_at(const std::string& run_id) const {
+  Query query =
+      database_->query("SELECT json_extract(payload, '$.at') FROM entry WHERE run_id = ? AND kind = 'release'");
+  if (!query.bind(run_id).step()) return std::nullopt;
+  return utc_seconds(query.text(0));
 }
 
 }  // namespace sotto::accountants

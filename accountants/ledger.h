@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -10,10 +11,16 @@
 
 #include "accountants/accountant.h"
 #include "accountants/event.h"
+#include "accountants/ledger/authority.h"
+#include "accountants/ledger/signing_key.h"
+#include "accountants/rdp/curve.h"
 
 namespace sotto::accountants {
 
+class Appender;
 class Database;
+class Transaction;
+struct Claim;
 
 // What a run asks for before it reads private data. Texts are UTF-8 and not empty, numbers finite.
 struct RunEntry {
@@ -27,6 +34,14 @@ struct RunEntry {
   Event event;                // one step
   double epsilon_cap, delta;  // what the run may spend
   int64_t planned_steps;
+  // What the run belongs to, for the grants that cover it; paths as in Scope, empty where nothing is said.
+  std::string organisation = {}, purpose = {}, team = {}, group = {};
+};
+
+// Steps first..last of a run; the first step is 1.
+struct StepRange {
+  std::string run_id;
+  int64_t first, last;
 };
 
 struct ChargeReceipt {
@@ -60,8 +75,25 @@ struct DataSetCap {
   double epsilon, delta;
 };
 
+// A head that a member signed: kept elsewhere, it finds out an older copy of the ledger that was put back.
+struct SignedHead {
+  Head head;
+  std::string public_key, signature;  // both empty in a ledger without an owner
+};
+
+// A grant and what its period has seen. The ε are by the ledger's filter, rounded up.
+struct Budget {
+  Grant grant;
+  int64_t period_start;
+  std::optional<int64_t> period_end;
+  bool expired;
+  double claimed, spent;  // by all reserved steps of open runs and the charged ones of closed; by charged steps alone
+  std::vector<std::string> run_ids;  // that count in the period
+};
+
 struct VerifyReport {
   bool ok;
+  int64_t signatures;                 // that were checked
   Head head;                          // the last row read
   std::vector<std::string> findings;  // what is wrong, with row numbers; at most 100
 };
@@ -88,6 +120,22 @@ class Ledger {
   void set_cap(const std::string& data_set, double epsilon, double delta);
   std::optional<DataSetCap> cap(const std::string& data_set) const;
 
+  // Rows that this object writes are signed with the key. Without a call, the file that the environment variable
+  // SOTTO_LEDGER_KEY names is used. A ledger with an owner takes signed rows only; one without takes no key.
+  void sign_with(SigningKey key) { key_ = std::move(key); }
+  // Makes the key's holder the first owner: from here on every row is signed, and the rules of Authority hold.
+  void set_owner(const std::string& name);
+  // Adds a member, or changes a known one's role and scope. Takes an owner's key.
+  void admit(const Member& member);
+  const Authority& authority() const;
+
+  // Allows spending within grant.scope, and nothing beyond it: a reservation must fit every grant that concerns it. The
+  // grant counts from grant.starts, or now if that is 0; runs that are open then count too. One grant a scope at a
+  // time; an owner's key where the ledger has an owner, and then nothing is spent that no grant covers.
+  // Throws budget_exhausted when open runs already hold more.
+  void grant(Grant grant);
+  std::vector<Budget> budgets() const;  // oldest first
+
   // Sets min(planned_steps, what epsilon_cap allows) steps aside. Throws invalid_argument when the run is already
   // there, or when the data set is known with another unit of privacy or relation, or its content under another name;
   // budget_exhausted when not even one step fits the run's cap, or the whole does not fit the data set's.
@@ -97,6 +145,8 @@ class Ledger {
   // run would pass its cap or its reservation, invalid_argument for an unknown or closed run and unless first_step is
   // the highest charged step + 1.
   ChargeReceipt charge(const std::string& run_id, int64_t first_step, int64_t last_step);
+  // All of them in one commit and under one signature, or none.
+  std::vector<ChargeReceipt> charge(const std::vector<StepRange>& ranges);
 
   // Closes the run and gives its uncharged steps back to the data set's cap. What was charged stays charged.
   void release(const std::string& run_id);
@@ -111,6 +161,11 @@ class Ledger {
 
   std::vector<LedgerRow> rows(const std::string& run_id = "") const;  // all, or those that name the run; oldest first
   Head head() const;
+  SignedHead signed_head() const;
+  // Seconds since 1970, instead of the system's clock. The ledger's time never goes back, whatever the clock does.
+  void set_clock(std::function<int64_t()> clock) { clock_ = std::move(clock); }
+  int64_t now() const;
+
   const std::filesystem::path& path() const { return path_; }
 
   // Reads every row without changing anything. Finds edits, gaps, reordering, rows that no honest program writes and a
@@ -123,19 +178,31 @@ class Ledger {
   struct Reservation {
     RunEntry entry;
     int64_t steps;
+    std::string by;            // the key id, where the row is signed
+    mutable RdpCurve curve{};  // of a step at the filter's orders, once it is asked for
   };
   Ledger(std::filesystem::path path, std::unique_ptr<Database> database);
   const Reservation* find(const std::string& run_id) const;
   const Reservation& open_run(const std::string& run_id) const;
   std::vector<const Reservation*> runs_on(const std::string& data_set) const;
   int64_t charged_steps(const std::string& run_id) const;
-  bool closed(const std::string& run_id) const;
+  std::optional<int64_t> closed_at(const std::string& run_id) const;
   void check_cap(const RunEntry& entry, int64_t steps) const;
+  std::vector<Claim> claims() const;
+  // The key to sign a row of that kind with, if it may be written.
+  const SigningKey* writer(const std::string& kind, const std::string& run_by = "");
+  Appender appender(const std::string& kind, const std::string& run_by = "");
+  // Adds a row about authority after holding it to the rules.
+  void declare(Appender& rows, const std::string& kind, const nlohmann::json& fields);
 
   std::filesystem::path path_;
   std::unique_ptr<Database> database_;
   std::vector<double> filter_orders_;  // of the data sets' caps, fixed when the ledger was made
+  std::optional<SigningKey> key_;
+  std::function<int64_t()> clock_;
   mutable std::map<std::string, Reservation> reservations_;
+  mutable Authority authority_;
+  mutable int64_t authority_row_ = 0;  // the last row that authority_ has seen
 };
 
 }  // namespace sotto::accountants

@@ -1,5 +1,6 @@
-#include "accountants/ledger.h"
+#include "app/ledger.h"
 
+#include "accountants/ledger/head_file.h"
 #include "app/command.h"
 #include "base/error.h"
 #include "report/certificate.h"
@@ -9,7 +10,7 @@ namespace sotto::app {
 namespace {
 
 struct Options {
-  std::string path, certificate;
+  std::string path, certificate, head;
   bool json = false;
 };
 
@@ -60,19 +61,25 @@ int verify(const Options& options) {
     const report::LedgerHead head = report::read_certificate(options.certificate).ledger_row;
     expected = {head.id, head.head_hash};
   }
+  if (!options.head.empty()) expected = accountants::read_head(options.head).head;
   const auto found = accountants::Ledger::verify(options.path, expected);
   std::string text = found.ok ? cat("the chain of ", found.head.id, " rows holds; head ", found.head.hash,
-                                    expected ? cat("\nand row ", expected->id, " is the certificate's") : "")
+                                    found.signatures ? cat("\n", found.signatures, " signatures hold")
+                                                     : "\nno row is signed: the ledger has no owner",
+                                    expected ? cat("\nand row ", expected->id, " is the one expected") : "")
                               : "the ledger does not hold:";
   for (const std::string& finding : found.findings) text += "\n  " + finding;
   print(options.json,
-        {{"ok", found.ok}, {"findings", found.findings}, {"head", {{"id", found.head.id}, {"hash", found.head.hash}}}},
+        {{"ok", found.ok},
+         {"findings", found.findings},
+         {"signatures", found.signatures},
+         {"head", {{"id", found.head.id}, {"hash", found.head.hash}}}},
         text);
   return found.ok ? 0 : 1;
 }
 
 int cap(const Options& options, const std::string& data_set, double epsilon, double delta) {
-  accountants::Ledger::open(options.path).set_cap(data_set, epsilon, delta);
+  accountants::Ledger::open(options.path).set_cap(data_set, epsilon, delta);  // a first cap makes the ledger
   print(options.json, {{"data_set", data_set}, {"epsilon_cap", epsilon}, {"delta", delta}},
         cat("all runs on ", data_set, " together stay within ε = ", report::exact(epsilon),
             " at δ = ", report::exact(delta)));
@@ -87,6 +94,7 @@ void add_ledger(CLI::App& program, Action& chosen) {
   ledger->footer(
       "Examples:\n"
       "  sotto ledger show runs/ledger.sqlite\n"
+      "  sotto ledger key owner.key && sotto ledger init runs/ledger.sqlite --owner-key owner.key --owner Olga\n"
       "  sotto ledger verify runs/ledger.sqlite --against runs/readmission/certificate.json\n"
       "  sotto ledger cap runs/ledger.sqlite --data-set diabetes130 --epsilon 8 --delta 1e-5");
   auto options = std::make_shared<Options>();
@@ -99,8 +107,10 @@ void add_ledger(CLI::App& program, Action& chosen) {
   add("show", "runs, what they may spend and what they spent")->callback([options, &chosen] {
     chosen = [options] { return show(*options); };
   });
-  auto* verify_command = add("verify", "check the hash chain; exit code 1 when it does not hold");
-  verify_command->add_option("--against", options->certificate, "certificate whose row must still be there");
+  auto* verify_command = add("verify", "check the hash chain and the signatures; exit code 1 when it does not hold");
+  auto* against = verify_command->add_option("--against", options->certificate, "certificate whose row must be there");
+  verify_command->add_option("--head", options->head, "head kept elsewhere (`head --out`), whose row must be there")
+      ->excludes(against);
   verify_command->callback([options, &chosen] { chosen = [options] { return verify(*options); }; });
   auto* cap_command = add("cap", "limit what all runs on a data set may spend together, before its first run");
   struct Cap {
@@ -114,6 +124,9 @@ void add_ledger(CLI::App& program, Action& chosen) {
   cap_command->callback([options, wanted, &chosen] {
     chosen = [options, wanted] { return cap(*options, wanted->data_set, wanted->epsilon, wanted->delta); };
   });
+  add_ledger_keys(*ledger, chosen);
+  add_ledger_budgets(*ledger, chosen);
+  add_ledger_exports(*ledger, chosen);
 }
 
 }  // namespace sotto::app

@@ -49,13 +49,13 @@ std::string uri(const std::filesystem::path& path, const char* parameters) {
   return text + parameters;
 }
 
+}  // namespace
+
 bool has_log(const std::filesystem::path& path) {
   std::error_code ignored;
   const auto size = std::filesystem::file_size(path.string() + "-wal", ignored);
   return !ignored && size > 0;
 }
-
-}  // namespace
 
 Query::Query(sqlite3* handle, sqlite3_stmt* statement, const std::filesystem::path& path)
     : handle_(handle), statement_(statement), path_(path) {}
@@ -154,6 +154,23 @@ int64_t Database::pragma(const char* name) {
   sqlite3_finalize(statement);
   if (code != SQLITE_ROW) fail(handle_, code, path_);
   return value;
+}
+
+void Database::copy_to(const std::filesystem::path& to) {
+  sqlite3* target = nullptr;
+  int code = sqlite3_open_v2(to.c_str(), &target, SQLITE_OPEN_READWRITE, nullptr);
+  if (code == SQLITE_OK) {
+    sqlite3_backup* copy = sqlite3_backup_init(target, "main", handle_, "main");
+    if (copy) sqlite3_backup_step(copy, -1);  // all at once: a reader's view, which writers need not wait for
+    code = copy ? sqlite3_backup_finish(copy) : sqlite3_errcode(target);
+  }
+  try {
+    if (code != SQLITE_OK) fail(target, code, to);
+  } catch (...) {
+    sqlite3_close(target);
+    throw;
+  }
+  sqlite3_close(target);
 }
 
 bool Database::read_only() const {

@@ -9,6 +9,9 @@
 
 namespace sotto::accountants {
 
+// Whether the file's write-ahead log has something in it.
+bool has_log(const std::filesystem::path& path);
+
 // A prepared statement in use: bind in order, step through the rows, columns count from 0. Resets itself at the end.
 class Query {
  public:
@@ -45,6 +48,8 @@ class Database {
   Query query(const char* sql);  // prepared once for each `sql`; one use at a time
   int64_t pragma(const char* name);
   bool read_only() const;
+  // Copies one moment of this database over the existing file `to`.
+  void copy_to(const std::filesystem::path& to);
   const std::filesystem::path& path() const { return path_; }
 
  private:

@@ -1,10 +1,8 @@
 #include "accountants/ledger/payload.h"
 
 #include <cmath>
-#include <ctime>
 
 #include "base/error.h"
-#include "base/fault_point.h"
 #include "base/hash.h"
 
 namespace sotto::accountants {
@@ -12,55 +10,16 @@ namespace {
 
 using nlohmann::json;
 
-std::string now_utc() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  gmtime_r(&now, &parts);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
-  return text;
-}
-
 const json& field(const json& payload, const char* key) {
   const auto found = payload.find(key);
   if (found == payload.end()) throw Error(ErrorKind::data, cat("a ledger row lacks \"", key, "\""));
   return *found;
 }
 
-std::string dump(const json& payload) {
-  try {
-    return payload.dump();
-  } catch (const json::exception&) {
-    throw Error(ErrorKind::invalid_argument, "a text for the ledger is not UTF-8; use UTF-8 names");
-  }
-}
-
 }  // namespace
 
 std::string row_hash(const std::string& payload) {
   return to_hex(sha256(payload));
-}
-
-LedgerRow append_row(Database& database, const std::string& kind, json fields) {
-  const Head last = last_row(database);
-  fields["id"] = last.id + 1;
-  fields["previous"] = last.hash;
-  fields["kind"] = kind;
-  fields["at"] = now_utc();
-  LedgerRow row{last.id + 1, kind, dump(fields), ""};
-  row.hash = row_hash(row.payload);
-  fault_point("ledger.before_insert");
-  database.query("INSERT INTO entry (id, payload, hash) VALUES (?, ?, ?)")
-      .bind(row.id)
-      .bind(row.payload)
-      .bind(row.hash)
-      .step();
-  return row;
-}
-
-Head last_row(Database& database) {
-  Query query = database.query("SELECT id, hash FROM entry ORDER BY id DESC LIMIT 1");
-  return query.step() ? Head{query.integer(0), query.text(1)} : Head{0, ""};
 }
 
 json find_row(Database& database, const std::string& kind, const std::string& run_id) {
@@ -81,10 +40,17 @@ void validate(const RunEntry& entry) {
           entry.epsilon_cap);
   require(entry.delta > 0 && entry.delta < 1, "delta must be above 0 and below 1, got ", entry.delta);
   require(entry.planned_steps >= 1, "planned_steps must be at least 1, got ", entry.planned_steps);
+  Scope said = scope_of(entry);
+  said.data_set.clear();  // a name, which may have come from anywhere
+  validate(said);
+}
+
+Scope scope_of(const RunEntry& entry) {
+  return {entry.organisation, entry.data_set, entry.purpose, entry.team, entry.group};
 }
 
 json to_fields(const RunEntry& entry) {
-  return json{{"run_id", entry.run_id},
+  json fields{{"run_id", entry.run_id},
               {"who", entry.who},
               {"data_set", entry.data_set},
               {"data_hash", entry.data_hash},
@@ -96,6 +62,10 @@ json to_fields(const RunEntry& entry) {
               {"epsilon_cap", entry.epsilon_cap},
               {"delta", entry.delta},
               {"planned_steps", entry.planned_steps}};
+  json said = to_fields(scope_of(entry));
+  said.erase("data_set");
+  fields.update(said);
+  return fields;
 }
 
 RunEntry run_entry(const json& payload) {
@@ -110,7 +80,11 @@ RunEntry run_entry(const json& payload) {
                   .event = event_from_json(field(payload, "event").dump()),
                   .epsilon_cap = number_field(payload, "epsilon_cap"),
                   .delta = number_field(payload, "delta"),
-                  .planned_steps = int64_field(payload, "planned_steps")};
+                  .planned_steps = int64_field(payload, "planned_steps"),
+                  .organisation = optional_text(payload, "organisation"),
+                  .purpose = optional_text(payload, "purpose"),
+                  .team = optional_text(payload, "team"),
+                  .group = optional_text(payload, "group")};
 }
 
 int64_t int64_field(const json& payload, const char* key) {
@@ -131,6 +105,10 @@ std::string text_field(const json& payload, const char* key) {
   const json& value = field(payload, key);
   if (!value.is_string()) throw Error(ErrorKind::data, cat("a ledger row's \"", key, "\" is no text: ", value.dump()));
   return value.get<std::string>();
+}
+
+std::string optional_text(const json& payload, const char* key) {
+  return payload.contains(key) ? text_field(payload, key) : "";
 }
 
 double epsilon_of(const RunEntry& entry, int64_t steps) {

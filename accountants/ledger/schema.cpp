@@ -5,8 +5,9 @@
 
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 
-#include "accountants/ledger/payload.h"
+#include "accountants/ledger/append.h"
 #include "base/error.h"
 #include "base/fault_point.h"
 
@@ -15,6 +16,7 @@ namespace {
 
 struct Object {
   const char *name, *sql;
+  int64_t since = 1;  // the first format that has it
 };
 
 // Columns beside the payload are computed from it, so that there is nothing to disagree with it. The insert trigger
@@ -48,6 +50,18 @@ WHEN json_extract(NEW.payload, '$.kind') = 'charge' AND json_extract(NEW.payload
   (SELECT coalesce(max(last_step), 0) + 1 FROM entry
    WHERE kind = 'charge' AND run_id = json_extract(NEW.payload, '$.run_id'))
 BEGIN SELECT RAISE(ABORT, 'a charge must continue after the highest charged step'); END)"},
+    {"by_authority", "CREATE INDEX by_authority ON entry (id) WHERE kind IN ('owner', 'member', 'grant')", 2},
+    {"signature", "CREATE TABLE signature (id INTEGER PRIMARY KEY, value TEXT NOT NULL) STRICT", 2},
+    {"signed_in_order", R"(CREATE TRIGGER signed_in_order BEFORE INSERT ON signature
+WHEN NEW.id IS NOT (SELECT max(id) FROM entry) OR EXISTS (SELECT 1 FROM signature WHERE id = NEW.id)
+BEGIN SELECT RAISE(ABORT, 'only the last row is signed, and once'); END)",
+     2},
+    {"no_signature_update", R"(CREATE TRIGGER no_signature_update BEFORE UPDATE ON signature
+BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END)",
+     2},
+    {"no_signature_delete", R"(CREATE TRIGGER no_signature_delete BEFORE DELETE ON signature
+BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END)",
+     2},
 };
 
 // Orders of the data sets' caps. Fixed for the life of a ledger: choosing them after looking would void the filter.
@@ -69,14 +83,21 @@ void sync(const std::filesystem::path& path, int flags) {
   ::close(file);
 }
 
+// Those that a ledger of format `from` lacks.
+void add_objects(Database& database, int64_t from) {
+  for (const Object& object : kSchema)
+    if (object.since > from) database.run(object.sql);
+  database.run(cat("PRAGMA user_version = ", kLedgerFormat).c_str());
+}
+
 void fill(const std::filesystem::path& path) {
   Database database(path, Database::Access::read_write);
   database.run("PRAGMA journal_mode = DELETE; PRAGMA synchronous = FULL");
   Transaction transaction(database);
-  database.run(
-      cat("PRAGMA application_id = ", kLedgerApplicationId, "; PRAGMA user_version = ", kLedgerFormat).c_str());
-  for (const Object& object : kSchema) database.run(object.sql);
-  append_row(database, "genesis", {{"format", kLedgerFormat}, {"filter_orders", kFilterOrders}});
+  database.run(cat("PRAGMA application_id = ", kLedgerApplicationId).c_str());
+  add_objects(database, 0);
+  Appender(database, nullptr, std::time(nullptr))
+      .append("genesis", {{"format", kLedgerFormat}, {"filter_orders", kFilterOrders}});
   transaction.commit();
   database.run("PRAGMA journal_mode = WAL");  // kept in the file's header
 }
@@ -115,21 +136,34 @@ void check_identity(Database& database) {
   if (format < 1) throw Error(ErrorKind::data, cat(path, " has the impossible ledger format ", format));
 }
 
+void migrate(Database& database) {
+  if (database.pragma("user_version") == kLedgerFormat) return;
+  Transaction transaction(database);
+  const int64_t from = database.pragma("user_version");
+  if (from == kLedgerFormat) return;  // another process was first
+  if (const auto difference = schema_difference(database); !difference.empty())
+    throw Error(ErrorKind::data, cat(database.path().string(), " was altered: ", difference, "; restore a backup"));
+  add_objects(database, from);
+  Appender(database, nullptr, std::time(nullptr)).append("migrate", {{"from", from}, {"to", kLedgerFormat}});
+  fault_point("ledger.migrate.before_commit");
+  transaction.commit();
+}
+
 std::string schema_difference(Database& database) {
-  size_t found = 0;
+  const int64_t format = database.pragma("user_version");
+  size_t found = 0, wanted = 0;
+  for (const Object& object : kSchema) wanted += object.since <= format;
   Query query = database.query("SELECT name, sql FROM sqlite_schema ORDER BY rowid");
   while (query.step()) {
     const std::string name = query.text(0);
     const Object* expected = nullptr;
     for (const Object& object : kSchema)
-      if (name == object.name) expected = &object;
+      if (name == object.name && object.since <= format) expected = &object;
     if (!expected) return cat("\"", name, "\" does not belong there");
     if (query.text(1) != expected->sql) return cat("\"", name, "\" was changed");
     ++found;
   }
-  return found == std::size(kSchema)
-             ? ""
-             : cat(std::size(kSchema) - found, " of its tables, indexes and triggers are missing");
+  return found == wanted ? "" : cat(wanted - found, " of its tables, indexes and triggers are missing");
 }
 
 }  // namespace sotto::accountants

@@ -7,7 +7,7 @@
 namespace sotto::accountants {
 
 constexpr int64_t kLedgerApplicationId = 0x736f7474;  // "sott" in the SQLite header
-constexpr int64_t kLedgerFormat = 1;
+constexpr int64_t kLedgerFormat = 2;
 
 // Makes a ledger of one genesis row beside `path` and links it into place, so that the path holds a whole ledger or
 // nothing. Does nothing when another process was first.
@@ -16,7 +16,11 @@ void create_ledger(const std::filesystem::path& path);
 // Throws data unless the file says that it is a ledger of a format this program knows.
 void check_identity(Database& database);
 
-// What differs from the tables, indexes and append-only triggers that create_ledger() makes; empty when nothing does.
+// Brings a ledger of an older format to kLedgerFormat in one transaction: what the older one has stays as it is, to the
+// byte; new tables are added, and a row says so. Does nothing to a ledger of kLedgerFormat.
+void migrate(Database& database);
+
+// What differs from the tables, indexes and append-only triggers of the file's format; empty when nothing does.
 std::string schema_difference(Database& database);
 
 }  // namespace sotto::accountants

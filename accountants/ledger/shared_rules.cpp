@@ -1,5 +1,7 @@
 #include "accountants/ledger/shared_rules.h"
 
+#include "accountants/ledger/calendar.h"
+#include "accountants/ledger/payload.h"
 #include "accountants/rdp/conversion.h"
 #include "base/error.h"
 
@@ -25,6 +27,63 @@ double CapFilter::epsilon(double delta) const {
   RdpCurve raised = total_;
   for (double& each : raised) each *= 1 + static_cast<double>(2 + added_) * 2.3e-16;
   return epsilon_from_rdp(orders_, raised, delta / static_cast<double>(orders_.size()));
+}
+
+bool Claim::counts(const Grant& grant, int64_t now) const {
+  return concerns(grant.scope, scope_of(*entry)) && (!closed_at || *closed_at >= grant.period_start(now));
+}
+
+double claimed(const Grant& grant, const std::vector<Claim>& runs, int64_t now, const std::vector<double>& orders) {
+  CapFilter filter(orders);
+  int64_t steps = 0;
+  for (const Claim& run : runs)
+    if (run.counts(grant, now) && run.steps() > 0) filter.add(*run.curve, run.steps()), steps += run.steps();
+  return steps ? filter.epsilon(grant.delta) : 0;
+}
+
+void check_granted(const Authority& authority, const RunEntry& run, int64_t now) {
+  bool granted = !authority.has_owner();
+  for (const Grant& grant : authority.grants()) {
+    if (!concerns(grant.scope, scope_of(run))) continue;
+    if (grant.expired(now) && !authority.current(grant.scope, now))
+      throw Error(ErrorKind::budget_exhausted,
+                  cat("the grant for ", to_text(grant.scope), " ended on ", utc_text(*grant.expires), "; the run ",
+                      run.run_id, " needs a new one from an owner of the ledger"));
+    granted = true;
+  }
+  if (!granted)
+    throw Error(ErrorKind::budget_exhausted, cat("no grant covers ", to_text(scope_of(run)), ", where the run ",
+                                                 run.run_id, " would spend; an owner of the ledger can give one"));
+}
+
+void check_grants(const Authority& authority, std::vector<Claim> runs, const Claim& added, int64_t now,
+                  const std::vector<double>& orders, double slack) {
+  check_granted(authority, *added.entry, now);
+  runs.push_back(added);
+  for (const Grant& grant : authority.grants()) {
+    if (grant.expired(now) || !added.counts(grant, now)) continue;
+    const double would_spend = claimed(grant, runs, now, orders);
+    if (would_spend <= grant.epsilon * (1 + slack)) continue;
+    const auto end = grant.period_end(now);
+    throw Error(ErrorKind::budget_exhausted,
+                cat("the runs on ", to_text(grant.scope), " with ", added.steps(), " steps of ", added.entry->run_id,
+                    " would spend epsilon ", would_spend, " of the ", grant.epsilon, " granted at delta ", grant.delta,
+                    grant.renew_days ? cat(" until ", utc_text(*end)) : "",
+                    "; release idle runs, plan fewer steps or add noise"));
+  }
+}
+
+void check_within(const Member& member, const RunEntry& run) {
+  const Scope &allowed = member.scope, there = scope_of(run);
+  const std::pair<const std::string*, const std::string*> paths[] = {{&there.organisation, &allowed.organisation},
+                                                                     {&there.data_set, &allowed.data_set},
+                                                                     {&there.purpose, &allowed.purpose},
+                                                                     {&there.team, &allowed.team},
+                                                                     {&there.group, &allowed.group}};
+  for (const auto& [path, limit] : paths)
+    if (!within(*path, *limit))
+      throw Error(ErrorKind::configuration, cat("the run ", run.run_id, " is for ", to_text(there), ", but ",
+                                                member.name, " may spend on ", to_text(allowed), " alone"));
 }
 
 }  // namespace sotto::accountants

@@ -1,7 +1,10 @@
 #pragma once
+#include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "accountants/ledger.h"
+#include "accountants/ledger/authority.h"
 #include "accountants/rdp/curve.h"
 
 namespace sotto::accountants {
@@ -29,5 +32,32 @@ class CapFilter {
   RdpCurve total_;
   int64_t added_ = 0;
 };
+
+// What a run holds of the budgets that concern it.
+struct Claim {
+  const RunEntry* entry;
+  const RdpCurve* curve;  // of a step, at the filter's orders
+  int64_t reserved, charged;
+  std::optional<int64_t> closed_at;
+  int64_t steps() const { return closed_at ? charged : reserved; }
+  // A run counts, with all its steps, in every period that it was open in: so a period never holds less than was
+  // charged in it, and an open run that outlives its period takes no more of the next than it held of the last.
+  bool counts(const Grant& grant, int64_t now) const;
+};
+
+// The ε that those of the runs hold of the grant in its period at `now`, at grant.delta.
+double claimed(const Grant& grant, const std::vector<Claim>& runs, int64_t now, const std::vector<double>& orders);
+
+// Throws budget_exhausted when a grant that concerned the run has ended without a successor, or when the ledger has an
+// owner and no grant concerns it.
+void check_granted(const Authority& authority, const RunEntry& run, int64_t now);
+
+// The same, and when `added` does not fit beside the others into every grant that concerns it. `slack` is how much
+// further, relatively, a claim may go.
+void check_grants(const Authority& authority, std::vector<Claim> runs, const Claim& added, int64_t now,
+                  const std::vector<double>& orders, double slack = 0);
+
+// Throws configuration unless the run lies within what the member may spend on.
+void check_within(const Member& member, const RunEntry& run);
 
 }  // namespace sotto::accountants

@@ -305,7 +305,7 @@ TEST_F(LedgerTest, AReadOnlyFolderIsReportedAndStillVerified) {
 
 TEST_F(LedgerTest, ANewerFormatIsRefused) {
   Ledger::open(path_);
-  tamper(path_, "PRAGMA user_version = 2");
+  tamper(path_, "PRAGMA user_version = 3");
   EXPECT_NE(message(ErrorKind::data, [&] { Ledger::open(path_); }).find("use a newer sotto"), std::string::npos);
 }
 

@@ -196,7 +196,8 @@ TEST_F(LedgerVerifyTest, RunsThatTogetherBreakTheirDataSetsRulesAreFoundWithoutA
   ASSERT_EQ(rows_[5].kind, "reserve");
   EXPECT_FALSE(forged(5, {{"data_set", "elsewhere"}}).ok) << "the same content under another name";
   EXPECT_FALSE(forged(5, {{"unit_of_privacy", "visit"}}).ok) << "one data set, two units";
-  EXPECT_FALSE(forged(5, {{"kind", "cap"}, {"data_set", data_set}, {"epsilon", 1000}}).ok) << "a cap after the first run";
+  EXPECT_FALSE(forged(5, {{"kind", "cap"}, {"data_set", data_set}, {"epsilon", 1000}}).ok)
+      << "a cap after the first run";
   EXPECT_FALSE(forged(0, {{"filter_orders", json::array()}}).ok);
 }
 

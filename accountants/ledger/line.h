@@ -1,0 +1,24 @@
+#pragma once
+#include <cstdint>
+#include <string_view>
+
+namespace sotto::accountants {
+
+// A row as the file has it, and what can be seen of it without the rows before. The texts are the caller's.
+struct Line {
+  int64_t id;
+  std::string_view payload, hash;
+
+  bool hash_holds;  // hash is SHA-256 of the payload
+  // The payload is a charge, written as the ledger writes one; then the rest is filled in. Anything else, right or
+  // wrong, is for a JSON reader.
+  bool plain_charge;
+  int64_t said_id, first_step, last_step;
+  double epsilon;
+  std::string_view at, by, previous, run_id;  // `by` is empty in a row without a signature
+};
+
+// Fills in what follows `hash`. Reads nothing but the line, so lines may be inspected on several threads.
+void inspect(Line& line);
+
+}  // namespace sotto::accountants

@@ -1,0 +1,237 @@
+#include "accountants/ledger/replay.h"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "accountants/ledger/append.h"
+#include "accountants/ledger/calendar.h"
+#include "accountants/ledger/payload.h"
+#include "base/error.h"
+
+namespace sotto::accountants {
+namespace {
+
+using nlohmann::json;
+
+constexpr size_t kMostFindings = 100;
+// Another build's exp and log may round a receipt's epsilon differently.
+constexpr double kEpsilonTolerance = 1e-9;
+
+}  // namespace
+
+std::string Replay::cat_row(int64_t id, const std::string& what) {
+  return cat("row ", id, " ", what);
+}
+
+void Replay::note(const std::string& what) {
+  report_.ok = false;
+  if (report_.findings.size() < kMostFindings) report_.findings.push_back(what);
+}
+
+void Replay::row(const Line& line, const std::string* signature) {
+  const int64_t id = line.id;
+  if (id != report_.head.id + 1) note(id, cat("follows row ", report_.head.id, ": rows are missing or out of order"));
+  if (!line.hash_holds) note(id, "does not match its hash");
+  json payload;
+  if (!line.plain_charge) payload = json::parse(line.payload, nullptr, false);
+  if (!line.plain_charge && (!payload.is_object() || payload.dump() != line.payload)) {
+    note(id, "is not canonical JSON");
+  } else {
+    try {
+      if (line.plain_charge ? line.said_id != id : payload.value("id", json()) != id)
+        note(id, cat("says that it is row ", line.plain_charge ? json(line.said_id).dump() : payload["id"].dump()));
+      if (line.plain_charge ? line.previous != report_.head.hash
+                            : payload.value("previous", json()) != report_.head.hash)
+        note(id, "does not continue the row before");
+      const std::string by = line.plain_charge ? std::string() : optional_text(payload, "by");
+      check_time(id, line.plain_charge ? std::string(line.at) : text_field(payload, "at"));
+      if (line.plain_charge) {
+        if (Run* run = find(id, line.run_id)) {
+          check_writer(id, "charge", line.by, run->by);
+          charge(line, *run);
+        }
+      } else {
+        meaning(id, payload);
+      }
+      check_signature({id, std::string(line.hash)}, line.plain_charge ? line.by : std::string_view(by), signature);
+    } catch (const Error& error) {
+      note(id, error.what());
+    }
+  }
+  report_.head = {id, std::string(line.hash)};
+}
+
+void Replay::end() {
+  if (report_.head.id == 0) note("there are no rows");
+  if (unsigned_since_)
+    note(cat("rows ", unsigned_since_, " to ", report_.head.id, " of the key ", unsigned_by_, " are not signed"));
+}
+
+void Replay::check_time(int64_t id, std::string_view at) {
+  if (at == at_) return;
+  const int64_t seconds = utc_seconds(at);
+  if (time_is_ordered_ && seconds < now_) note(id, cat("is of ", at, ", before the row before it"));
+  at_ = at;
+  now_ = seconds;
+}
+
+void Replay::check_writer(int64_t id, const std::string& kind, std::string_view by, const std::string& run_by) {
+  if (!authority_.has_owner()) {
+    if (!by.empty()) note(id, "names a key, but the ledger has no owner");
+    return;
+  }
+  try {
+    authority_.check_writer(kind, std::string(by), run_by);
+  } catch (const Error& error) {
+    note(id, cat("was not allowed: ", error.what()));
+  }
+}
+
+// A signature stands for all rows since the one before, which must be of the same key.
+void Replay::check_signature(const Head& head, std::string_view by, const std::string* signature) {
+  const int64_t id = head.id;
+  if (!authority_.has_owner()) {
+    if (signature) note(id, "has a signature, but the ledger has no owner");
+    return;
+  }
+  if (unsigned_since_ && by != unsigned_by_) {
+    note(cat("rows ", unsigned_since_, " to ", id - 1, " of the key ", unsigned_by_, " are not signed"));
+    unsigned_since_ = 0;
+  }
+  if (!unsigned_since_) unsigned_since_ = id, unsigned_by_ = by;
+  if (!signature) return;
+  unsigned_since_ = 0;
+  ++report_.signatures;
+  const Member* who = authority_.member(unsigned_by_);
+  if (!who || !signature_holds(who->public_key, signed_text(head), *signature))
+    note(id, cat("has a signature that is not of the key ", unsigned_by_));
+}
+
+void Replay::meaning(int64_t id, const json& payload) {
+  const std::string kind = text_field(payload, "kind");
+  if ((kind == "genesis") != (id == 1)) note(id, cat("has the kind ", kind, " in the wrong place"));
+  if (kind == "genesis") return genesis(id, payload);
+  const std::string by = optional_text(payload, "by");
+  if (kind == "charge" || kind == "release") {
+    Run* run = find(id, text_field(payload, "run_id"));
+    if (!run) return;
+    check_writer(id, kind, by, run->by);
+    if (kind == "release") return release(id, payload, *run);
+    Line line{};
+    line.id = id;
+    line.first_step = int64_field(payload, "first_step"), line.last_step = int64_field(payload, "last_step");
+    line.epsilon = number_field(payload, "epsilon");
+    return charge(line, *run);
+  }
+  if (kind != "owner") check_writer(id, kind, by, "");
+  if (kind == "cap") return cap(id, payload);
+  if (kind == "reserve") return reserve(id, payload);
+  if (kind == "owner" || kind == "member" || kind == "grant") {
+    authority_.apply(id, payload);
+    if (kind == "owner" && by != key_id(text_field(payload, "public_key")))
+      note(id, "is an owner's, but by another key");
+    if (kind == "grant") grant(id);
+  } else if (kind == "migrate") {
+    time_is_ordered_ = true;
+  } else {
+    note(id, cat("has the unknown kind ", kind));
+  }
+}
+
+void Replay::genesis(int64_t id, const json& payload) {
+  time_is_ordered_ = int64_field(payload, "format") >= 2;
+  const json orders = payload.value("filter_orders", json());
+  if (!orders.is_array() || orders.empty() || !std::ranges::all_of(orders, [](const json& o) { return o.is_number(); }))
+    return note(id, "has no filter_orders");
+  filter_orders_ = orders.get<std::vector<double>>();
+}
+
+void Replay::cap(int64_t id, const json& payload) {
+  const std::string data_set = text_field(payload, "data_set");
+  const DataSetCap cap{number_field(payload, "epsilon"), number_field(payload, "delta")};
+  if (!caps_.emplace(data_set, cap).second) note(id, cat("caps the data set ", data_set, " again"));
+  for (const auto& [name, run] : runs_)
+    if (run.entry.data_set == data_set) return note(id, cat("caps the data set ", data_set, " after its run ", name));
+}
+
+void Replay::grant(int64_t id) {
+  const Grant& given = authority_.grants().back();
+  const double held = claimed(given, claims(), now_, filter_orders_);
+  if (held > given.epsilon * (1 + kEpsilonTolerance))
+    note(id, cat("grants epsilon ", given.epsilon, " where open runs hold ", held));
+}
+
+std::vector<Claim> Replay::claims() const {
+  std::vector<Claim> all;
+  for (const auto& [name, run] : runs_)
+    all.push_back({&run.entry, &run.curve, run.reserved, run.charged, run.closed_at});
+  return all;
+}
+
+void Replay::reserve(int64_t id, const json& payload) {
+  const RunEntry entry = run_entry(payload);
+  validate(entry);
+  auto& epsilon =
+      epsilons_[{to_json(entry.event), entry.accountant, std::string(to_string(entry.relation)), entry.delta}];
+  if (!epsilon) epsilon = std::make_unique<EpsilonBySteps>(entry);
+  Run run{entry, int64_field(payload, "reserved_steps"), 0, {}, optional_text(payload, "by"), {}, epsilon.get()};
+  if (run.reserved < 1 || run.reserved > entry.planned_steps) note(id, cat("reserves ", run.reserved, " steps"));
+  for (const auto& [name, other] : runs_) check_same_people(other.entry, entry);
+  if (const Member* who = authority_.member(run.by)) check_within(*who, entry);
+  run.curve = rdp_curve(entry.event, entry.relation, filter_orders_);
+  if (caps_.contains(entry.data_set)) check_cap(id, run);
+  if (authority_.has_owner() || !authority_.grants().empty())
+    check_grants(authority_, claims(), {&entry, &run.curve, run.reserved, 0, {}}, now_, filter_orders_,
+                 kEpsilonTolerance);
+  if (!runs_.emplace(entry.run_id, std::move(run)).second) note(id, cat("reserves the run ", entry.run_id, " again"));
+}
+
+void Replay::check_cap(int64_t id, const Run& run) {
+  const DataSetCap& limit = caps_.at(run.entry.data_set);
+  CapFilter filter(filter_orders_);
+  filter.add(run.curve, run.reserved);
+  for (const auto& [name, other] : runs_)
+    if (other.entry.data_set == run.entry.data_set)
+      filter.add(other.curve, other.closed_at ? other.charged : other.reserved);
+  const double claimed = filter.epsilon(limit.delta);
+  if (claimed > limit.epsilon * (1 + kEpsilonTolerance))
+    note(id, cat("takes the data set ", run.entry.data_set, " to epsilon ", claimed, ", its cap is ", limit.epsilon));
+}
+
+Replay::Run* Replay::find(int64_t id, std::string_view run_id) {
+  const auto found = runs_.find(run_id);
+  if (found == runs_.end()) {
+    note(id, cat("names the run ", run_id, ", which was never reserved"));
+    return nullptr;
+  }
+  if (found->second.closed_at) note(id, cat("comes after the release of ", run_id));
+  return &found->second;
+}
+
+void Replay::charge(const Line& line, Run& run) {
+  const int64_t id = line.id, first = line.first_step, last = line.last_step;
+  if (first != run.charged + 1 || last < first)
+    note(id, cat("charges steps ", first, " to ", last, " after step ", run.charged));
+  if (last > run.reserved) note(id, cat("charges step ", last, " of ", run.reserved, " reserved"));
+  if (authority_.has_owner() || !authority_.grants().empty()) check_granted(authority_, run.entry, now_);
+  run.charged = std::max(run.charged, last);
+  check_epsilon(id, line.epsilon, run);
+}
+
+void Replay::release(int64_t id, const json& payload, Run& run) {
+  if (int64_field(payload, "charged_steps") != run.charged)
+    note(id, cat("releases at a step that is not the charged ", run.charged));
+  check_epsilon(id, number_field(payload, "epsilon"), run);
+  run.closed_at = now_;
+}
+
+void Replay::check_epsilon(int64_t id, double said, Run& run) {
+  const double truth = run.epsilon->at(run.charged);
+  if (std::abs(said - truth) > kEpsilonTolerance * truth)
+    note(id, cat("says epsilon ", said, ", its steps cost ", truth));
+  if (said > run.entry.epsilon_cap * (1 + kEpsilonTolerance))
+    note(id, cat("spends more than the run's cap of ", run.entry.epsilon_cap));
+}
+
+}  // namespace sotto::accountants

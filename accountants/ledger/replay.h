@@ -1,0 +1,74 @@
+#pragma once
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <unordered_map>
+#include <vector>
+
+#include "accountants/ledger.h"
+#include "accountants/ledger/authority.h"
+#include "accountants/ledger/epsilon_by_steps.h"
+#include "accountants/ledger/line.h"
+#include "accountants/ledger/shared_rules.h"
+
+namespace sotto::accountants {
+
+// Follows the rows of a ledger from the first and notes what an honest program cannot have written.
+class Replay {
+ public:
+  explicit Replay(VerifyReport& report) : report_(report) {}
+
+  // The next row, inspected, and its signature where it has one.
+  void row(const Line& line, const std::string* signature);
+  // After the last row.
+  void end();
+
+  void note(int64_t id, const std::string& what) { note(cat_row(id, what)); }
+  void note(const std::string& what);
+
+ private:
+  struct Run {
+    RunEntry entry;
+    int64_t reserved, charged;
+    std::optional<int64_t> closed_at;
+    std::string by;
+    RdpCurve curve;  // of a step, at the filter's orders
+    EpsilonBySteps* epsilon;
+  };
+  struct Hash : std::hash<std::string_view> {
+    using is_transparent = void;
+  };
+
+  static std::string cat_row(int64_t id, const std::string& what);
+  void meaning(int64_t id, const nlohmann::json& payload);
+  void genesis(int64_t id, const nlohmann::json& payload);
+  void cap(int64_t id, const nlohmann::json& payload);
+  void reserve(int64_t id, const nlohmann::json& payload);
+  void release(int64_t id, const nlohmann::json& payload, Run& run);
+  void grant(int64_t id);
+  void charge(const Line& line, Run& run);
+  void check_cap(int64_t id, const Run& run);
+  void check_epsilon(int64_t id, double said, Run& run);
+  void check_time(int64_t id, std::string_view at);
+  void check_writer(int64_t id, const std::string& kind, std::string_view by, const std::string& run_by);
+  void check_signature(const Head& head, std::string_view by, const std::string* signature);
+  Run* find(int64_t id, std::string_view run_id);
+  std::vector<Claim> claims() const;
+
+  VerifyReport& report_;
+  std::vector<double> filter_orders_;
+  std::map<std::string, DataSetCap> caps_;
+  std::unordered_map<std::string, Run, Hash, std::equal_to<>> runs_;
+  std::map<std::tuple<std::string, std::string, std::string, double>, std::unique_ptr<EpsilonBySteps>> epsilons_;
+  Authority authority_;
+  bool time_is_ordered_ = false;  // format 1 wrote the clock's time
+  std::string at_;                // of the last row
+  int64_t now_ = 0;               // the same in seconds
+  std::string unsigned_by_;       // whose rows wait for a signature
+  int64_t unsigned_since_ = 0;    // the first of them, or 0
+};
+
+}  // namespace sotto::accountants

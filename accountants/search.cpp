@@ -26,10 +26,12 @@ class Search {
       judge(value, gap);
       if (finished()) return {found_.fits, found_.fails, 0};
       const double next = candidate();
-      // The secant's error is of second order, that of a bracket's middle far less than its width: nothing narrower
-      // than what they leave unknown is paid for.
-      const double unknown = last_y_ * last_y_ + 0.1 * last_gap_;
-      gap = std::clamp(std::max(0.5 * unknown, 0.7 * slope_ * std::abs(place(next) - root_)), finest_gap(), kWidestGap);
+      // The secant's error is of second order, that of a bracket's likely value far less than its width: nothing
+      // narrower than what they leave unknown is paid for.
+      const double unknown = last_y_ * last_y_ + 0.05 * last_gap_;
+      const double last = gap;
+      gap = std::clamp(std::max(0.5 * unknown, 1.4 * slope_ * std::abs(place(next) - root_)), finest_gap(), kWidestGap);
+      if (next == value) gap = std::max(finest_gap(), std::min(gap, last / 8));
       value = next;
     }
     throw Error(ErrorKind::internal, cat("no end of the search for epsilon ", target_, " near ", value));
@@ -40,16 +42,21 @@ class Search {
   double cheapest() const { return sign_ > 0 ? parameter_.least : parameter_.most; }
   double costliest() const { return sign_ > 0 ? parameter_.most : parameter_.least; }
 
-  // Tries a value with ever narrower brackets until the target is outside, or they grow no narrower.
+  // A bracket that holds the target decides nothing, but tells where the root is: the next one is narrower or
+  // elsewhere. Where narrower ones are not to be had, the value fails: it could not be shown to fit.
   void judge(double value, double gap) {
     Bracket epsilon = bracket_at_(value, gap);
-    while (!outside(epsilon) && std::isfinite(epsilon.upper) && gap > finest_gap()) {
-      const double width = relative_width(epsilon);
-      if (width > 8 * gap && width < 1) break;  // the accountant's limits
-      gap = epsilon.lower > 0 ? std::max(finest_gap(), gap / 8) : finest_gap();
+    if (!outside(epsilon) && epsilon.lower == 0 && std::isfinite(epsilon.upper) && gap > finest_gap()) {
+      gap = finest_gap();  // an accountant without lower ends, or a bracket too wide to tell anything
       epsilon = bracket_at_(value, gap);
     }
-    (epsilon.upper <= target_ ? found_.fits : found_.fails) = Trial{value, epsilon};
+    const double width = relative_width(epsilon);
+    const bool narrower_to_be_had =
+        gap > finest_gap() && (width <= 8 * gap || width >= 1) && std::isfinite(epsilon.upper);
+    if (epsilon.upper <= target_)
+      found_.fits = Trial{value, epsilon};
+    else if (epsilon.lower > target_ || !narrower_to_be_had)
+      found_.fails = Trial{value, epsilon};
     learn(place(value), epsilon, gap);
   }
 
@@ -63,8 +70,10 @@ class Search {
   }
 
   void learn(double u, const Bracket& epsilon, double gap) {
-    const double middle = epsilon.lower > 0 ? std::sqrt(epsilon.lower) * std::sqrt(epsilon.upper) : epsilon.upper;
-    const double y = std::clamp(std::log(middle / target_), -50.0, 50.0);
+    // A privacy loss distribution's upper end is twice as far from the truth as its lower one
+    // (accountants/pld/solve.cpp).
+    const double likely = epsilon.lower > 0 ? epsilon.lower + (epsilon.upper - epsilon.lower) / 3 : epsilon.upper;
+    const double y = std::clamp(std::log(likely / target_), -50.0, 50.0);
     known_ = std::abs(y) < 50;
     root_ = u;
     if (!known_) return;
@@ -79,6 +88,7 @@ class Search {
   }
 
   bool finished() const {
+    if (!found_.fits && !found_.fails) return false;
     if (!found_.fits) return found_.fails->value == cheapest();
     if (!found_.fails) return found_.fits->value == costliest();
     const double apart = place(found_.fails->value) - place(found_.fits->value);
@@ -100,7 +110,7 @@ class Search {
     double u = root_;
     if (!known_)
       u = found_.fits && found_.fails ? (low + high) / 2 : root_ + (found_.fits ? kLongestMove : -kLongestMove);
-    else if (low < root_ - 1.6 * beside)
+    else if (low < root_ - 1.5 * beside)
       u = root_ - beside;
     else
       u = root_ + beside;

@@ -208,7 +208,7 @@ TEST(Search, ABracketThatHoldsTheTargetIsAskedForAgainNarrower) {
   EXPECT_LE(found.fits->epsilon.upper, 1);
   EXPECT_GT(found.fails->epsilon.lower, 1);
   EXPECT_NEAR(found.fits->value, 3, 3e-4);
-  EXPECT_LE(narrowest, 5e-5);
+  EXPECT_LE(narrowest, 1e-4);
 }
 
 }  // namespace

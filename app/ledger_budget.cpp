@@ -64,21 +64,20 @@ int budget(const BudgetOptions& options) {
 // What (ε, δ) means for one unit, with a worked example.
 Json meaning(double epsilon, double delta, const std::string& unit) {
   const double guess = report::best_guess(epsilon, delta);
-  const std::string text =
-      cat("ε = ", round_up(epsilon, 4), " at δ = ", exact(delta), " limits what can be learned of any one ", unit,
-          " by somebody who sees all that was released and knows everybody else's data.\nSuppose this person would bet "
-          "even money, 50 to 50, on whether that ",
-          unit,
-          " is in the data. After seeing the results the bet is won with a "
-          "probability of at most ",
-          round_up(100 * guess, 1),
-          " %: ", epsilon < 0.1 ? "hardly better than a coin." : "50 % is a coin, 100 % is certainty.",
-          "\nIn odds: e^ε = ", report::odds_factor(epsilon), ", so odds of 1 to 1 become at most ",
-          report::odds_factor(epsilon), " to 1, and a belief of 1 % at most ",
-          round_up(100 * report::belief_after(0.01, epsilon), 2),
-          " %. This fails with a probability of at most δ = ", exact(delta), ", one in ",
-          std::isfinite(1 / delta) ? report::counted(static_cast<int64_t>(1 / delta)) : "∞", ".\n",
-          report::rating(epsilon));
+  const std::string text = cat(
+      "ε = ", round_up(epsilon, 4), " at δ = ", exact(delta), " limits what can be learned of any one ", unit,
+      " by somebody who sees all that was released and knows everybody else's data.\nSuppose this person would bet "
+      "even money, 50 to 50, on whether that ",
+      unit,
+      " is in the data. After seeing the results the bet is won with a "
+      "probability of at most ",
+      round_up(100 * guess, 1),
+      " %: ", epsilon < 0.1 ? "hardly better than a coin." : "50 % is a coin, 100 % is certainty.",
+      "\nIn odds: e^ε = ", report::odds_factor(epsilon), ", so odds of 1 to 1 become at most ",
+      report::odds_factor(epsilon), " to 1, and a belief of 1 % at most ",
+      round_up(100 * report::belief_after(0.01, epsilon), 2),
+      " %. This fails with a probability of at most δ = ", exact(delta), ", one in ",
+      report::counted(static_cast<int64_t>(std::min(1 / delta * (1 + 1e-12), 1e18))), ".\n", report::rating(epsilon));
   return {{"epsilon", epsilon},
           {"delta", delta},
           {"unit_of_privacy", unit},

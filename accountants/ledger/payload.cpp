@@ -16,6 +16,15 @@ const json& field(const json& payload, const char* key) {
   return *found;
 }
 
+Event event_of(const json& payload) {
+  try {
+    return event_from_json(field(payload, "event").dump());
+  } catch (const Error& error) {
+    throw Error(ErrorKind::data, cat("the event of the run ", text_field(payload, "run_id"),
+                                     " is not known to this sotto: ", error.what(), "; use the one that wrote it"));
+  }
+}
+
 }  // namespace
 
 std::string row_hash(const std::string& payload) {
@@ -77,7 +86,7 @@ RunEntry run_entry(const json& payload) {
                   .relation = relation_from_string(text_field(payload, "relation")),
                   .accountant = text_field(payload, "accountant"),
                   .privacy_hash = text_field(payload, "privacy_hash"),
-                  .event = event_from_json(field(payload, "event").dump()),
+                  .event = event_of(payload),
                   .epsilon_cap = number_field(payload, "epsilon_cap"),
                   .delta = number_field(payload, "delta"),
                   .planned_steps = int64_field(payload, "planned_steps"),

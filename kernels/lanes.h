@@ -53,9 +53,13 @@ auto run_on_plain(Arguments... arguments) {
   return Body::template run<Float8>(arguments...);
 }
 template <class Body, class... Arguments>
+auto code_on(InstructionSet set) {
+  return for_set(set, run_on_avx512<Body, Arguments...>, run_on_avx2<Body, Arguments...>,
+                 run_on_plain<Body, Arguments...>);
+}
+template <class Body, class... Arguments>
 auto run_on(InstructionSet set, Arguments&&... arguments) {
-  return for_set(set, run_on_avx512<Body, Arguments&...>, run_on_avx2<Body, Arguments&...>,
-                 run_on_plain<Body, Arguments&...>)(arguments...);
+  return code_on<Body, Arguments&...>(set)(arguments...);
 }
 template <class Body, class... Arguments>
 auto run_widest(Arguments&&... arguments) {

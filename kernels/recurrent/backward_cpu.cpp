@@ -137,31 +137,21 @@ SOTTO_INLINE void run_block(const Job& job, int64_t begin, int64_t end, const Ro
   }
 }
 
-template <class V>
-SOTTO_INLINE void run_cell(const Job& job, int64_t begin, int64_t end, const Rows& rows) {
-  switch (job.layer.cell) {
-    case Cell::lstm:
-      return run_block<Cell::lstm, V>(job, begin, end, rows);
-    case Cell::gru:
-      return run_block<Cell::gru, V>(job, begin, end, rows);
-    case Cell::tanh:
-      return run_block<Cell::tanh, V>(job, begin, end, rows);
-    case Cell::relu:
-      return run_block<Cell::relu, V>(job, begin, end, rows);
+struct RunCell {
+  template <class V>
+  static SOTTO_INLINE void run(const Job& job, int64_t begin, int64_t end, const Rows& rows) {
+    switch (job.layer.cell) {
+      case Cell::lstm:
+        return run_block<Cell::lstm, V>(job, begin, end, rows);
+      case Cell::gru:
+        return run_block<Cell::gru, V>(job, begin, end, rows);
+      case Cell::tanh:
+        return run_block<Cell::tanh, V>(job, begin, end, rows);
+      case Cell::relu:
+        return run_block<Cell::relu, V>(job, begin, end, rows);
+    }
   }
-}
-
-SOTTO_FOR_AVX512 void run_avx512(const Job& job, int64_t begin, int64_t end, const Rows& rows) {
-  run_cell<Float16>(job, begin, end, rows);
-}
-
-SOTTO_FOR_AVX2 void run_avx2(const Job& job, int64_t begin, int64_t end, const Rows& rows) {
-  run_cell<Float8>(job, begin, end, rows);
-}
-
-void run_plain(const Job& job, int64_t begin, int64_t end, const Rows& rows) {
-  run_cell<Float8>(job, begin, end, rows);
-}
+};
 
 void run_samples(const Job& job, int64_t begin, int64_t end) {
   thread_local std::vector<float> mine;
@@ -182,7 +172,7 @@ void run_samples(const Job& job, int64_t begin, int64_t end) {
     std::fill_n(job.result.bias.data + i * job.gates, (last - i) * job.gates, 0.0f);
     if (job.result.hidden_bias.data)
       std::fill_n(job.result.hidden_bias.data + i * job.gates, (last - i) * job.gates, 0.0f);
-    for_set(job.set, run_avx512, run_avx2, run_plain)(job, i, last, rows);
+    run_on<RunCell>(job.set, job, i, last, rows);
     std::copy_n(rows.hidden, floats, job.result.first_hidden.data + i * units);
     if (job.result.first_cell.data) std::copy_n(rows.cell, floats, job.result.first_cell.data + i * units);
   }

@@ -14,6 +14,7 @@ struct Job {
   int64_t inputs, units;
   float *panels, *biases;  // packed
   int64_t vectors;         // a panel's: the gates of a vector of units, or 4 vectors of units where there is one gate
+  InstructionSet set;
 };
 
 // The weight row of a panel's column, or −1 past the last.
@@ -109,6 +110,16 @@ SOTTO_INLINE void take_step(const Job& job, const Place& place, int64_t panel, V
   store(h, hidden, count);
 }
 
+// multiply_tile as a function of its own: inlined beside the activations, it would leave registers to their constants.
+template <int Vectors>
+struct MultiplyTile {
+  template <class V>
+  static SOTTO_INLINE void run(int64_t rows, int64_t depth, const float* x, int64_t stride, const float* panel,
+                               void* products) {
+    multiply_tile<Vectors>(rows, depth, x, stride, panel, static_cast<V*>(products));
+  }
+};
+
 template <Cell kCell, class V>
 SOTTO_INLINE void run_block(const Job& job, int64_t begin, int64_t end, float* rows) {
   constexpr int kVectors = keeps_gates(kCell) ? gate_count(kCell) : kTileVectors;
@@ -117,6 +128,8 @@ SOTTO_INLINE void run_block(const Job& job, int64_t begin, int64_t end, float* r
   const int64_t panel_units = keeps_gates(kCell) ? width : kTileVectors * width;
   const size_t input_bytes = static_cast<size_t>(inputs) * sizeof(float);
   const size_t unit_bytes = static_cast<size_t>(units) * sizeof(float);
+  const auto multiply =
+      code_on<MultiplyTile<kVectors>, int64_t, int64_t, const float*, int64_t, const float*, void*>(job.set);
   for (int64_t step = 0; step < job.layer.length; ++step) {
     for (int64_t i = begin; i < end; ++i) {
       const Place place = place_of(job, i, step);
@@ -131,10 +144,10 @@ SOTTO_INLINE void run_block(const Job& job, int64_t begin, int64_t end, float* r
         const float* weights = job.panels + panel * depth * kVectors * width;
         V sums[kTileRows<V> * kVectors], recurrent[kTileRows<V> * kVectors];
         if constexpr (kCell == Cell::gru) {
-          multiply_tile<kVectors>(count, inputs, x, stride, weights, sums);
-          multiply_tile<kVectors>(count, units, x + inputs, stride, weights + inputs * kVectors * width, recurrent);
+          multiply(count, inputs, x, stride, weights, sums);
+          multiply(count, units, x + inputs, stride, weights + inputs * kVectors * width, recurrent);
         } else {
-          multiply_tile<kVectors>(count, depth, x, stride, weights, sums);
+          multiply(count, depth, x, stride, weights, sums);
         }
         for (int64_t m = 0; m < count; ++m)
           take_step<kCell, V>(job, place_of(job, i + m, step), panel, sums + m * kVectors, recurrent + m * kVectors);
@@ -142,31 +155,21 @@ SOTTO_INLINE void run_block(const Job& job, int64_t begin, int64_t end, float* r
   }
 }
 
-template <class V>
-SOTTO_INLINE void run_cell(const Job& job, int64_t begin, int64_t end, float* rows) {
-  switch (job.layer.cell) {
-    case Cell::lstm:
-      return run_block<Cell::lstm, V>(job, begin, end, rows);
-    case Cell::gru:
-      return run_block<Cell::gru, V>(job, begin, end, rows);
-    case Cell::tanh:
-      return run_block<Cell::tanh, V>(job, begin, end, rows);
-    case Cell::relu:
-      return run_block<Cell::relu, V>(job, begin, end, rows);
+struct RunCell {
+  template <class V>
+  static SOTTO_INLINE void run(const Job& job, int64_t begin, int64_t end, float* rows) {
+    switch (job.layer.cell) {
+      case Cell::lstm:
+        return run_block<Cell::lstm, V>(job, begin, end, rows);
+      case Cell::gru:
+        return run_block<Cell::gru, V>(job, begin, end, rows);
+      case Cell::tanh:
+        return run_block<Cell::tanh, V>(job, begin, end, rows);
+      case Cell::relu:
+        return run_block<Cell::relu, V>(job, begin, end, rows);
+    }
   }
-}
-
-SOTTO_FOR_AVX512 void run_avx512(const Job& job, int64_t begin, int64_t end, float* rows) {
-  run_cell<Float16>(job, begin, end, rows);
-}
-
-SOTTO_FOR_AVX2 void run_avx2(const Job& job, int64_t begin, int64_t end, float* rows) {
-  run_cell<Float8>(job, begin, end, rows);
-}
-
-void run_plain(const Job& job, int64_t begin, int64_t end, float* rows) {
-  run_cell<Float8>(job, begin, end, rows);
-}
+};
 
 }  // namespace
 
@@ -182,13 +185,13 @@ void recurrent_forward_cpu(const Exec& exec, const RecurrentLayer& layer, Matrix
   const Job job{layer,           x.data,  first_hidden.data,
                 first_cell.data, trace,   inputs,
                 units,           scratch, scratch + panels * depth * vectors * width,
-                vectors};
+                vectors,         set};
   parallel_for(exec.threads(), panels, 1, [&](int64_t begin, int64_t end) { pack(job, width, begin, end); });
-  const auto run = for_set(set, run_avx512, run_avx2, run_plain);
   parallel_for(exec.threads(), layer.batch, 1, [&](int64_t begin, int64_t end) {
     thread_local std::vector<float> mine;
     float* const rows = scratch_of(mine, kBlockSamples * row_stride(depth));
-    for (int64_t i = begin; i < end; i += kBlockSamples) run(job, i, std::min(i + kBlockSamples, end), rows);
+    for (int64_t i = begin; i < end; i += kBlockSamples)
+      run_on<RunCell>(set, job, i, std::min(i + kBlockSamples, end), rows);
   });
 }
 

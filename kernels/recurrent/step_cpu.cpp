@@ -18,17 +18,23 @@ struct VectorLane {
   }
 };
 
-SOTTO_VECTORISED void run_forward(const ForwardStep& step, int64_t begin, int64_t end) {
-  for (int64_t i = begin; i < end; ++i)
-    for (int64_t unit = 0; unit < step.units; unit += kWidth<Float16>)
-      forward_at<VectorMath<Float16>, Float16>(step, i, unit, VectorLane{step.units - unit});
-}
+struct RunForward {
+  template <class V>
+  static SOTTO_INLINE void run(const ForwardStep& step, int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      for (int64_t unit = 0; unit < step.units; unit += kWidth<V>)
+        forward_at<VectorMath<V>, V>(step, i, unit, VectorLane{step.units - unit});
+  }
+};
 
-SOTTO_VECTORISED void run_backward(const BackwardStep& step, int64_t begin, int64_t end) {
-  for (int64_t i = begin; i < end; ++i)
-    for (int64_t unit = 0; unit < step.units; unit += kWidth<Float16>)
-      backward_at<VectorMath<Float16>, Float16>(step, i, unit, VectorLane{step.units - unit});
-}
+struct RunBackward {
+  template <class V>
+  static SOTTO_INLINE void run(const BackwardStep& step, int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      for (int64_t unit = 0; unit < step.units; unit += kWidth<V>)
+        backward_at<VectorMath<V>, V>(step, i, unit, VectorLane{step.units - unit});
+  }
+};
 
 int64_t grain(int64_t units) {
   return 4096 / std::max<int64_t>(units, 1) + 1;
@@ -38,12 +44,12 @@ int64_t grain(int64_t units) {
 
 void cell_forward_cpu(const Exec& exec, const ForwardStep& step) {
   parallel_for(exec.threads(), step.batch, grain(step.units),
-               [&](int64_t begin, int64_t end) { run_forward(step, begin, end); });
+               [&](int64_t begin, int64_t end) { run_widest<RunForward>(step, begin, end); });
 }
 
 void cell_backward_cpu(const Exec& exec, const BackwardStep& step) {
   parallel_for(exec.threads(), step.batch, grain(step.units),
-               [&](int64_t begin, int64_t end) { run_backward(step, begin, end); });
+               [&](int64_t begin, int64_t end) { run_widest<RunBackward>(step, begin, end); });
 }
 
 }  // namespace sotto::kernels

@@ -8,8 +8,8 @@ namespace sotto::accountants {
 // loss distribution has no such form, so no budget can be made of one.
 
 // A bound on the Rényi divergence at each of some orders fixed in advance; +infinity leaves an order out. The sequence
-// goes on while at least one order is within its bound (Feldman and Zrnic 2021, Theorem 4.3, for one order; Lécuyer
-// 2021, Section 4, for several).
+// goes on while at least one order is within its bound (Feldman and Zrnic 2021 for one order; Lécuyer 2021 for
+// several).
 struct RdpBudget {
   std::vector<double> orders, rdp;
 
@@ -22,7 +22,7 @@ struct RdpBudget {
   double epsilon(double delta) const;
 };
 
-// delta-approximate rho-zCDP (Whitehouse, Ramdas, Rogers, Wu 2023, Theorem 1): Σ ρ ≤ rho and Σ δ ≤ delta.
+// delta-approximate rho-zCDP (Whitehouse, Ramdas, Rogers, Wu 2023): Σ ρ ≤ rho and Σ δ ≤ delta.
 struct ZcdpBudget {
   double rho, delta = 0;
 

@@ -9,8 +9,8 @@ namespace sotto::accountants {
 
 // Says at any time what a data-dependent sequence of mechanisms has spent, without a budget fixed before. A ladder of
 // budgets ε_j = first_epsilon · ratio^j, each holding at δ_j = δ / ((j+1)(j+2)), which add up to δ; the odometer shows
-// the least rung that still holds all that was charged (union over growing budgets: Rogers, Roth, Ullman, Vadhan 2016,
-// Section 5; Whitehouse, Ramdas, Rogers, Wu 2023, Section 5; Lécuyer 2021, Section 5).
+// the least rung that still holds all that was charged (union over growing budgets: Rogers, Roth, Ullman, Vadhan 2016;
+// Lécuyer 2021; Whitehouse, Ramdas, Rogers, Wu 2023).
 //
 // Promise: stop whenever you like, for whatever reason the released outputs give, and call ε(x) what is shown at the
 // end of the transcript x. Then P(S) ≤ ∫_S e^ε(x) dQ(x) + δ for every set S of transcripts and all neighbours. So a

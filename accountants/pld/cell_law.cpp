@@ -17,7 +17,7 @@ class Grid {
   Grid(const LossCells& cells, double offset, double step) : offset_(offset), step_(step) {
     double largest = 0;
     for (const double loss : cells.loss) largest = std::max(largest, std::abs(loss));
-    snap_ = (8 * kUnit * (largest + std::abs(offset)) + cells.loss_error) / step;
+    snap_ = std::min(0.25, (8 * kUnit * (largest + std::abs(offset)) + cells.loss_error) / step);
   }
   double level(int64_t i) const { return offset_ + static_cast<double>(i) * step_; }
   // The level at or below; a loss that is a level but for rounding is at it.
@@ -42,7 +42,7 @@ LossAtoms collect(const std::vector<std::pair<int64_t, double>>& placed, double 
 }  // namespace
 
 LossCells LossCells::reversed() const {
-  const auto turned = [](const Tail& tail) { return Tail{tail.q, tail.p, -tail.highest, -tail.lowest}; };
+  const auto turned = [](const Tail& tail) { return Tail{tail.q, tail.p, -tail.edge}; };
   LossCells other{{q.rbegin(), q.rend()},
                   {p.rbegin(), p.rend()},
                   {loss.rbegin(), loss.rend()},
@@ -71,13 +71,9 @@ LossAtoms atoms_above(const LossCells& cells, double offset, double step) {
     placed.emplace_back(low, cells.p[k] * (1 - share));
     if (share > 0) placed.emplace_back(low + 1, cells.p[k] * share);
   }
-  for (const LossCells::Tail& tail : {cells.below, cells.above}) {
-    if (tail.p == 0) continue;
-    if (tail.highest > kLargestLoss)
-      at_infinity += tail.p;
-    else
-      placed.emplace_back(grid.ceil(std::max(tail.highest, -kLargestLoss)), tail.p);
-  }
+  at_infinity += cells.above.p;
+  if (cells.below.p > 0)
+    placed.emplace_back(grid.ceil(std::clamp(cells.below.edge, -kLargestLoss, kLargestLoss)), cells.below.p);
   LossAtoms atoms = collect(placed, offset, step);
   atoms.at_infinity = at_infinity;
   return atoms;

@@ -7,14 +7,14 @@ namespace sotto::accountants {
 
 // Outputs of a pair (P, Q), cut into cells by their loss log dP/dQ.
 struct LossCells {
-  // Outputs that are not cut up: P and Q mass, rounded up, and the range of their losses.
+  // Outputs beyond the cells, not cut up: P and Q mass, rounded up, and the loss where they begin.
   struct Tail {
-    double p = 0, q = 0, lowest = 0, highest = 0;
+    double p = 0, q = 0, edge = 0;
   };
   std::vector<double> p, q, loss;  // of each cell, by ascending loss; loss = log(p/q)
   double p_at_infinity = 0;        // P mass where Q has none
   double q_at_infinity = 0;        // Q mass where P has none
-  Tail below, above;
+  Tail below{}, above{};
   double mass_error = 0;  // relative, of p and of q
   double loss_error = 0;  // absolute; also how far a cell's outputs may reach beyond the levels around it
 
@@ -22,7 +22,7 @@ struct LossCells {
 };
 
 // Above: connect the dots (Doroshenko et al. 2022): each cell goes to the levels around it so that its P and its Q mass
-// stay what they are.
+// stay what they are. Of the tails the lower one goes to its edge, the upper one to infinity.
 LossAtoms atoms_above(const LossCells& cells, double offset, double step);
 
 // Below: δ as a function of e^ε is convex and linear between cells. From the top down, each line is the tangent of δ

@@ -7,12 +7,15 @@
 #include "accountants/pld/numerics.h"
 #include "accountants/pld/sampled_gaussian_law.h"
 #include "accountants/pld/shifted_noise_law.h"
+#include "accountants/pld/upper_bound_law.h"
 
 namespace sotto::accountants {
 namespace {
 
 // Beyond these the grid's arithmetic would leave the range of doubles; less noise and more sampling only cost more.
 constexpr double kLeastNoise = 1e-100, kMostNoise = 1e50, kLeastRate = 1e-100;
+// Losses of 1e-18 a use are beneath the rounding of those of others; the same holds, and only the upper bound is kept.
+constexpr double kMostCutNoise = 1e9, kLeastCutRate = 1e-9;
 constexpr double kMostPure = 250;  // losses beyond 300 count as infinite
 constexpr double kMostOutputs = 1 << 20;
 constexpr double kGaussianReach = 76;  // both tails, in σ
@@ -20,11 +23,12 @@ constexpr double kGaussianReach = 76;  // both tails, in σ
 using Law = std::shared_ptr<const LossLaw>;
 
 Law all_told() {
-  return FewOutcomesLaw::epsilon_delta(0, 1, true);
+  return FewOutcomesLaw::epsilon_delta(0, 1);
 }
 
 Law at_most(double epsilon) {
-  return epsilon < 1 / kLeastNoise ? FewOutcomesLaw::epsilon_delta(epsilon, 0, false) : all_told();
+  if (epsilon >= 1 / kLeastNoise) return all_told();
+  return std::make_shared<UpperBoundLaw>(FewOutcomesLaw::epsilon_delta(epsilon, 0));
 }
 
 struct Noise {
@@ -37,14 +41,16 @@ Law moved(const Noise& noise, double rate, NeighbouringRelation relation) {
   const bool laplace = noise.shape == NoiseShape::laplace || noise.shape == NoiseShape::discrete_laplace;
   const bool discrete = noise.shape == NoiseShape::discrete_laplace || noise.shape == NoiseShape::discrete_gaussian;
   if (noise.scale < kLeastNoise * noise.shift) return all_told();
-  const double scale = std::min(noise.scale, kMostNoise), most = 2 * noise.shift / scale;
+  const double scale = std::min(noise.scale, kMostCutNoise * noise.shift), most = 2 * noise.shift / scale;
   if (laplace && most > kMostPure) return at_most(relation == NeighbouringRelation::replace_one ? most : most / 2);
   const double outputs = 2 * noise.shift + (laplace ? 0 : kGaussianReach * scale);
   if (discrete && outputs > kMostOutputs) return nullptr;
-  const auto law = [&](std::vector<Shift> shifts) {
-    return std::make_shared<ShiftedNoiseLaw>(noise.shape, scale, std::move(shifts));
+  const bool attained = scale == noise.scale && rate >= kLeastCutRate;
+  const auto law = [&](std::vector<Shift> shifts) -> Law {
+    Law found = std::make_shared<ShiftedNoiseLaw>(noise.shape, scale, std::move(shifts));
+    return attained ? found : std::make_shared<UpperBoundLaw>(found);
   };
-  rate = std::max(rate, kLeastRate);
+  rate = std::max(rate, kLeastCutRate);
   if (relation != NeighbouringRelation::replace_one) {
     if (rate == 1) return law({{0, 0, 1}, {noise.shift, 1, 0}});
     return law({{0, 1 - rate, 1}, {noise.shift, rate, 0}});
@@ -108,16 +114,17 @@ class Whole {
     for (size_t i = 0; i < e.sensitivities.size(); ++i)
       if (e.probabilities[i] > 0 || e.sensitivities[i] == 0)
         shifts.push_back({e.sensitivities[i], e.probabilities[i], e.sensitivities[i] == 0 ? 1.0 : 0.0});
-    if (shifts.size() < 2) return FewOutcomesLaw::epsilon_delta(0, 0, true);
+    if (shifts.size() < 2) return FewOutcomesLaw::epsilon_delta(0, 0);
     if (shifts.size() > ShiftedNoiseLaw::kMostShifts) return nullptr;
-    return std::make_shared<ShiftedNoiseLaw>(NoiseShape::gaussian, std::min(e.noise_multiplier, kMostNoise),
-                                             std::move(shifts));
+    const double most = kMostCutNoise * shifts.back().centre;
+    const Law law = std::make_shared<ShiftedNoiseLaw>(NoiseShape::gaussian, std::min(e.noise_multiplier, most), shifts);
+    return e.noise_multiplier <= most ? law : std::make_shared<UpperBoundLaw>(law);
   }
   Law operator()(const RandomizedResponse& e) const {
     if (relation_ != NeighbouringRelation::replace_one) return nullptr;
     return FewOutcomesLaw::randomized_response(e.epsilon, e.categories);
   }
-  Law operator()(const EpsilonDelta& e) const { return FewOutcomesLaw::epsilon_delta(e.epsilon, e.delta, true); }
+  Law operator()(const EpsilonDelta& e) const { return FewOutcomesLaw::epsilon_delta(e.epsilon, e.delta); }
   Law operator()(const ExponentialMechanism& e) const { return at_most(e.epsilon); }
   Law operator()(const ReportNoisyMax& e) const { return at_most((e.monotone ? 1 : 2) / e.noise_multiplier); }
   Law operator()(const SparseVector& e) const {

@@ -33,21 +33,15 @@ std::shared_ptr<const LossLaw> FewOutcomesLaw::randomized_response(double epsilo
     cells = cells_of({lie, lie * (others - 1), 1 / all}, {-epsilon, 0, epsilon});
     lattice = epsilon;
   }
-  return std::shared_ptr<const LossLaw>(new FewOutcomesLaw(epsilon, std::move(cells), lattice, true));
+  return std::shared_ptr<const LossLaw>(new FewOutcomesLaw(epsilon, std::move(cells), lattice));
 }
 
-std::shared_ptr<const LossLaw> FewOutcomesLaw::epsilon_delta(double epsilon, double delta, bool attained) {
+std::shared_ptr<const LossLaw> FewOutcomesLaw::epsilon_delta(double epsilon, double delta) {
   LossCells cells = one_bit(epsilon);
   for (double& each : cells.p) each *= 1 - delta;
   for (double& each : cells.q) each *= 1 - delta;
   cells.p_at_infinity = cells.q_at_infinity = delta;
-  return std::shared_ptr<const LossLaw>(new FewOutcomesLaw(epsilon, std::move(cells), 2 * epsilon, attained));
-}
-
-BracketedLaw FewOutcomesLaw::on_grid(Direction direction, double step, double tail, size_t most_levels) const {
-  BracketedLaw law = CellLaw::on_grid(direction, step, tail, most_levels);
-  if (!attained_) law.below = atoms_below(cells_of({1}, {0}), law.above.offset, step);
-  return law;
+  return std::shared_ptr<const LossLaw>(new FewOutcomesLaw(epsilon, std::move(cells), 2 * epsilon));
 }
 
 double FewOutcomesLaw::most_loss(Direction) const {

@@ -185,9 +185,10 @@ LossCells ShiftedNoiseLaw::cells(double step, double tail) const {
   for (size_t k = 0; k + 1 < edges.size(); ++k) {
     for (size_t i = 0; i < shifts_.size(); ++i) of_shift[i] = mass(edges[k], edges[k + 1], shifts_[i].centre);
     const Masses found = masses(of_shift.data(), cells.mass_error);
-    if (!(found.p > 0 && found.q > 0)) {
-      cells.p_at_infinity += found.p;
-      cells.q_at_infinity += found.q;
+    if (!(found.p > 0 && found.q > 0)) {  // underflow, far out
+      LossCells::Tail& tail = found.p > 0 ? cells.above : cells.below;
+      tail.p += found.p + std::numeric_limits<double>::min();
+      tail.q += found.q + std::numeric_limits<double>::min();
       continue;
     }
     cells.p.push_back(found.p);
@@ -205,8 +206,8 @@ LossCells ShiftedNoiseLaw::cells(double step, double tail) const {
       cells.above.p += shift.p * outside(over, shift.centre, true);
       cells.above.q += shift.q * outside(over, shift.centre, true);
     }
-    cells.below = {cells.below.p, cells.below.q, -most_loss(Direction::add), log_ratio(first)};
-    cells.above = {cells.above.p, cells.above.q, log_ratio(last), most_loss(Direction::remove)};
+    cells.below.edge = log_ratio(first);
+    cells.above.edge = log_ratio(last);
   }
   return cells;
 }

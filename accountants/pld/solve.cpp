@@ -73,12 +73,23 @@ double fit_lattice(const std::vector<LawUses>& uses, double step, double finest)
   return step;
 }
 
+// Where all losses are 0: δ is the probability that a use tells all, at every ε.
+Bracket disclosure(const std::vector<LawUses>& uses, const Question& question) {
+  double untold = 0;
+  for (const auto& each : uses) untold += static_cast<double>(each.count) * std::log1p(-each.law->at_infinity());
+  const double lower = -std::expm1(untold) * (1 - 1e-12), upper = std::min(1.0, -std::expm1(untold) * (1 + 1e-12));
+  if (!question.asks_epsilon()) return {lower, upper};
+  return {question.delta < lower ? kInfinity : 0, question.delta < upper ? kInfinity : 0};
+}
+
 // Refines until the bracket is as narrow as asked, or its upper end is at most `enough`: then another direction
 // decides.
 Bracket solve(const std::vector<LawUses>& uses, Direction direction, const Question& question, const PldLimits& limits,
               double enough) {
   const double most = most_loss(uses, direction);
   if (!question.asks_epsilon() && question.epsilon >= most) return {0, 0};
+  if (std::all_of(uses.begin(), uses.end(), [](const LawUses& each) { return each.law->span(1e-3) == 0; }))
+    return disclosure(uses, question);
   Bracket best{0, question.asks_epsilon() ? most : 1};
   const Steering steering = steer(uses, direction, question, limits);
   if (!steering.found) return best;
@@ -94,13 +105,21 @@ Bracket solve(const std::vector<LawUses>& uses, Direction direction, const Quest
       (question.asks_epsilon() ? std::max(steering.epsilon, 0.1 * steering.deviation) : 1 / std::max(theta, 1e-3));
   const double first_step = std::sqrt((enough > 0 ? 16 : 4.5) * epsilon_gap / (total_uses(uses) * (theta + 1)));
   double step = fit_lattice(uses, std::clamp(first_step, finest, std::max(finest, 0.25 * steering.deviation)), finest);
+  double previous = kInfinity;
   for (int round = 0; round < 8; ++round) {
     const Bracket found = ask(uses, direction, question, steering, step, limits);
     best = {std::max(best.lower, found.lower), std::min(best.upper, found.upper)};
+    if (std::isinf(best.lower)) break;
     const double width = best.upper - best.lower, wanted = limits.relative_gap * best.upper;
-    if (width <= wanted || best.upper <= enough || step <= finest) break;
+    if ((std::isfinite(width) && width <= wanted) || best.upper <= enough || step <= finest) break;
+    if (width > 0.9 * previous) break;  // another step would not help: a part is known from above alone
+    previous = width;
     const double ratio = std::isfinite(width) ? std::sqrt(0.6 * wanted / width) : 0;
     step = fit_lattice(uses, std::max(finest, step * std::clamp(ratio, 0.125, 0.7)), finest);
+  }
+  if (std::isinf(best.upper)) {  // so many uses that the rounding of large transforms is too much
+    const double coarse = std::max(finest, 0.25 * steering.deviation);
+    best.upper = std::min(best.upper, ask(uses, direction, question, steering, coarse, limits).upper);
   }
   return best;
 }

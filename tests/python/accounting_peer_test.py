@@ -43,6 +43,30 @@ class PeerTest(unittest.TestCase):
                 self.assertGreaterEqual(upper, theirs.get_epsilon(delta) * (1 - 5e-3))
                 self.assertLessEqual(ours.get_delta_bounds(1.0)[0], theirs.get_delta(1.0) * (1 + 1e-6))
 
+    def test_other_events_agree_under_each_relation_that_both_know(self):
+        def events(package):
+            module, repeat, gaussian, laplace = package.dp_event, package.SelfComposedDpEvent, package.GaussianDpEvent, package.LaplaceDpEvent
+            return [repeat(laplace(5.0), 50), repeat(module.DiscreteLaplaceDpEvent(0.3, 2), 20), repeat(gaussian(3.0), 10),
+                    module.RandomizedResponseDpEvent(0.5, 3), repeat(package.PoissonSampledDpEvent(0.1, laplace(2.0)), 50),
+                    repeat(package.PoissonSampledDpEvent(0.1, gaussian(2.0)), 50),
+                    repeat(module.MixtureOfGaussiansDpEvent(2.0, [0.0, 1.0, 2.0], [0.9, 0.08, 0.02]), 50),
+                    package.ComposedDpEvent([laplace(3.0), repeat(gaussian(4.0), 3)])]
+
+        agreed = 0
+        for ours, theirs in zip(*both(events)):
+            for relation in accounting.NeighboringRelation:
+                mine = accounting.pld.PLDAccountant(relation)
+                peer = dp_accounting.pld.PLDAccountant(dp_accounting.NeighboringRelation[relation.name])
+                if not mine.supports(ours) or not peer.supports(theirs):
+                    continue
+                lower, upper = mine.compose(ours).get_epsilon_bounds(1e-5)
+                found = peer.compose(theirs).get_epsilon(1e-5)
+                agreed += 1
+                with self.subTest(event=str(ours), relation=relation):
+                    self.assertLessEqual(lower, found * (1 + 1e-9))
+                    self.assertLessEqual(found, upper * (1 + 2e-3))
+        self.assertGreaterEqual(agreed, 16)
+
     def test_rdp_is_at_most_what_the_peer_says(self):
         for noise, rate, steps, delta in [(1.0, 0.01, 1000, 1e-5), (4.0, 0.1, 1000, 1e-8), (2.0, 0.001, 100000, 1e-6)]:
             ours, theirs = both(lambda package: package.rdp.RdpAccountant().compose(sampled(package, noise, rate, steps)))

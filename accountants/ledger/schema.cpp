@@ -8,6 +8,7 @@
 #include <ctime>
 
 #include "accountants/ledger/append.h"
+#include "accountants/rdp/orders.h"
 #include "base/error.h"
 #include "base/fault_point.h"
 
@@ -64,9 +65,6 @@ BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END)",
      2},
 };
 
-// Orders of the data sets' caps. Fixed for the life of a ledger: choosing them after looking would void the filter.
-constexpr double kFilterOrders[] = {1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 256};
-
 [[noreturn]] void fail(const std::filesystem::path& path, const char* way_out) {
   throw Error(ErrorKind::io,
               cat("cannot create the ledger ", path.string(), ": ", std::strerror(errno), "; ", way_out));
@@ -97,7 +95,7 @@ void fill(const std::filesystem::path& path) {
   database.run(cat("PRAGMA application_id = ", kLedgerApplicationId).c_str());
   add_objects(database, 0);
   Appender(database, nullptr, std::time(nullptr))
-      .append("genesis", {{"format", kLedgerFormat}, {"filter_orders", kFilterOrders}});
+      .append("genesis", {{"format", kLedgerFormat}, {"filter_orders", filter_orders()}});
   transaction.commit();
   database.run("PRAGMA journal_mode = WAL");  // kept in the file's header
 }

@@ -26,7 +26,7 @@ void CapFilter::add(const RdpCurve& step, int64_t steps) {
 double CapFilter::epsilon(double delta) const {
   RdpCurve raised = total_;
   for (double& each : raised) each *= 1 + static_cast<double>(2 + added_) * 2.3e-16;
-  return epsilon_from_rdp(orders_, raised, delta / static_cast<double>(orders_.size()));
+  return filter_epsilon(orders_, raised, delta);
 }
 
 bool Claim::counts(const Grant& grant, int64_t now) const {

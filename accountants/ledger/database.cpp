@@ -84,10 +84,13 @@ bool Query::step() {
 }
 
 std::string Query::text(int column) const {
+  return std::string(view(column));
+}
+
+std::string_view Query::view(int column) const {
   const auto* bytes = sqlite3_column_text(statement_, column);
-  return bytes ? std::string(reinterpret_cast<const char*>(bytes),
-                             static_cast<size_t>(sqlite3_column_bytes(statement_, column)))
-               : std::string();
+  if (!bytes) return {};
+  return {reinterpret_cast<const char*>(bytes), static_cast<size_t>(sqlite3_column_bytes(statement_, column))};
 }
 
 int64_t Query::integer(int column) const {
@@ -99,7 +102,8 @@ bool Query::is_null(int column) const {
 }
 
 Database::Database(const std::filesystem::path& path, Access access) : path_(path) {
-  const int flags = SQLITE_OPEN_URI | (access == Access::read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE);
+  const int flags = SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX |
+                    (access == Access::read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE);
   const auto open = [&](const char* parameters) {
     const int code = sqlite3_open_v2(uri(path, parameters).c_str(), &handle_, flags, nullptr);
     if (code != SQLITE_OK) return code;

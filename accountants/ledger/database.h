@@ -24,6 +24,7 @@ class Query {
   Query& bind(int64_t number);
   bool step();  // false after the last row
   std::string text(int column) const;
+  std::string_view view(int column) const;  // the same until the next step
   int64_t integer(int column) const;
   bool is_null(int column) const;
 
@@ -34,8 +35,8 @@ class Query {
   int bound_ = 0;
 };
 
-// An SQLite connection to an existing file. Waits up to 30 s for other processes. Every failure throws: data when the
-// file is damaged or no database, io otherwise, with the path and SQLite's reason.
+// An SQLite connection to an existing file, for one thread at a time. Waits up to 30 s for other processes. Every
+// failure throws: data when the file is damaged or no database, io otherwise, with the path and SQLite's reason.
 class Database {
  public:
   enum class Access { read_only, read_write };

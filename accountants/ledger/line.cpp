@@ -1,7 +1,9 @@
 #include "accountants/ledger/line.h"
 
 #include <charconv>
+#include <cmath>
 #include <nlohmann/json.hpp>
+#include <type_traits>
 
 #include "base/hash.h"
 
@@ -38,7 +40,13 @@ struct Reader {
     if (!good) return value;
     const std::string_view found(rest.data(), static_cast<size_t>(end - rest.data()));
     // One number has one text: 07 or 1e0 in the place of 7 or 1.0 is not what the ledger writes.
-    good = nlohmann::json(value).dump() == found;
+    char text[64];
+    const char* text_end;
+    if constexpr (std::is_integral_v<Number>)
+      text_end = std::to_chars(text, text + sizeof text, value).ptr;
+    else
+      text_end = std::isfinite(value) ? nlohmann::detail::to_chars(text, text + sizeof text, value) : text;
+    good = std::string_view(text, static_cast<size_t>(text_end - text)) == found;
     rest.remove_prefix(found.size());
     return value;
   }

@@ -44,8 +44,15 @@ void Replay::row(const Line& line, const std::string* signature) {
       if (line.plain_charge ? line.previous != report_.head.hash
                             : payload.value("previous", json()) != report_.head.hash)
         note(id, "does not continue the row before");
+      if (line.plain_charge)
+        indexes_.row(id, "charge", line.run_id, line.first_step, line.last_step);
+      else
+        index(id, payload);
       const std::string by = line.plain_charge ? std::string() : optional_text(payload, "by");
-      check_time(id, line.plain_charge ? std::string(line.at) : text_field(payload, "at"));
+      if (!line.plain_charge)
+        check_time(id, text_field(payload, "at"));
+      else if (line.at != at_)
+        check_time(id, line.at);
       if (line.plain_charge) {
         if (Run* run = find(id, line.run_id)) {
           check_writer(id, "charge", line.by, run->by);
@@ -59,13 +66,27 @@ void Replay::row(const Line& line, const std::string* signature) {
       note(id, error.what());
     }
   }
-  report_.head = {id, std::string(line.hash)};
+  report_.head.id = id;
+  report_.head.hash = line.hash;
 }
 
-void Replay::end() {
+// As the generated columns of the table say it.
+void Replay::index(int64_t id, const json& payload) {
+  const auto text = [&](const char* key) {
+    return payload.contains(key) && payload[key].is_string() ? payload[key].get<std::string>() : "";
+  };
+  const auto step = [&](const char* key) {
+    return payload.contains(key) && payload[key].is_number_integer() ? payload[key].get<int64_t>() : 0;
+  };
+  indexes_.row(id, text("kind"), text("run_id"), step("first_step"), step("last_step"));
+}
+
+void Replay::end(Database& database) {
   if (report_.head.id == 0) note("there are no rows");
   if (unsigned_since_)
     note(cat("rows ", unsigned_since_, " to ", report_.head.id, " of the key ", unsigned_by_, " are not signed"));
+  if (const std::string name = indexes_.difference(database); !name.empty())
+    note(cat("the index ", name, " does not say what the rows say"));
 }
 
 void Replay::check_time(int64_t id, std::string_view at) {
@@ -165,24 +186,31 @@ void Replay::grant(int64_t id) {
 std::vector<Claim> Replay::claims() const {
   std::vector<Claim> all;
   for (const auto& [name, run] : runs_)
-    all.push_back({&run.entry, &run.curve, run.reserved, run.charged, run.closed_at});
+    all.push_back({&run.entry, run.curve, run.reserved, run.charged, run.closed_at});
   return all;
 }
 
 void Replay::reserve(int64_t id, const json& payload) {
   const RunEntry entry = run_entry(payload);
   validate(entry);
-  auto& epsilon =
-      epsilons_[{to_json(entry.event), entry.accountant, std::string(to_string(entry.relation)), entry.delta}];
-  if (!epsilon) epsilon = std::make_unique<EpsilonBySteps>(entry);
-  Run run{entry, int64_field(payload, "reserved_steps"), 0, {}, optional_text(payload, "by"), {}, epsilon.get()};
+  const auto [cost, fresh] =
+      costs_.try_emplace({to_json(entry.event), to_string(entry.relation), entry.accountant, entry.delta},
+                         Cost{{}, EpsilonBySteps(entry)});
+  if (fresh) cost->second.curve = rdp_curve(entry.event, entry.relation, filter_orders_);
+  Run run{entry,
+          int64_field(payload, "reserved_steps"),
+          0,
+          {},
+          optional_text(payload, "by"),
+          &cost->second.curve,
+          &cost->second.epsilon};
   if (run.reserved < 1 || run.reserved > entry.planned_steps) note(id, cat("reserves ", run.reserved, " steps"));
-  for (const auto& [name, other] : runs_) check_same_people(other.entry, entry);
+  check_same_people(by_data_set_.try_emplace(entry.data_set, entry).first->second, entry);
+  check_same_people(by_content_.try_emplace(entry.data_hash, entry).first->second, entry);
   if (const Member* who = authority_.member(run.by)) check_within(*who, entry);
-  run.curve = rdp_curve(entry.event, entry.relation, filter_orders_);
   if (caps_.contains(entry.data_set)) check_cap(id, run);
   if (authority_.has_owner() || !authority_.grants().empty())
-    check_grants(authority_, claims(), {&entry, &run.curve, run.reserved, 0, {}}, now_, filter_orders_,
+    check_grants(authority_, claims(), {&entry, run.curve, run.reserved, 0, {}}, now_, filter_orders_,
                  kEpsilonTolerance);
   if (!runs_.emplace(entry.run_id, std::move(run)).second) note(id, cat("reserves the run ", entry.run_id, " again"));
 }
@@ -190,10 +218,10 @@ void Replay::reserve(int64_t id, const json& payload) {
 void Replay::check_cap(int64_t id, const Run& run) {
   const DataSetCap& limit = caps_.at(run.entry.data_set);
   CapFilter filter(filter_orders_);
-  filter.add(run.curve, run.reserved);
+  filter.add(*run.curve, run.reserved);
   for (const auto& [name, other] : runs_)
     if (other.entry.data_set == run.entry.data_set)
-      filter.add(other.curve, other.closed_at ? other.charged : other.reserved);
+      filter.add(*other.curve, other.closed_at ? other.charged : other.reserved);
   const double claimed = filter.epsilon(limit.delta);
   if (claimed > limit.epsilon * (1 + kEpsilonTolerance))
     note(id, cat("takes the data set ", run.entry.data_set, " to epsilon ", claimed, ", its cap is ", limit.epsilon));

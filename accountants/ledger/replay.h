@@ -1,7 +1,6 @@
 #pragma once
 #include <cstdint>
 #include <map>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -11,6 +10,7 @@
 #include "accountants/ledger.h"
 #include "accountants/ledger/authority.h"
 #include "accountants/ledger/epsilon_by_steps.h"
+#include "accountants/ledger/index_check.h"
 #include "accountants/ledger/line.h"
 #include "accountants/ledger/shared_rules.h"
 
@@ -23,8 +23,8 @@ class Replay {
 
   // The next row, inspected, and its signature where it has one.
   void row(const Line& line, const std::string* signature);
-  // After the last row.
-  void end();
+  // After the last row: what is still open, and the indexes of the file that the rows came from.
+  void end(Database& database);
 
   void note(int64_t id, const std::string& what) { note(cat_row(id, what)); }
   void note(const std::string& what);
@@ -35,7 +35,7 @@ class Replay {
     int64_t reserved, charged;
     std::optional<int64_t> closed_at;
     std::string by;
-    RdpCurve curve;  // of a step, at the filter's orders
+    const RdpCurve* curve;  // of a step, at the filter's orders
     EpsilonBySteps* epsilon;
   };
   struct Hash : std::hash<std::string_view> {
@@ -43,6 +43,7 @@ class Replay {
   };
 
   static std::string cat_row(int64_t id, const std::string& what);
+  void index(int64_t id, const nlohmann::json& payload);
   void meaning(int64_t id, const nlohmann::json& payload);
   void genesis(int64_t id, const nlohmann::json& payload);
   void cap(int64_t id, const nlohmann::json& payload);
@@ -59,10 +60,18 @@ class Replay {
   std::vector<Claim> claims() const;
 
   VerifyReport& report_;
+  IndexCheck indexes_;
   std::vector<double> filter_orders_;
   std::map<std::string, DataSetCap> caps_;
   std::unordered_map<std::string, Run, Hash, std::equal_to<>> runs_;
-  std::map<std::tuple<std::string, std::string, std::string, double>, std::unique_ptr<EpsilonBySteps>> epsilons_;
+  // What runs of one event, relation, accountant and delta have in common.
+  struct Cost {
+    RdpCurve curve;
+    EpsilonBySteps epsilon;
+  };
+  std::map<std::tuple<std::string, std::string_view, std::string, double>, Cost> costs_;
+  // A run of each data set, and of each content: who agrees with it agrees with all of them.
+  std::map<std::string, RunEntry> by_data_set_, by_content_;
   Authority authority_;
   bool time_is_ordered_ = false;  // format 1 wrote the clock's time
   std::string at_;                // of the last row

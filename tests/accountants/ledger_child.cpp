@@ -74,6 +74,11 @@ int child_main(const std::vector<std::string>& arguments) {
   try {
     if (arguments[0] == "as_nobody" && geteuid() == 0 && setuid(65534) != 0) return 3;
     if (arguments[0] == "as_nobody" && arguments.at(2) == "verify") return Ledger::verify(arguments[1]).ok ? 0 : 2;
+    if (arguments[0] == "verify") {
+      const VerifyReport report = Ledger::verify(arguments.at(1));
+      for (const auto& each : report.findings) std::printf("%s\n", each.c_str());
+      return report.ok ? 0 : 1;
+    }
     Ledger ledger = Ledger::open(arguments.at(1));
     if (arguments[0] == "reserve") ledger.reserve(entry_of(arguments.at(2)));
     if (arguments[0] == "charge") charge(ledger, arguments.at(2), std::stoi(arguments.at(3)));

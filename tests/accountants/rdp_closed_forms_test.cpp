@@ -134,6 +134,16 @@ TEST(RdpPoissonSampled, IsAboveTheExactDivergenceOfSampledLaplaceNoise) {
   }
 }
 
+TEST(RdpPoissonSampled, OfWhatNoReflectionSwapsIsTheGeneralTheorem) {
+  // Zhu and Wang 2019, Theorem 6, written out at α = 3 for a mechanism of which only its pure ε is known.
+  const double q = 0.1, epsilon = 0.4;
+  const double r2 = rdp_pure(epsilon, 2 * epsilon, 2), r3 = rdp_pure(epsilon, 2 * epsilon, 3);
+  const double sum =
+      (1 - q) * (1 - q) * (1 + 2 * q) + 3 * q * q * (1 - q) * std::exp(r2) + 3 * q * q * q * std::exp(2 * r3);
+  EXPECT_NEAR(rdp_curve({PoissonSampled{q, Event{EpsilonDelta{epsilon, 0}}}}, kAddRemove, {3})[0], std::log(sum) / 2,
+              1e-11);
+}
+
 TEST(RdpPoissonSampled, GrowsWithRateAndOrderFromNothingToTheUnsampled) {
   const auto at = [](double rate, double order) {
     const auto curve = rdp_curve({PoissonSampled{rate, Event{Laplace{2}}}}, kAddRemove, {order, order + 0.4});

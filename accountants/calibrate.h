@@ -35,11 +35,11 @@ struct Trial {
   Bracket epsilon;
 };
 
-// fits.epsilon.upper ≤ target, always; no trial that did not meet it is ever called fitting. `fails` is the nearest
-// value on the costly side that the accountant could not let pass: its upper end exceeds the target. Where its lower
-// end does, too, that is a proof that no accountant could; "rdp" has no lower ends, "pld" proves it unless the target
-// lies inside a bracket of relative width 1e-6. `fits` is absent where even the cheapest end of the range fails,
-// `fails` where even the costliest fits.
+// fits.epsilon.upper ≤ target, always; no trial that did not meet it is ever called fitting. `fails` is a value on the
+// costly side that the accountant could not let pass: its upper end exceeds the target. Where its lower end does, too,
+// that is a proof that no accountant could; "rdp" has no lower ends. The two are next to each other (whole numbers) or
+// within the tolerance, or as near as the accountant's narrowest brackets tell values apart. `fits` is absent where
+// even the cheapest end of the range fails, `fails` where even the costliest fits.
 struct Calibration {
   std::optional<Trial> fits, fails;
   int evaluations;

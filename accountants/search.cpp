@@ -10,7 +10,7 @@ namespace {
 
 constexpr double kWidestGap = 1e-2, kFinestGap = 1e-6;
 constexpr double kLongestMove = 7;  // in ln value: a factor of 1,000
-constexpr int kMostTrials = 200;
+constexpr int kMostTrials = 200, kMostUndecided = 6;
 
 // A secant search in u = ± ln value, of which ε is an increasing function, for the zero of y = ln(ε / target).
 class Search {
@@ -24,7 +24,10 @@ class Search {
     double gap = kWidestGap;
     for (int trial = 0; trial < kMostTrials; ++trial) {
       judge(value, gap);
-      if (finished()) return {found_.fits, found_.fails, 0};
+      if (finished()) {
+        prove();
+        return {found_.fits, found_.fails, 0};
+      }
       const double next = candidate();
       // The secant's error is of second order, that of a bracket's likely value far less than its width: nothing
       // narrower than what they leave unknown is paid for.
@@ -50,23 +53,33 @@ class Search {
       gap = finest_gap();  // an accountant without lower ends, or a bracket too wide to tell anything
       epsilon = bracket_at_(value, gap);
     }
-    const double width = relative_width(epsilon);
-    const bool narrower_to_be_had =
-        gap > finest_gap() && (width <= 8 * gap || width >= 1) && std::isfinite(epsilon.upper);
+    if (epsilon.lower > 0 && relative_width(epsilon) > gap) reach_ = std::max(reach_, relative_width(epsilon));
+    undecided_ = outside(epsilon) ? 0 : undecided_ + 1;
+    const bool narrower = gap > finest_gap() && std::isfinite(epsilon.upper) && undecided_ < kMostUndecided;
     if (epsilon.upper <= target_)
       found_.fits = Trial{value, epsilon};
-    else if (epsilon.lower > target_ || !narrower_to_be_had)
+    else if (epsilon.lower > target_ || !narrower)
       found_.fails = Trial{value, epsilon};
     learn(place(value), epsilon, gap);
+  }
+
+  // What fails because brackets cannot be narrow enough gives way to what is known to, a little farther off.
+  void prove() {
+    if (!found_.fails || found_.fails->epsilon.lower > target_ || reach_ == 0) return;
+    const double u = std::min(root_ + 1.2 * reach_ / slope_, place(costliest()));
+    double value = std::clamp(std::exp(sign_ * u), parameter_.least, parameter_.most);
+    if (parameter_.whole) value = sign_ > 0 ? std::ceil(value) : std::floor(value);
+    const Bracket epsilon = bracket_at_(value, finest_gap());
+    if (epsilon.lower > target_) found_.fails = Trial{value, epsilon};
   }
 
   bool outside(const Bracket& epsilon) const { return epsilon.upper <= target_ || epsilon.lower > target_; }
   static double relative_width(const Bracket& epsilon) { return (epsilon.upper - epsilon.lower) / epsilon.upper; }
 
-  // Half of what tells apart two values as near as the answer's ends may be.
+  // Half of what tells apart two values as near as the answer's ends may be, or of what the accountant can reach.
   double finest_gap() const {
-    if (parameter_.whole) return kFinestGap;
-    return std::clamp(0.25 * slope_ * parameter_.relative_tolerance, kFinestGap, kWidestGap);
+    const double wanted = parameter_.whole ? 0 : 0.25 * slope_ * parameter_.relative_tolerance;
+    return std::clamp(std::max(wanted, reach_), kFinestGap, kWidestGap);
   }
 
   void learn(double u, const Bracket& epsilon, double gap) {
@@ -92,10 +105,9 @@ class Search {
     if (!found_.fits) return found_.fails->value == cheapest();
     if (!found_.fails) return found_.fits->value == costliest();
     const double apart = place(found_.fails->value) - place(found_.fits->value);
-    if (!parameter_.whole) return apart <= parameter_.relative_tolerance;
-    if (std::abs(found_.fails->value - found_.fits->value) <= 1) return true;
-    const Bracket& fails = found_.fails->epsilon;  // nearer than the brackets can tell
-    return fails.lower > 0 && !outside(fails) && apart * slope_ < 0.25 * relative_width(fails);
+    if (apart * slope_ <= 2 * reach_) return true;  // nearer than brackets can tell
+    if (parameter_.whole) return std::abs(found_.fails->value - found_.fits->value) <= 1;
+    return apart <= parameter_.relative_tolerance;
   }
 
   // The next value to try: at the root, or beside it on the side where the answer is still far away.
@@ -106,7 +118,7 @@ class Search {
     // What shrinks the interval too slowly is replaced by halving it.
     const bool slow = found_.fits && found_.fails && ++narrowing_ % 3 == 0 && width > 0.5 * last_width_;
     if (narrowing_ % 3 == 0) last_width_ = width;
-    const double beside = parameter_.whole ? 0 : 0.4 * parameter_.relative_tolerance;
+    const double beside = std::max(parameter_.whole ? 0 : 0.4 * parameter_.relative_tolerance, 0.8 * reach_ / slope_);
     double u = root_;
     if (!known_)
       u = found_.fits && found_.fails ? (low + high) / 2 : root_ + (found_.fits ? kLongestMove : -kLongestMove);
@@ -134,8 +146,9 @@ class Search {
   double sign_;
   Calibration found_{};
   double slope_ = 1, root_ = 0, last_y_ = 1, last_gap_ = kWidestGap, previous_u_ = 0, previous_y_ = 0;
+  double reach_ = 0;  // the widest bracket that was wider than asked: what the accountant can do here
   bool has_previous_ = false, known_ = false;
-  int narrowing_ = 0;
+  int narrowing_ = 0, undecided_ = 0;
   double last_width_ = 0;
 };
 

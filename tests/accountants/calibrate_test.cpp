@@ -211,5 +211,25 @@ TEST(Search, ABracketThatHoldsTheTargetIsAskedForAgainNarrower) {
   EXPECT_LE(narrowest, 1e-4);
 }
 
+// Where narrow brackets are not to be had the answer is as near as they allow, with its proof, and soon.
+TEST(Search, EndsWhereBracketsAreNeverNarrowEnough) {
+  for (const bool whole : {false, true})
+    for (const double narrowest : {1e-4, 1e-3, 0.05}) {
+      int calls = 0;
+      Parameter parameter{1, 1e9, {}};
+      parameter.whole = whole;
+      const Calibration found = search(parameter, 100, 1, [&](double value, double gap) {
+        ++calls;
+        const double width = std::max(0.6 * gap, narrowest), cost = std::sqrt(value / 123456.7);
+        return Bracket{cost * (1 - width / 3), cost * (1 + width * 2 / 3)};
+      });
+      EXPECT_LE(found.fits->epsilon.upper, 1);
+      EXPECT_GT(found.fails->epsilon.lower, 1);
+      EXPECT_LE(found.fails->value / found.fits->value - 1, 8 * narrowest)
+          << "ε is its root: 2 brackets are 4 values wide";
+      EXPECT_LE(calls, 25) << narrowest;
+    }
+}
+
 }  // namespace
 }  // namespace sotto::accountants

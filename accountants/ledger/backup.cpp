@@ -29,11 +29,11 @@ void sync(const std::filesystem::path& path, int flags) {
 }  // namespace
 
 void back_up(const std::filesystem::path& ledger, const std::filesystem::path& to) {
-  for (const char* suffix : {"", "-wal"})
-    if (std::filesystem::exists(to.string() + suffix))
-      throw Error(ErrorKind::io, cat(to.string(), suffix,
-                                     " is already there; a copy never goes over a file, which might "
-                                     "hold charges that the copy does not: name another, or move that one away"));
+  const bool there = std::filesystem::exists(to);
+  if (there || has_log(to))
+    throw Error(ErrorKind::io, cat(to.string(), there ? "" : "-wal",
+                                   " is already there; a copy never goes over a file, which might hold charges that "
+                                   "the copy does not: name another, or move that one away"));
   Ledger::open_existing(ledger);  // says what is wrong where it is no ledger, and takes over a log that a crash left
   const std::filesystem::path unfinished = to.string() + ".new." + std::to_string(::getpid());
   ::unlink(unfinished.c_str());

@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
-"""Kills processes that charge one ledger, at random moments, a thousand times; then every charge that was confirmed
-must be there, once, and none that nobody asked for. Usage: ledger_kill.py accountants_tests [rounds] [processes]"""
+"""Kills processes that charge one ledger, at random moments; then every charge that was confirmed must be there, once,
+and none that nobody asked for.
+
+Usage: ledger_kill_test.py accountants_tests FOLDER [rounds] [processes]    (1000 rounds before a release)
+"""
 import os
 import random
 import re
@@ -17,14 +20,15 @@ def confirmed(text):
     return [int(line) for line in text.split("\n")[:-1] if re.fullmatch(r"\d+", line)]
 
 
-def main(program, rounds=1000, processes=2):
+def main(program, parent, rounds=60, processes=2):
     rng = random.Random(5)
-    with tempfile.TemporaryDirectory() as folder:
+    os.makedirs(parent, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=parent) as folder:
         ledger = os.path.join(folder, "ledger.sqlite")
         receipts, killed, runs, run = [], 0, 0, ""
         expected = {}
         for number in range(rounds):
-            if number % 50 == 0:  # a run's budget ends at some 880 steps
+            if number % 8 == 0:  # a run ends after 881 steps
                 run, runs = f"run{runs}", runs + 1
                 subprocess.run([program, "--ledger-child", "reserve", ledger, run], check=True)
                 expected[run] = set()
@@ -60,4 +64,4 @@ def main(program, rounds=1000, processes=2):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *map(int, sys.argv[2:]))
+    main(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:]))

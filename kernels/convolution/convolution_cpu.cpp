@@ -6,51 +6,38 @@
 #include "kernels/convolution/depthwise.h"
 #include "kernels/convolution/panels.h"
 #include "kernels/convolution/transpose.h"
+#include "kernels/double_sum.h"
 
-// Implicit matrix product, a sample at a time: the packed x and g stay in the cache, sums of R taps x V vectors of
+// Implicit matrix product, a sample at a time: the packed x and g stay in the cache, sums of R taps x N vectors of
 // lanes stay in registers over a block of positions.
 namespace sotto::kernels {
 namespace {
 
-// Registers decide how many taps a tile has; the sizes are those that kernels of 1, 3, 5 and 7 and channels by the
-// power of two fill.
-struct Avx512 {
-  typedef Float16 Vector;
-  typedef Float16Unaligned Unaligned;
-};
-struct Avx2 {
-  typedef Float8 Vector;
-  typedef Float8Unaligned Unaligned;
-};
-template <class Isa>
-constexpr int64_t kWidth = sizeof(typename Isa::Vector) / sizeof(float);
-
 struct Tile {
   const Panels* panels;
   const Panels::Segment *begin, *end;
-  const float *x, *g;  // g: [positions][V vectors]
-  float* sums;         // [taps][V vectors]
+  const float *x, *g;  // g: [positions][N vectors]
+  float* sums;         // [taps][N vectors]
   bool add;
 };
 
 // sums[r][·] (+)= Σ_y x[tap r of y] · g[y][·], with x a float or, where lanes are groups, a vector.
-template <class Isa, int V, int R, bool kByGroup>
+template <class V, int N, int R, bool kByGroup>
 SOTTO_INLINE void accumulate(const Tile& tile) {
-  using Vector = typename Isa::Vector;
-  using Unaligned = typename Isa::Unaligned;
-  constexpr int64_t width = kWidth<Isa>;
+  using Unaligned = typename LanesOf<V>::Unaligned;
+  constexpr int64_t width = kWidth<V>;
   const int64_t step = tile.panels->step, tap_stride = kByGroup ? tile.panels->tap_stride : 1;
-  Vector sums[R][V] = {};
+  V sums[R][N] = {};
   for (const Panels::Segment* segment = tile.begin; segment != tile.end; ++segment) {
-    const float *x = tile.x + segment->x, *g = tile.g + segment->position * V * width;
-    for (int64_t t = 0; t < segment->count; ++t, x += step, g += V * width) {
-      Vector lanes[V];
+    const float *x = tile.x + segment->x, *g = tile.g + segment->position * N * width;
+    for (int64_t t = 0; t < segment->count; ++t, x += step, g += N * width) {
+      V lanes[N];
 #pragma GCC unroll 2
-      for (int v = 0; v < V; ++v) lanes[v] = *reinterpret_cast<const Unaligned*>(g + v * width);
+      for (int v = 0; v < N; ++v) lanes[v] = *reinterpret_cast<const Unaligned*>(g + v * width);
 #pragma GCC unroll 24
       for (int r = 0; r < R; ++r)
 #pragma GCC unroll 2
-        for (int v = 0; v < V; ++v) {
+        for (int v = 0; v < N; ++v) {
           if constexpr (kByGroup)
             sums[r][v] += *reinterpret_cast<const Unaligned*>(x + r * tap_stride + v * width) * lanes[v];
           else
@@ -59,33 +46,35 @@ SOTTO_INLINE void accumulate(const Tile& tile) {
     }
   }
   for (int r = 0; r < R; ++r)
-    for (int v = 0; v < V; ++v) {
-      auto* out = reinterpret_cast<Unaligned*>(tile.sums + (r * V + v) * width);
+    for (int v = 0; v < N; ++v) {
+      auto* out = reinterpret_cast<Unaligned*>(tile.sums + (r * N + v) * width);
       *out = tile.add ? *out + sums[r][v] : sums[r][v];
     }
 }
 
 // The largest tile of at most `left` taps; returns its taps.
-template <class Isa, int V, bool kByGroup, int... kTaps>
+template <class V, int N, bool kByGroup, int... kTaps>
 SOTTO_INLINE int64_t accumulate_most(const Tile& tile, int64_t left) {
   int64_t done = 0;
-  (void)((left >= kTaps && (accumulate<Isa, V, kTaps, kByGroup>(tile), done = kTaps, true)) || ...);
+  (void)((left >= kTaps && (accumulate<V, N, kTaps, kByGroup>(tile), done = kTaps, true)) || ...);
   return done;
 }
 
-template <class Isa, int V, bool kByGroup>
+// Registers decide how many taps a tile has; the sizes are those that kernels of 1, 3, 5 and 7 and channels by the
+// power of two fill.
+template <class V, int N, bool kByGroup>
 SOTTO_INLINE int64_t accumulate_some(const Tile& tile, int64_t left) {
-  constexpr bool wide = kWidth<Isa> == 16;
-  if constexpr (kByGroup && wide) return accumulate_most<Isa, V, true, 7, 5, 3, 2, 1>(tile, left);
-  if constexpr (kByGroup) return accumulate_most<Isa, V, true, 3, 2, 1>(tile, left);
-  if constexpr (V == 2 && wide) return accumulate_most<Isa, 2, false, 12, 9, 8, 6, 4, 3, 2, 1>(tile, left);
-  if constexpr (wide) return accumulate_most<Isa, 1, false, 24, 16, 12, 9, 8, 6, 4, 3, 2, 1>(tile, left);
-  if constexpr (V == 2) return accumulate_most<Isa, 2, false, 6, 4, 3, 2, 1>(tile, left);
-  return accumulate_most<Isa, 1, false, 12, 9, 8, 6, 4, 3, 2, 1>(tile, left);
+  constexpr bool wide = kWidth<V> == 16;
+  if constexpr (kByGroup && wide) return accumulate_most<V, N, true, 7, 5, 3, 2, 1>(tile, left);
+  if constexpr (kByGroup) return accumulate_most<V, N, true, 3, 2, 1>(tile, left);
+  if constexpr (N == 2 && wide) return accumulate_most<V, 2, false, 12, 9, 8, 6, 4, 3, 2, 1>(tile, left);
+  if constexpr (wide) return accumulate_most<V, 1, false, 24, 16, 12, 9, 8, 6, 4, 3, 2, 1>(tile, left);
+  if constexpr (N == 2) return accumulate_most<V, 2, false, 6, 4, 3, 2, 1>(tile, left);
+  return accumulate_most<V, 1, false, 12, 9, 8, 6, 4, 3, 2, 1>(tile, left);
 }
 
-// All rows of V vectors of lanes: into sums [rows][V vectors].
-template <class Isa, int V, bool kByGroup>
+// All rows of N vectors of lanes: into sums [rows][N vectors].
+template <class V, int N, bool kByGroup>
 SOTTO_INLINE void multiply(const Panels& panels, const float* x, const float* g, float* sums) {
   for (size_t b = 0; b + 1 < panels.blocks.size(); ++b) {
     float* out = sums;
@@ -98,8 +87,8 @@ SOTTO_INLINE void multiply(const Panels& panels, const float* x, const float* g,
                         g,
                         out,
                         b > 0};
-        const int64_t done = accumulate_some<Isa, V, kByGroup>(tile, panels.run - j);
-        j += done, out += done * V * kWidth<Isa>;
+        const int64_t done = accumulate_some<V, N, kByGroup>(tile, panels.run - j);
+        j += done, out += done * N * kWidth<V>;
       }
   }
 }
@@ -130,10 +119,10 @@ SOTTO_INLINE void pack_x(const ConvolutionShape& s, const Panels& p, const float
 
 // g of `lanes` channels, [lanes][positions] with the rows `apart`, to [vector pair][position][lane]; a last odd vector
 // stands alone.
-template <class Isa>
+template <class V>
 SOTTO_INLINE void pack_g(const Panels& p, int64_t positions, const float* g, int64_t apart, float* packed) {
   for (int64_t lane = 0; lane < p.padded;) {
-    const int64_t width = std::min(p.padded - lane, 2 * kWidth<Isa>);
+    const int64_t width = std::min(p.padded - lane, 2 * kWidth<V>);
     transpose(g + lane * apart, apart, std::min(width, p.lanes - lane), positions, packed + lane * positions, width);
     lane += width;
   }
@@ -158,36 +147,24 @@ SOTTO_INLINE void unpack(const Panels& p, const float* sums, int64_t width, int6
 }
 
 // All lanes of packed x and g, to out[lane · apart + k].
-template <class Isa, bool kByGroup>
+template <class V, bool kByGroup>
 SOTTO_INLINE void multiply_lanes(const Panels& p, int64_t positions, const float* x, const float* g, float* sums,
                                  float* out, int64_t apart) {
-  constexpr int64_t width = kWidth<Isa>;
+  constexpr int64_t width = kWidth<V>;
   for (int64_t lane = 0; lane < p.padded;) {
     const bool pair = p.padded - lane > width;
     const float *x_lanes = x + (kByGroup ? lane : 0), *g_lanes = g + lane * positions;
     if (pair)
-      multiply<Isa, 2, kByGroup>(p, x_lanes, g_lanes, sums);
+      multiply<V, 2, kByGroup>(p, x_lanes, g_lanes, sums);
     else
-      multiply<Isa, 1, kByGroup>(p, x_lanes, g_lanes, sums);
+      multiply<V, 1, kByGroup>(p, x_lanes, g_lanes, sums);
     const int64_t step = pair ? 2 * width : width;
     unpack(p, sums, step, std::min(step, p.lanes - lane), out + lane * apart, apart);
     lane += step;
   }
 }
 
-SOTTO_INLINE float sum_of(const float* x, int64_t n) {
-  Double8 sums[4] = {};
-  int64_t j = 0;
-  for (; j + 32 <= n; j += 32)
-    for (int k = 0; k < 4; ++k) sums[k] += __builtin_convertvector(load8(x + j + 8 * k), Double8);
-  for (; j + 8 <= n; j += 8) sums[0] += __builtin_convertvector(load8(x + j), Double8);
-  const Double8 sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-  double total = ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
-  for (; j < n; ++j) total += double(x[j]);
-  return float(total);
-}
-
-template <class Isa>
+template <class V>
 SOTTO_INLINE void sample_gradient(const ConvolutionShape& s, const Panels& p, const float* x, const float* g,
                                   float* rows, Scratch& packed_x, Scratch& packed_g, Scratch& sums) {
   const int64_t in = s.in_channels / s.groups, out = s.out_channels / s.groups, positions = s.positions();
@@ -195,66 +172,54 @@ SOTTO_INLINE void sample_gradient(const ConvolutionShape& s, const Panels& p, co
   if (!p.by_group) {
     for (int64_t group = 0; group < s.groups; ++group) {
       pack_x(s, p, x, group * in, 1, in, packed_x.data);
-      pack_g<Isa>(p, positions, g + group * out * positions, positions, packed_g.data);
-      multiply_lanes<Isa, false>(p, positions, packed_x.data, packed_g.data, sums.data, rows + group * out * elements,
-                                 elements);
+      pack_g<V>(p, positions, g + group * out * positions, positions, packed_g.data);
+      multiply_lanes<V, false>(p, positions, packed_x.data, packed_g.data, sums.data, rows + group * out * elements,
+                               elements);
     }
     return;
   }
   for (int64_t o = 0; o < out; ++o) {
-    pack_g<Isa>(p, positions, g + o * positions, out * positions, packed_g.data);
+    pack_g<V>(p, positions, g + o * positions, out * positions, packed_g.data);
     for (int64_t c = 0; c < in; ++c) {
       pack_x(s, p, x, c, in, s.groups, packed_x.data);
-      multiply_lanes<Isa, true>(p, positions, packed_x.data, packed_g.data, sums.data,
-                                rows + o * elements + c * s.taps(), out * elements);
+      multiply_lanes<V, true>(p, positions, packed_x.data, packed_g.data, sums.data, rows + o * elements + c * s.taps(),
+                              out * elements);
     }
   }
 }
 
-template <class Isa>
-SOTTO_INLINE void gradients_of(const ConvolutionGradients& work, const Panels& panels, int64_t begin, int64_t end) {
-  const ConvolutionShape& s = work.shape;
-  const int64_t positions = s.positions();
-  const Depthwise depthwise = plan_depthwise(s, panels, kWidth<Isa>);
-  Scratch x(depthwise.fits ? depthwise.packed_x() : panels.packed_x());
-  Scratch g(depthwise.fits ? s.output[0] * s.output[1] * depthwise.width : panels.padded * positions);
-  Scratch sums(panels.rows * 2 * kWidth<Isa>);
-  for (int64_t i = begin; i < end; ++i) {
-    const float *sample_x = work.x + i * s.in_channels * s.places(),
-                *sample_g = work.g + i * s.out_channels * positions;
-    float* const rows = work.weight_rows + i * s.elements();
-    if (depthwise.fits)
-      depthwise_gradient<Isa>(s, panels, depthwise, sample_x, sample_g, rows, x.data, g.data);
-    else
-      sample_gradient<Isa>(s, panels, sample_x, sample_g, rows, x, g, sums);
-    if (work.bias_rows)
-      for (int64_t o = 0; o < s.out_channels; ++o)
-        work.bias_rows[i * s.out_channels + o] = sum_of(sample_g + o * positions, positions);
+struct TakeGradients {
+  template <class V>
+  static SOTTO_INLINE void run(const ConvolutionGradients& work, const Panels& panels, int64_t begin, int64_t end) {
+    const ConvolutionShape& s = work.shape;
+    const int64_t positions = s.positions();
+    const Depthwise depthwise = plan_depthwise(s, panels, kWidth<V>);
+    Scratch x(depthwise.fits ? depthwise.packed_x() : panels.packed_x());
+    Scratch g(depthwise.fits ? s.output[0] * s.output[1] * depthwise.width : panels.padded * positions);
+    Scratch sums(panels.rows * 2 * kWidth<V>);
+    for (int64_t i = begin; i < end; ++i) {
+      const float *sample_x = work.x + i * s.in_channels * s.places(),
+                  *sample_g = work.g + i * s.out_channels * positions;
+      float* const rows = work.weight_rows + i * s.elements();
+      if (depthwise.fits)
+        depthwise_gradient<V>(s, panels, depthwise, sample_x, sample_g, rows, x.data, g.data);
+      else
+        sample_gradient<V>(s, panels, sample_x, sample_g, rows, x, g, sums);
+      if (work.bias_rows)
+        for (int64_t o = 0; o < s.out_channels; ++o)
+          work.bias_rows[i * s.out_channels + o] = float(double_sum<V>(sample_g + o * positions, positions));
+    }
   }
-}
-
-SOTTO_FOR_AVX512 void gradients_avx512(const ConvolutionGradients& work, const Panels& panels, int64_t begin,
-                                       int64_t end) {
-  gradients_of<Avx512>(work, panels, begin, end);
-}
-
-SOTTO_FOR_AVX2 void gradients_avx2(const ConvolutionGradients& work, const Panels& panels, int64_t begin, int64_t end) {
-  gradients_of<Avx2>(work, panels, begin, end);
-}
-
-void gradients_plain(const ConvolutionGradients& work, const Panels& panels, int64_t begin, int64_t end) {
-  gradients_of<Avx2>(work, panels, begin, end);
-}
+};
 
 }  // namespace
 
 void convolution_gradients_cpu(const Exec& exec, const ConvolutionGradients& work, InstructionSet set) {
   const ConvolutionShape& s = work.shape;
-  const Panels panels = plan_panels(s, set == InstructionSet::avx512 ? kWidth<Avx512> : kWidth<Avx2>);
-  const auto gradients = for_set(set, gradients_avx512, gradients_avx2, gradients_plain);
+  const Panels panels = plan_panels(s, set == InstructionSet::avx512 ? kWidth<Float16> : kWidth<Float8>);
   const int64_t grain = (int64_t{1} << 17) / std::max<int64_t>(1, s.elements() * s.positions()) + 1;
   parallel_for(exec.threads(), s.samples, grain,
-               [&](int64_t begin, int64_t end) { gradients(work, panels, begin, end); });
+               [&](int64_t begin, int64_t end) { run_on<TakeGradients>(set, work, panels, begin, end); });
 }
 
 }  // namespace sotto::kernels

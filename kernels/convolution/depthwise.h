@@ -1,6 +1,6 @@
 #pragma once
 #include "kernels/convolution/panels.h"
-#include "kernels/vectorised.h"
+#include "kernels/lanes.h"
 
 namespace sotto::kernels {
 
@@ -43,7 +43,6 @@ SOTTO_INLINE void copy_x(const ConvolutionShape& s, const Panels& p, const Depth
 }
 
 SOTTO_INLINE float sum_of_lanes(const Float8& x) {
-  typedef float Float4 __attribute__((vector_size(16)));
   const Float4 four = __builtin_shufflevector(x, x, 0, 1, 2, 3) + __builtin_shufflevector(x, x, 4, 5, 6, 7);
   const Float4 two = four + __builtin_shufflevector(four, four, 2, 3, 2, 3);
   return two[0] + two[1];
@@ -61,22 +60,21 @@ struct Part {
 };
 
 // out[k] (+)= Σ_y g[y] · x[y + k] over a part, for H rows of W taps of the kernel; x is at the first one's place.
-template <class Isa, int H, int W>
+template <class V, int H, int W>
 SOTTO_INLINE void sum_part(const ConvolutionShape& s, const Depthwise& plan, const float* x, const float* g,
                            const Part& part, bool add, float* out) {
-  using Vector = typename Isa::Vector;
-  using Unaligned = typename Isa::Unaligned;
-  constexpr int64_t kLanes = sizeof(Vector) / sizeof(float);
+  using Unaligned = typename LanesOf<V>::Unaligned;
+  constexpr int64_t kLanes = sizeof(V) / sizeof(float);
   const int64_t down = s.dilation[1] * plan.x_width, step = s.stride[1] * plan.x_width;
-  Vector sums[H * W];
+  V sums[H * W];
 #pragma GCC unroll 32
-  for (int k = 0; k < H * W; ++k) sums[k] = Vector{};
+  for (int k = 0; k < H * W; ++k) sums[k] = V{};
   int64_t h = part.first % s.output[1];
   const float* row = x + (part.first / s.output[1] * s.stride[0] * plan.x_rows[1]) * plan.x_width + h * step;
   for (int64_t at = part.first; at < part.last; ++at) {
     const float *from = row, *factors = g + at * plan.width;
     for (int64_t w = part.begin; w < part.end; w += kLanes) {
-      const Vector factor = *reinterpret_cast<const Unaligned*>(factors + w);
+      const V factor = *reinterpret_cast<const Unaligned*>(factors + w);
 #pragma GCC unroll 8
       for (int r = 0; r < H; ++r)
 #pragma GCC unroll 8
@@ -90,38 +88,38 @@ SOTTO_INLINE void sum_part(const ConvolutionShape& s, const Depthwise& plan, con
   for (int k = 0; k < H * W; ++k) out[k] = (add ? out[k] : 0) + sum_of_lanes(sums[k]);
 }
 
-template <class Isa, int H, int W>
+template <class V, int H, int W>
 SOTTO_INLINE void sum_taps(const ConvolutionShape& s, const Depthwise& plan, const float* x, const float* g,
                            float* out) {
-  constexpr int64_t kChain = kConvolutionChain * sizeof(typename Isa::Vector) / sizeof(float);
+  constexpr int64_t kChain = kConvolutionChain * sizeof(V) / sizeof(float);
   const int64_t rows = s.output[0] * s.output[1], together = std::max<int64_t>(1, kChain / plan.width);
   for (int64_t begin = 0; begin < plan.width; begin += kChain)
     for (int64_t first = 0; first < rows; first += together)
-      sum_part<Isa, H, W>(s, plan, x, g,
-                          {first, std::min(rows, first + together), begin, std::min(plan.width, begin + kChain)},
-                          begin + first > 0, out);
+      sum_part<V, H, W>(s, plan, x, g,
+                        {first, std::min(rows, first + together), begin, std::min(plan.width, begin + kChain)},
+                        begin + first > 0, out);
 }
 
 // The weight's gradient of one channel of the output.
-template <class Isa, int W>
+template <class V, int W>
 SOTTO_INLINE void sum_channel(const ConvolutionShape& s, const Depthwise& plan, const float* x, const float* g,
                               float* out) {
-  constexpr int kRegisters = sizeof(typename Isa::Vector) == 64 ? 27 : 12;
+  constexpr int kRegisters = sizeof(V) == 64 ? 27 : 12;
   constexpr int kRows = std::max(1, std::min(W, kRegisters / W));
   for (int64_t d = 0; d < s.kernel[0]; ++d)
     for (int64_t h = 0; h < s.kernel[1];) {
       const float* row = x + (d * s.dilation[0] * plan.x_rows[1] + h * s.dilation[1]) * plan.x_width;
       const int64_t step = h + kRows <= s.kernel[1] ? kRows : 1;
       if (step == kRows)
-        sum_taps<Isa, kRows, W>(s, plan, row, g, out);
+        sum_taps<V, kRows, W>(s, plan, row, g, out);
       else
-        sum_taps<Isa, 1, W>(s, plan, row, g, out);
+        sum_taps<V, 1, W>(s, plan, row, g, out);
       h += step, out += step * W;
     }
 }
 
 // All channels of a sample, to rows [out_channels, taps].
-template <class Isa>
+template <class V>
 SOTTO_INLINE void depthwise_gradient(const ConvolutionShape& s, const Panels& p, const Depthwise& plan, const float* x,
                                      const float* g, float* rows, float* packed_x, float* packed_g) {
   const int64_t out = s.out_channels / s.groups, positions = s.positions();
@@ -135,8 +133,8 @@ SOTTO_INLINE void depthwise_gradient(const ConvolutionShape& s, const Panels& p,
         gradient = packed_g;
       }
       float* const to = rows + o * s.taps();
-      if (s.kernel[2] == 3) sum_channel<Isa, 3>(s, plan, packed_x, gradient, to);
-      if (s.kernel[2] == 5) sum_channel<Isa, 5>(s, plan, packed_x, gradient, to);
+      if (s.kernel[2] == 3) sum_channel<V, 3>(s, plan, packed_x, gradient, to);
+      if (s.kernel[2] == 5) sum_channel<V, 5>(s, plan, packed_x, gradient, to);
     }
   }
 }

@@ -1,6 +1,6 @@
 #include "kernels/embedding_norms/embedding_norms_impl.h"
 #include "kernels/occurrences.h"
-#include "kernels/square_sum.h"
+#include "kernels/double_sum.h"
 
 namespace sotto::kernels {
 namespace {

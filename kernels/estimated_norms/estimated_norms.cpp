@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "kernels/estimated_norms/estimated_norms_impl.h"
-#include "kernels/square_sum.h"
+#include "kernels/double_sum.h"
 
 namespace sotto::kernels {
 namespace {

@@ -2,7 +2,7 @@
 #include <vector>
 
 #include "kernels/ghost_norms/ghost_norms_impl.h"
-#include "kernels/square_sum.h"
+#include "kernels/double_sum.h"
 
 namespace sotto::kernels {
 namespace {

@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "kernels/outer_norms/outer_norms_impl.h"
-#include "kernels/square_sum.h"
+#include "kernels/double_sum.h"
 
 namespace sotto::kernels {
 namespace {

@@ -6,7 +6,7 @@
 #include "base/parallel.h"
 #include "kernels/rounding.h"
 #include "kernels/row_norms/row_norms_impl.h"
-#include "kernels/square_sum.h"
+#include "kernels/double_sum.h"
 
 namespace sotto::kernels {
 namespace {

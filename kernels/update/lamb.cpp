@@ -1,7 +1,7 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "kernels/square_sum.h"
+#include "kernels/double_sum.h"
 #include "kernels/update/chunks.h"
 #include "kernels/update/update_impl.h"
 

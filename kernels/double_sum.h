@@ -3,8 +3,7 @@
 
 namespace sotto::kernels {
 
-// Eight doubles in registers of V: of[0] has the first lanes. Sums in them have one order,
-// whatever the instruction set.
+// Eight doubles in registers of V: of[0] has the first lanes. Sums in them have one order, whatever the instruction set.
 template <class V>
 struct EightDoubles {
   static constexpr int kParts = static_cast<int>(8 / kDoubles<V>);
@@ -23,9 +22,9 @@ struct EightDoubles {
   }
 };
 
-// Σ x² in double: the square of a float is exact there and can neither overflow nor underflow.
-template <class V>
-SOTTO_INLINE double square_sum(const float* x, int64_t n) {
+// Σ x or, squared, Σ x² in double: the square of a float is exact there and can neither overflow nor underflow.
+template <class V, bool kSquared = false>
+SOTTO_INLINE double double_sum(const float* x, int64_t n) {
   constexpr int parts = EightDoubles<V>::kParts;
   EightDoubles<V> sums[4] = {}, wide;
   int64_t j = 0;
@@ -34,19 +33,26 @@ SOTTO_INLINE double square_sum(const float* x, int64_t n) {
     for (int k = 0; k < 4; ++k) {
       wide.take(x + j + 8 * k, 8);
 #pragma GCC unroll 2
-      for (int part = 0; part < parts; ++part) sums[k].of[part] += wide.of[part] * wide.of[part];
+      for (int part = 0; part < parts; ++part)
+        sums[k].of[part] += kSquared ? wide.of[part] * wide.of[part] : wide.of[part];
     }
   for (; j + 8 <= n; j += 8) {
     wide.take(x + j, 8);
 #pragma GCC unroll 2
-    for (int part = 0; part < parts; ++part) sums[0].of[part] += wide.of[part] * wide.of[part];
+    for (int part = 0; part < parts; ++part)
+      sums[0].of[part] += kSquared ? wide.of[part] * wide.of[part] : wide.of[part];
   }
 #pragma GCC unroll 2
   for (int part = 0; part < parts; ++part)
     sums[0].of[part] = (sums[0].of[part] + sums[1].of[part]) + (sums[2].of[part] + sums[3].of[part]);
   double total = sums[0].sum();
-  for (; j < n; ++j) total += double(x[j]) * x[j];
+  for (; j < n; ++j) total += kSquared ? double(x[j]) * x[j] : double(x[j]);
   return total;
+}
+
+template <class V>
+SOTTO_INLINE double square_sum(const float* x, int64_t n) {
+  return double_sum<V, true>(x, n);
 }
 
 }  // namespace sotto::kernels

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "accountants/pld/few_outcomes_law.h"
 #include "accountants/pld/numerics.h"
 #include "accountants/pld/sampled_gaussian_law.h"
 #include "accountants/pld/shifted_noise_law.h"
 #include "accountants/pld/upper_bound_law.h"
+#include "accountants/pure_dp.h"
 
 namespace sotto::accountants {
 namespace {
@@ -26,9 +28,29 @@ Law all_told() {
   return FewOutcomesLaw::epsilon_delta(0, 1);
 }
 
-Law at_most(double epsilon) {
-  if (epsilon >= 1 / kLeastNoise) return all_told();
-  return std::make_shared<UpperBoundLaw>(FewOutcomesLaw::epsilon_delta(epsilon, 0));
+Law at_most(double epsilon, double delta = 0) {
+  if (epsilon >= 1 / kLeastNoise || delta >= 1) return all_told();
+  return std::make_shared<UpperBoundLaw>(FewOutcomesLaw::epsilon_delta(epsilon, delta));
+}
+
+// The noise of |x| ≤ bound that moved by 1 lands outside, where it tells all; elsewhere the loss is at most 1 / scale.
+EpsilonDelta truncated(double scale, double bound) {
+  if (scale < kLeastNoise || bound <= 0.5) return {0, 1};
+  const double inside = -2 * std::expm1(-bound / scale), tail = std::exp(-bound / scale), kept = bound - 1;
+  const double outside =
+      kept >= 0 ? (std::exp(-kept / scale) - tail) / inside : 1 - (std::exp(kept / scale) - tail) / inside;
+  return {1 / scale * (1 + 1e-12), std::min(1.0, outside * (1 + 1e-12))};
+}
+
+// The (ε, δ) of a mechanism, rounded up, where one is known: every ε is there for any δ, this one has the least.
+std::optional<EpsilonDelta> epsilon_delta_of(const Event& event, NeighbouringRelation relation) {
+  if (const auto* known = std::get_if<EpsilonDelta>(&event.mechanism)) return *known;
+  if (const auto* cut = std::get_if<TruncatedLaplace>(&event.mechanism)) {
+    const double moved = relation == NeighbouringRelation::replace_one ? 2 : 1;
+    return truncated(cut->noise_multiplier / moved, cut->bound_multiplier / moved);
+  }
+  if (const auto pure = pure_dp(event, relation)) return EpsilonDelta{pure->epsilon, 0};
+  return std::nullopt;
 }
 
 struct Noise {
@@ -72,9 +94,15 @@ class Sampled {
  public:
   Sampled(double rate, NeighbouringRelation relation) : rate_(rate), relation_(relation) {}
 
+  // Balle, Barthe, Gaboardi 2018, Theorem 8: (ε, δ) becomes (log(1 + q(e^ε − 1)), qδ).
   template <class Mechanism>
-  Law operator()(const Mechanism&) const {
-    return nullptr;
+  Law operator()(const Mechanism& e) const {
+    if (rate_ < 1 && relation_ == NeighbouringRelation::replace_one) return nullptr;
+    const auto known = epsilon_delta_of({e}, relation_);
+    if (!known) return nullptr;
+    if (rate_ == 1) return at_most(known->epsilon, known->delta);
+    const double epsilon = known->epsilon > kMostPure ? known->epsilon : std::log1p(rate_ * std::expm1(known->epsilon));
+    return at_most(epsilon * (1 + 1e-12), rate_ * known->delta * (1 + 1e-12));
   }
   Law operator()(const Gaussian& e) const { return sampled_gaussian(e.noise_multiplier, rate_, relation_); }
   Law operator()(const Laplace& e) const {
@@ -125,12 +153,6 @@ class Whole {
     return FewOutcomesLaw::randomized_response(e.epsilon, e.categories);
   }
   Law operator()(const EpsilonDelta& e) const { return FewOutcomesLaw::epsilon_delta(e.epsilon, e.delta); }
-  Law operator()(const ExponentialMechanism& e) const { return at_most(e.epsilon); }
-  Law operator()(const ReportNoisyMax& e) const { return at_most((e.monotone ? 1 : 2) / e.noise_multiplier); }
-  Law operator()(const SparseVector& e) const {
-    return at_most(1 / e.threshold_noise_multiplier +
-                   (e.monotone ? 1 : 2) * static_cast<double>(e.most_above) / e.query_noise_multiplier);
-  }
 
  private:
   NeighbouringRelation relation_;

@@ -14,7 +14,8 @@ namespace sotto::accountants {
 //   MixtureOfGaussians                                         add_remove, zero_out
 //   RandomizedResponse                                         replace_one
 //   EpsilonDelta                                               every relation
-//   ExponentialMechanism, ReportNoisyMax, SparseVector         every relation, by their ε: no lower bound
+//   whatever has an ε of its own (pure_dp.h), TruncatedLaplace, and Poisson samples of these and of EpsilonDelta: by
+//     that (ε, δ), no lower bound; samples under add_remove and zero_out
 // Discrete noise with more than 2^20 outputs that matter is not taken, nor are noise multipliers that leave doubles.
 std::shared_ptr<const LossLaw> loss_law(const Event& event, NeighbouringRelation relation);
 

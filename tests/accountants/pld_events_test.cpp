@@ -235,13 +235,43 @@ TEST(PldEvents, OfSelectionOnlyTheEpsilonIsKnownAndOnlyFromAbove) {
   }
 }
 
+TEST(PldEvents, SamplingAnEpsilonDeltaAmplifiesIt) {
+  const double epsilon = 0.5, rate = 0.1, amplified = std::log(1 + rate * (std::exp(epsilon) - 1));
+  for (const auto relation : {kAddRemove, kZeroOut}) {
+    const Bracket truth = composed({{{EpsilonDelta{amplified, 1e-9}}, 30}}).epsilon_bracket(1e-6);
+    const Bracket got =
+        composed({{{PoissonSampled{rate, Event{EpsilonDelta{epsilon, 1e-8}}}}, 30}}, relation).epsilon_bracket(1e-6);
+    EXPECT_GE(got.upper, truth.lower * (1 - 1e-9));
+    EXPECT_LE(got.upper, truth.upper * (1 + 1e-3));
+    EXPECT_EQ(got.lower, 0) << "sampling may amplify more";
+  }
+  EXPECT_THROW(composed({{{PoissonSampled{rate, Event{EpsilonDelta{epsilon, 0}}}}, 1}}, kReplaceOne), Error);
+}
+
+TEST(PldEvents, TruncatedLaplaceNoiseTellsAllWhereItEnds) {
+  // The noise is at most `bound`; one unit moves the sum by 1. What is beyond, by the midpoint rule in long double.
+  for (const auto& [scale, bound] : {std::pair{1.0, 12.0}, {0.5, 3.0}, {2.0, 0.8}}) {
+    long double all = 0, outside = 0;
+    for (int i = 0; i < 200'000; ++i) {
+      const long double x = bound * (2 * (i + 0.5L) / 200'000 - 1), density = std::exp(-std::abs(x) / scale);
+      all += density;
+      if (x > bound - 1) outside += density;
+    }
+    const auto accountant = composed({{{TruncatedLaplace{scale, bound}}, 1}});
+    EXPECT_NEAR(accountant.delta(1 / scale + 1e-6), static_cast<double>(outside / all), 1e-4 * outside / all);
+    EXPECT_GE(accountant.delta(1 / scale + 1e-6), outside / all * (1 - 1e-4));
+  }
+  EXPECT_EQ(composed({{{TruncatedLaplace{1, 0.5}}, 1}}).delta(100), 1) << "no output fits both";
+  EXPECT_EQ(composed({{{TruncatedLaplace{1, 1}}, 1}}, kReplaceOne).delta(100), 1);
+}
+
 TEST(PldEvents, ExtremesGiveABracketAndNeverNan) {
   for (const auto relation : {kAddRemove, kReplaceOne})
     for (const double noise : {0.0, 0.2, 1000.0, 1e60})
       for (const double rate : {1e-200, 1e-6, 1.0})
         for (const int64_t count : {int64_t{1}, int64_t{100'000'000}}) {
           std::vector<Event> events{{Laplace{noise}}, {DiscreteLaplace{noise, 1}}};
-          if (noise > 0.1 && noise <= 1000) events.push_back({DiscreteGaussian{noise, 1}});
+          if (noise > 0.1 && noise < 1) events.push_back({DiscreteGaussian{noise, 1}});
           for (Event& event : events)
             if (rate < 1) event = poisson_sampled(rate, event);
           for (const Event& event : events) {

@@ -7,6 +7,7 @@
 #include "accountants/gdp/gdp_accountant.h"
 #include "accountants/pld/pld_accountant.h"
 #include "accountants/rdp/rdp_accountant.h"
+#include "accountants/zcdp/tcdp_accountant.h"
 #include "accountants/zcdp/zcdp_accountant.h"
 #include "base/error.h"
 
@@ -54,7 +55,7 @@ std::vector<std::string> accountant_names() {
 
 std::vector<std::string> fixed_schedule_accountant_names() {
   auto names = accountant_names();
-  names.push_back("pld");
+  names.insert(names.end(), {"tcdp", "pld"});
   return names;
 }
 
@@ -81,6 +82,9 @@ std::unique_ptr<Accountant> make_adaptive(std::string_view name, NeighbouringRel
 
 std::unique_ptr<Accountant> make_accountant(std::string_view name, NeighbouringRelation relation) {
   if (auto made = make_adaptive(name, relation)) return made;
+  if (name == "tcdp")
+    throw Error(ErrorKind::configuration,
+                "the accountant \"tcdp\" is for questions: \"rdp\" is never looser and limits runs");
   if (name == "pld")
     throw Error(
         ErrorKind::configuration,
@@ -92,6 +96,7 @@ std::unique_ptr<Accountant> make_fixed_schedule_accountant(std::string_view name
                                                            double relative_gap) {
   require(relative_gap > 0 && relative_gap < 1, "the relative gap must be between 0 and 1, got ", relative_gap);
   if (auto made = make_adaptive(name, relation)) return made;
+  if (name == "tcdp") return std::make_unique<TcdpAccountant>(relation);
   if (name == "pld") return std::make_unique<PldAccountant>(relation, PldLimits{.relative_gap = relative_gap});
   refuse(name, fixed_schedule_accountant_names());
 }

@@ -4,8 +4,11 @@
 
 #include <cmath>
 
+#include "accountants/rdp/rdp_accountant.h"
+#include "accountants/rdp/sampled_gaussian.h"
 #include "accountants/zcdp/conversion.h"
 #include "accountants/zcdp/rho.h"
+#include "accountants/zcdp/tcdp_accountant.h"
 #include "base/error.h"
 #include "tests/accountants/reference.h"
 
@@ -87,6 +90,41 @@ TEST(ZcdpAccountantTest, AlmostNothingSpentIsZeroOnlyWhereTotalVariationProvesIt
       if (accountant.epsilon(delta) > 0) continue;
       EXPECT_LE(std::erf(1 / (2 * std::sqrt(2.0) * sigma)), delta) << sigma << " " << delta;
     }
+}
+
+TEST(Tcdp, OfAGaussianIsZcdpWhereItsBestOrderIsWithinTheTruncation) {
+  for (const auto& each : reference_cases("zcdp")) {
+    const double rho = each["params"]["rho"], delta = each["params"]["delta"], truth = each["lower"];
+    EXPECT_NEAR(epsilon_from_tcdp(rho, 1e6, delta), truth, 1e-12 * truth) << each;
+    const double best = 1 + std::sqrt(-std::log(delta) / rho);  // nearly the best order
+    EXPECT_GT(epsilon_from_tcdp(rho, 1 + (best - 1) / 3, delta), truth * 1.05) << each;
+  }
+}
+
+TEST(Tcdp, RhoBoundsTheDivergenceUpToItsTruncation) {
+  const Event event{PoissonSampledGaussian{1, 0.01}};
+  const auto rho = tcdp_rho(event, kAddRemove);
+  const auto& omegas = TcdpAccountant::truncations();
+  ASSERT_EQ(rho.size(), omegas.size());
+  for (size_t i = 0; i < omegas.size(); ++i)
+    for (double share = 0.001; share <= 1; share += 0.0173) {
+      const double order = std::max(1.001, 1 + share * (omegas[i] - 1));
+      EXPECT_LE(rdp_sampled_gaussian(1, 0.01, order), rho[i] * order) << omegas[i] << " " << order;
+    }
+  EXPECT_LT(rho[0], 2e-4) << "before the jump: about q²(e − 1) / 2 · 2";
+  EXPECT_GT(rho.back(), 0.4) << "behind it: nearly 1 / 2σ²";
+  EXPECT_LE(tcdp_rho({Gaussian{1}}, kAddRemove).back(), 0.5 * 1.031);
+}
+
+TEST(Tcdp, IsLooserThanRdpAndNotByMuchForGaussians) {
+  TcdpAccountant tcdp(kAddRemove);
+  RdpAccountant rdp(kAddRemove);
+  for (Accountant* each : {static_cast<Accountant*>(&tcdp), static_cast<Accountant*>(&rdp)}) {
+    each->compose({PoissonSampledGaussian{1, 0.01}}, 1000);
+    each->compose({Gaussian{10}}, 3);
+  }
+  EXPECT_GE(tcdp.epsilon(1e-5), rdp.epsilon(1e-5));
+  EXPECT_LE(tcdp.epsilon(1e-5), rdp.epsilon(1e-5) * 3);
 }
 
 }  // namespace

@@ -53,7 +53,8 @@ class Search {
       gap = finest_gap();  // an accountant without lower ends, or a bracket too wide to tell anything
       epsilon = bracket_at_(value, gap);
     }
-    if (epsilon.lower > 0 && relative_width(epsilon) > gap) reach_ = std::max(reach_, relative_width(epsilon));
+    if (epsilon.lower > 0 && !outside(epsilon) && relative_width(epsilon) > gap)
+      reach_ = std::max(reach_, relative_width(epsilon));
     undecided_ = outside(epsilon) ? 0 : undecided_ + 1;
     const bool narrower = gap > finest_gap() && std::isfinite(epsilon.upper) && undecided_ < kMostUndecided;
     if (epsilon.upper <= target_)
@@ -91,7 +92,8 @@ class Search {
     root_ = u;
     if (!known_) return;
     const double rise = (y - previous_y_) / (u - previous_u_);
-    if (has_previous_ && std::abs(y - previous_y_) > 4 * gap && std::isfinite(rise) && rise > 0)
+    const double noise = epsilon.lower > 0 ? 4 * gap : 1e-9;  // what one accountant's upper ends alone have of rounding
+    if (has_previous_ && std::abs(y - previous_y_) > noise && std::isfinite(rise) && rise > 0)
       slope_ = std::clamp(rise, 1e-3, 1e3);
     has_previous_ = true;
     previous_u_ = u;
@@ -126,6 +128,10 @@ class Search {
       u = root_ - beside;
     else
       u = root_ + beside;
+    // As long as all lie on one side, ever farther: before a kink the slope tells little.
+    one_sided_ = found_.fits && found_.fails ? 0 : one_sided_ + 1;
+    if (one_sided_ >= 3 && known_)
+      u = previous_u_ + std::clamp((u - previous_u_) * std::exp2(one_sided_ - 2), -kLongestMove, kLongestMove);
     if (slow || (found_.fits && u <= low) || (found_.fails && u >= high)) u = (low + high) / 2;
     if (u <= low && !found_.fits) return cheapest();
     if (u >= high && !found_.fails) return costliest();
@@ -146,9 +152,9 @@ class Search {
   double sign_;
   Calibration found_{};
   double slope_ = 1, root_ = 0, last_y_ = 1, last_gap_ = kWidestGap, previous_u_ = 0, previous_y_ = 0;
-  double reach_ = 0;  // the widest bracket that was wider than asked: what the accountant can do here
+  double reach_ = 0;  // the widest bracket around the target that was wider than asked: what the accountant can do
   bool has_previous_ = false, known_ = false;
-  int narrowing_ = 0, undecided_ = 0;
+  int narrowing_ = 0, undecided_ = 0, one_sided_ = 0;
   double last_width_ = 0;
 };
 

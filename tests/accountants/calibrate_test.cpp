@@ -172,6 +172,7 @@ TEST(Search, FindsTheEdgeOfWhateverGrows) {
       {"a root", [](double x) { return std::sqrt(std::sqrt(x / 1e-8)); }, 1e-8},
       {"a wall", [](double x) { return x < 20 ? 1e-9 : std::numeric_limits<double>::infinity(); }, 20},
       {"nothing, then much", [](double x) { return x < 3 ? 0.0 : 1e9; }, 3},
+      {"nearly flat, then steep", [](double x) { return x < 700 ? 0.9 + 1e-5 * x : 0.907 * x / 700; }, 700 / 0.907},
       {"a kink", [](double x) { return x < 5 ? x / 5 : std::pow(x / 5, 40); }, 5},
   };
   for (const auto& each : cases)

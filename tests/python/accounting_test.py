@@ -2,7 +2,7 @@
 
 Usage: accounting_test.py LIBSOTTO_OPS SITE LIBSOTTO_ACCOUNTING    (77 = skipped)
 """
-import json, math, os, pathlib, subprocess, sys, unittest
+import ctypes, json, math, os, pathlib, subprocess, sys, unittest
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 if len(sys.argv) < 4:
@@ -248,6 +248,24 @@ class AccountingTest(unittest.TestCase):
         self.assertTrue(pld < rdp < 2.2)
         self.assertTrue(0 < delta < 0.003)
         self.assertLessEqual(accounting.rdp.RdpAccountant().compose(sampled(noise, 0.01, 1000)).get_epsilon(1e-5), 1)
+
+    def test_the_c_library_refuses_garbage(self):
+        library = accounting.library._library()
+        deep = b'{"verb":"epsilon","accountant":"rdp","relation":"add_remove","delta":1e-5,"events":' + b"[" * 100000 + b"]" * 100000 + b"}"
+        question = dict(accountant="rdp", relation="add_remove", events=[], delta=1e-5)
+        for text, words in [(None, "null pointer"), (b"", "no JSON object"), (b"[]", "no JSON object"), (b"{", "no JSON object"),
+                            (b"{}", 'lacks "verb"'), (b'{"verb": 3}', '"verb" is 3'), (deep, "16 deep"),
+                            (json.dumps({"verb": "guess", **question}).encode(), "known: accountants, supports, epsilon, delta"),
+                            (json.dumps({"verb": "epsilon", **question, "accountant": "clt"}).encode(), "unknown accountant"),
+                            (json.dumps({"verb": "epsilon", **question, "relation": "swap"}).encode(), "unknown neighbouring relation"),
+                            (json.dumps({"verb": "delta", **question}).encode(), 'lacks "epsilon"')]:
+            answer = ctypes.c_void_p()
+            with self.subTest(words):
+                self.assertEqual(library.sotto_accounting_ask(text, ctypes.byref(answer)), 2)
+                self.assertIn(words, ctypes.string_at(answer).decode())
+                library.sotto_accounting_free(answer)
+        self.assertEqual(library.sotto_accounting_ask(b"{}", None), 1)
+        library.sotto_accounting_free(None)
 
     def test_a_missing_library_is_said_with_its_place(self):
         done = subprocess.run([sys.executable, "-B", "-c", "from sotto import accounting; accounting.rdp.RdpAccountant().get_epsilon(1e-5)"],

@@ -110,7 +110,6 @@ SOTTO_INLINE void take_step(const Job& job, const Place& place, int64_t panel, V
   store(h, hidden, count);
 }
 
-// multiply_tile as a function of its own: inlined beside the activations, it would leave registers to their constants.
 template <int Vectors>
 struct MultiplyTile {
   template <class V>
@@ -120,6 +119,17 @@ struct MultiplyTile {
   }
 };
 
+// Where there are 16 registers, a function of its own: beside the activations, it would leave some to their constants.
+template <int Vectors, class V>
+SOTTO_INLINE void multiply_apart(const Job& job, int64_t rows, int64_t depth, const float* x, int64_t stride,
+                                 const float* panel, V* products) {
+  if constexpr (kWidth<V> == 16)
+    multiply_tile<Vectors>(rows, depth, x, stride, panel, products);
+  else
+    code_on<MultiplyTile<Vectors>, int64_t, int64_t, const float*, int64_t, const float*, void*>(job.set)(
+        rows, depth, x, stride, panel, products);
+}
+
 template <Cell kCell, class V>
 SOTTO_INLINE void run_block(const Job& job, int64_t begin, int64_t end, float* rows) {
   constexpr int kVectors = keeps_gates(kCell) ? gate_count(kCell) : kTileVectors;
@@ -128,8 +138,6 @@ SOTTO_INLINE void run_block(const Job& job, int64_t begin, int64_t end, float* r
   const int64_t panel_units = keeps_gates(kCell) ? width : kTileVectors * width;
   const size_t input_bytes = static_cast<size_t>(inputs) * sizeof(float);
   const size_t unit_bytes = static_cast<size_t>(units) * sizeof(float);
-  const auto multiply =
-      code_on<MultiplyTile<kVectors>, int64_t, int64_t, const float*, int64_t, const float*, void*>(job.set);
   for (int64_t step = 0; step < job.layer.length; ++step) {
     for (int64_t i = begin; i < end; ++i) {
       const Place place = place_of(job, i, step);
@@ -144,10 +152,11 @@ SOTTO_INLINE void run_block(const Job& job, int64_t begin, int64_t end, float* r
         const float* weights = job.panels + panel * depth * kVectors * width;
         V sums[kTileRows<V> * kVectors], recurrent[kTileRows<V> * kVectors];
         if constexpr (kCell == Cell::gru) {
-          multiply(count, inputs, x, stride, weights, sums);
-          multiply(count, units, x + inputs, stride, weights + inputs * kVectors * width, recurrent);
+          multiply_apart<kVectors>(job, count, inputs, x, stride, weights, sums);
+          multiply_apart<kVectors>(job, count, units, x + inputs, stride, weights + inputs * kVectors * width,
+                                   recurrent);
         } else {
-          multiply(count, depth, x, stride, weights, sums);
+          multiply_apart<kVectors>(job, count, depth, x, stride, weights, sums);
         }
         for (int64_t m = 0; m < count; ++m)
           take_step<kCell, V>(job, place_of(job, i + m, step), panel, sums + m * kVectors, recurrent + m * kVectors);

@@ -101,43 +101,43 @@ bool SpendTally::supports(const Event& event) const {
                      [&](const EventUses& part) { return takes(currency_, part.event, relation_); });
 }
 
-std::vector<UnitCost> SpendTally::costs(const EventUses& part) const {
-  if (!takes(currency_, part.event, relation_))
+void SpendTally::append_costs(const EventUses& part, std::vector<UnitCost>& costs) const {
+  const size_t first = costs.size();
+  if (std::holds_alternative<NonPrivate>(part.event.mechanism)) {
+    costs.resize(first + lines_.size(), UnitCost{1, 0});
+  } else if (currency_ == Currency::gdp) {
+    if (const auto cost = mu_squared(part.event, relation_)) costs.push_back(*cost);
+  } else if (currency_ == Currency::zcdp) {
+    if (const auto cost = zcdp_cost(part.event, relation_)) costs.insert(costs.end(), {cost->rho, cost->delta});
+  } else if (has_rdp_curve(part.event, relation_)) {
+    for (const double each : rdp_curve(part.event, relation_, orders_)) costs.push_back({each, 1});
+  }
+  if (costs.size() == first)
     throw Error(ErrorKind::configuration, cat("no cost in this budget for ", to_json(part.event), " under ",
                                               to_string(relation_), ": ", what_is_taken(currency_)));
-  std::vector<UnitCost> found;
-  if (std::holds_alternative<NonPrivate>(part.event.mechanism)) {
-    found.assign(lines_.size(), UnitCost{1, 0});
-  } else if (currency_ == Currency::gdp) {
-    found = {*mu_squared(part.event, relation_)};
-  } else if (currency_ == Currency::zcdp) {
-    const ZcdpCost cost = *zcdp_cost(part.event, relation_);
-    found = {cost.rho, cost.delta};
-  } else {
-    for (const double each : rdp_curve(part.event, relation_, orders_)) found.push_back({each, 1});
-  }
-  for (UnitCost& each : found) each.numerator = times_up(static_cast<double>(part.count), each.numerator);
-  return found;
+  for (size_t i = first; i < costs.size(); ++i)
+    costs[i].numerator = times_up(static_cast<double>(part.count), costs[i].numerator);
 }
 
 // Of more distinct events than are remembered the old ones stay in the lines, and would be rounded anew.
-SpendTally::Known& SpendTally::known(const Event& event) {
-  if (last_ != nullptr && last_->event == event) return *last_;
-  if (const auto found = known_.find(event); found != known_.end()) return found->second;
+SpendTally::Entry& SpendTally::known(const Event& event) {
+  if (last_ != nullptr && last_->first == event) return *last_;
+  if (const auto found = known_.find(event); found != known_.end()) return *found;
   validate(event);
-  Known fresh{event, {}, 0, std::vector<Spend>(lines_.size())};
-  for (const EventUses& part : parts_of(event, 1, relation_)) fresh.costs.push_back(costs(part));
+  Known fresh;
+  fresh.terms.resize(lines_.size());
+  for (const EventUses& part : parts_of(event, 1, relation_)) append_costs(part, fresh.costs);
   if (known_.size() >= kMostKnown) {
     last_ = nullptr;
     known_.clear();
   }
-  return known_.emplace(event, std::move(fresh)).first->second;
+  return *known_.emplace(event, std::move(fresh)).first;
 }
 
 const std::vector<Spend>& SpendTally::preview(const Event& event, int64_t count) {
   require(count >= 0 && count <= kMostUses, "count must be between 0 and 2^53, got ", count);
-  Known& part = known(event);
-  last_ = &part;
+  last_ = &known(event);
+  Known& part = last_->second;
   if (count > kMostUses - part.count) {
     part.count = 0;
     part.terms.assign(lines_.size(), Spend());
@@ -145,8 +145,8 @@ const std::vector<Spend>& SpendTally::preview(const Event& event, int64_t count)
   new_count_ = part.count + count;
   for (size_t i = 0; i < lines_.size(); ++i) {
     new_terms_[i] = Spend();
-    for (const auto& costs : part.costs)
-      new_terms_[i] = new_terms_[i].with(Spend(), Spend::at_least(costs[i].of(new_count_)));
+    for (size_t j = i; j < part.costs.size(); j += lines_.size())
+      new_terms_[i] = new_terms_[i].with(Spend(), Spend::at_least(part.costs[j].of(new_count_)));
     new_lines_[i] = lines_[i].with(part.terms[i], new_terms_[i]);
   }
   return new_lines_;
@@ -154,8 +154,8 @@ const std::vector<Spend>& SpendTally::preview(const Event& event, int64_t count)
 
 void SpendTally::commit() {
   require(last_ != nullptr, "nothing was previewed");
-  last_->count = new_count_;
-  last_->terms.swap(new_terms_);
+  last_->second.count = new_count_;
+  last_->second.terms.swap(new_terms_);
   lines_.swap(new_lines_);
 }
 

@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "accountants/event/parts.h"
@@ -36,16 +37,16 @@ class SpendTally {
 
  private:
   struct Known {
-    Event event;
-    std::vector<std::vector<UnitCost>> costs;  // a part each, of one use of the event
+    std::vector<UnitCost> costs;  // of one use of the event: a row of lines for each of its parts
     int64_t count = 0;
     std::vector<Spend> terms;  // what the uses cost, part of lines_
   };
   struct Hash {
     size_t operator()(const Event& event) const;
   };
-  Known& known(const Event& event);
-  std::vector<UnitCost> costs(const EventUses& part) const;
+  using Entry = std::pair<const Event, Known>;
+  Entry& known(const Event& event);
+  void append_costs(const EventUses& part, std::vector<UnitCost>& costs) const;
 
   Currency currency_ = Currency::rdp;
   NeighbouringRelation relation_ = NeighbouringRelation::add_remove;
@@ -53,7 +54,7 @@ class SpendTally {
   std::vector<Spend> lines_, new_lines_, new_terms_;
   int64_t new_count_ = 0;
   std::unordered_map<Event, Known, Hash> known_;
-  Known* last_ = nullptr;  // in known_
+  Entry* last_ = nullptr;  // in known_
 };
 
 }  // namespace sotto::accountants

@@ -42,6 +42,10 @@ Role role_from_string(std::string_view name) {
   throw Error(ErrorKind::configuration, cat("unknown role \"", name, "\"; known are owner, analyst, revoked"));
 }
 
+bool Grant::expired(int64_t now) const {
+  return expires && now >= *expires;
+}
+
 int64_t Grant::period_start(int64_t now) const {
   if (!renew_days || now <= starts) return starts;
   return now - (now - starts) % (*renew_days * kDay);

@@ -31,7 +31,7 @@ struct Grant {
   std::optional<int64_t> renew_days = {};  // one period from start to end without it
   std::string note = {};
 
-  bool expired(int64_t now) const { return expires && now >= *expires; }
+  bool expired(int64_t now) const;
   // The start of the period that `now` is in. Never earlier than starts.
   int64_t period_start(int64_t now) const;
   std::optional<int64_t> period_end(int64_t now) const;

@@ -139,6 +139,18 @@ TEST_F(LedgerFaultTest, ADamagedPageIsFoundOrTouchesNoRow) {
   EXPECT_GT(found, 30);
 }
 
+TEST_F(LedgerFaultTest, AnIndexThatHidesAChargeIsFound) {
+  ASSERT_EQ(Ledger::open(path_).rows()[3].kind, "charge");
+  tamper(path_,
+         "DROP INDEX by_run; CREATE INDEX by_run ON entry (run_id, kind, last_step) WHERE id < 4;"
+         "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = "
+         "'CREATE INDEX by_run ON entry (run_id, kind, last_step)' WHERE name = 'by_run'");
+  ASSERT_EQ(Ledger::open(path_).run("a")->charged_steps, 0) << "the ledger is deceived";
+  const auto report = Ledger::verify(path_);
+  EXPECT_FALSE(report.ok);
+  EXPECT_NE(report.findings.at(0).find("by_run"), std::string::npos) << report.findings[0];
+}
+
 TEST_F(LedgerFaultTest, AnEventOfANewerVersionIsNamedAndNothingIsSpent) {
   const auto rows = Ledger::open(path_).rows();
   auto payload = nlohmann::json::parse(rows[2].payload);

@@ -63,6 +63,16 @@ TEST_P(AccountantContract, AGaussiansEpsilonIsNeverBelowTheClosedForm) {
   }
 }
 
+TEST_P(AccountantContract, DifferentGaussiansAddUpToTheirClosedForm) {
+  // μ² = 75/100 + 4/16 = 1 and δ = 1e-6: ε = 4.886554117462212 (mpmath, Balle and Wang's closed form).
+  const auto accountant = make();
+  accountant->compose(Event{Gaussian{10}}, 75);
+  accountant->compose(Event{Gaussian{4}}, 4);
+  EXPECT_GE(accountant->epsilon(1e-6), 4.886554117462212 * (1 - 1e-15));
+  EXPECT_LE(accountant->epsilon_bracket(1e-6).lower, 4.886554117462212 * (1 + 1e-15));
+  EXPECT_LE(accountant->epsilon(1e-6), 4.886554117462212 * 1.2);
+}
+
 TEST_P(AccountantContract, TheLowerEndIsNeverAboveTheUpper) {
   for (const double sigma : {0.5, 1.0, 10.0})
     for (const double delta : {1e-20, 1e-9, 1e-5, 0.1}) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <optional>
 
 #include "accountants/pld/few_outcomes_law.h"
@@ -139,9 +140,10 @@ class Whole {
     if (e.noise_multiplier < kLeastNoise && e.sensitivities.back() > 0) return all_told();
     std::vector<Shift> shifts;
     if (e.sensitivities.front() > 0) shifts.push_back({0, 0, 1});
+    const double sum = std::accumulate(e.probabilities.begin(), e.probabilities.end(), 0.0);
     for (size_t i = 0; i < e.sensitivities.size(); ++i)
       if (e.probabilities[i] > 0 || e.sensitivities[i] == 0)
-        shifts.push_back({e.sensitivities[i], e.probabilities[i], e.sensitivities[i] == 0 ? 1.0 : 0.0});
+        shifts.push_back({e.sensitivities[i], e.probabilities[i] / sum, e.sensitivities[i] == 0 ? 1.0 : 0.0});
     if (shifts.size() < 2) return FewOutcomesLaw::epsilon_delta(0, 0);
     if (shifts.size() > ShiftedNoiseLaw::kMostShifts) return nullptr;
     const double most = kMostCutNoise * shifts.back().centre;

@@ -165,14 +165,19 @@ TEST(PldAccountant, BothNeighboursCountWhereAddingIsTheWorseOne) {
 TEST(PldAccountant, ExtremesGiveABracketAndNeverNan) {
   for (const double sigma : {0.2, 1.0, 1000.0})
     for (const double q : {1e-6, 0.01, 1.0})
-      for (const int64_t steps : {int64_t{1}, int64_t{10'000}, int64_t{100'000'000}})
+      for (const int64_t steps : {int64_t{1}, int64_t{10'000}, int64_t{100'000'000}}) {
+        const PldAccountant accountant = composed({{sigma, q, steps}}, 1e-2);
         for (const double delta : {1e-30, 1e-6}) {
-          const Bracket got = composed({{sigma, q, steps}}, 1e-2).epsilon_bracket(delta);
-          EXPECT_TRUE(std::isfinite(got.upper) && std::isfinite(got.lower))
-              << sigma << " " << q << " " << steps << " " << delta;
-          EXPECT_LE(0, got.lower);
-          EXPECT_LE(got.lower, got.upper) << sigma << " " << q << " " << steps << " " << delta;
+          const Bracket got = accountant.epsilon_bracket(delta);
+          EXPECT_TRUE(std::isfinite(got.upper) && 0 <= got.lower && got.lower <= got.upper)
+              << sigma << " " << q << " " << steps << " " << delta << ": " << got.lower << " " << got.upper;
         }
+        for (const double epsilon : {1e-6, 500.0}) {
+          const Bracket got = accountant.delta_bracket(epsilon);
+          EXPECT_TRUE(0 <= got.lower && got.lower <= got.upper && 0 < got.upper && got.upper <= 1)
+              << sigma << " " << q << " " << steps << " " << epsilon << ": " << got.lower << " " << got.upper;
+        }
+      }
 }
 
 TEST(PldAccountant, GrowsWithStepsAndRateAndFallsWithNoise) {

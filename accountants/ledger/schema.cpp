@@ -1,13 +1,9 @@
 #include "accountants/ledger/schema.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
 #include <ctime>
 
 #include "accountants/ledger/append.h"
+#include "accountants/ledger/new_file.h"
 #include "accountants/rdp/orders.h"
 #include "base/error.h"
 #include "base/fault_point.h"
@@ -65,22 +61,6 @@ BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END)",
      2},
 };
 
-[[noreturn]] void fail(const std::filesystem::path& path, const char* way_out) {
-  throw Error(ErrorKind::io,
-              cat("cannot create the ledger ", path.string(), ": ", std::strerror(errno), "; ", way_out));
-}
-
-void sync(const std::filesystem::path& path, int flags) {
-  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | flags);
-  if (file < 0 || ::fsync(file) != 0) {
-    const int reason = errno;
-    if (file >= 0) ::close(file);
-    errno = reason;
-    fail(path, "check the disk");
-  }
-  ::close(file);
-}
-
 // Those that a ledger of format `from` lacks.
 void add_objects(Database& database, int64_t from) {
   for (const Object& object : kSchema)
@@ -103,24 +83,7 @@ void fill(const std::filesystem::path& path) {
 }  // namespace
 
 void create_ledger(const std::filesystem::path& path) {
-  const std::filesystem::path unfinished = path.string() + ".new." + std::to_string(::getpid());
-  ::unlink(unfinished.c_str());
-  // Who ran what on which data is nobody else's business; SQLite gives its log files the same mode.
-  const int file = ::open(unfinished.c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
-  if (file < 0) fail(path, "its folder must exist and be writable: create it or change ledger.path");
-  ::close(file);
-  try {
-    fill(unfinished);
-    sync(unfinished, 0);
-    fault_point("ledger.create.before_link");
-    if (::link(unfinished.c_str(), path.c_str()) != 0 && errno != EEXIST) fail(path, "change ledger.path");
-    fault_point("ledger.create.after_link");
-  } catch (...) {
-    ::unlink(unfinished.c_str());
-    throw;
-  }
-  ::unlink(unfinished.c_str());
-  sync(std::filesystem::absolute(path).parent_path(), O_DIRECTORY);
+  put_in_place(path, fill);
 }
 
 void check_identity(Database& database) {

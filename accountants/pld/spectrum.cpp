@@ -40,19 +40,16 @@ SOTTO_VECTORISED void raise_block(double* __restrict re, double* __restrict im, 
   }
 }
 
-// The first half of a real sequence's transform; the rest mirrors it.
-struct Spectrum {
-  std::vector<double> re, im;
-  explicit Spectrum(size_t count) : re(count, 1.0), im(count, 0.0) {}
-};
-
+// The first halves of two real sequences' transforms, above and below; the rest mirrors them. Empty: both are 1.
 struct Spectra {
-  Spectrum side[2];
-  explicit Spectra(size_t count) : side{Spectrum(count), Spectrum(count)} {}
+  std::vector<double> re[2], im[2];
+  bool empty() const { return re[kAbove].empty(); }
 };
 
-// product ← product · transform^count, x the transform of two real sequences packed into one.
-void multiply_by_power(const ComplexArray& x, int64_t count, Spectra& product) {
+// Calls use(begin, width, re, im) for blocks of product · transform^count, x the transform of two real sequences packed
+// into one.
+template <class Use>
+void for_each_block(const Spectra& product, const ComplexArray& x, int64_t count, const Use& use) {
   const size_t size = x.size(), half = size / 2;
   const double smallest = std::exp(-1200.0 / static_cast<double>(count));
   double re[2][kBlock], im[2][kBlock];
@@ -67,15 +64,30 @@ void multiply_by_power(const ComplexArray& x, int64_t count, Spectra& product) {
     }
     for (const int side : {kAbove, kBelow}) {
       raise_block(re[side], im[side], width, count, smallest);
-      Spectrum& out = product.side[side];
-      for (size_t j = 0; j < width; ++j) {
-        const size_t k = begin + j;
-        const double old_re = out.re[k], old_im = out.im[k];
-        out.re[k] = old_re * re[side][j] - old_im * im[side][j];
-        out.im[k] = old_re * im[side][j] + old_im * re[side][j];
+      for (size_t j = 0; j < width && !product.empty(); ++j) {
+        const double a = product.re[side][begin + j], b = product.im[side][begin + j];
+        const double real = a * re[side][j] - b * im[side][j];
+        im[side][j] = a * im[side][j] + b * re[side][j];
+        re[side][j] = real;
       }
     }
+    use(begin, width, re, im);
   }
+}
+
+void multiply_by_power(Spectra& product, const ComplexArray& x, int64_t count) {
+  Spectra next;
+  for (const int side : {kAbove, kBelow}) {
+    next.re[side].resize(x.size() / 2 + 1);
+    next.im[side].resize(x.size() / 2 + 1);
+  }
+  for_each_block(product, x, count, [&](size_t begin, size_t width, const auto& re, const auto& im) {
+    for (const int side : {kAbove, kBelow}) {
+      std::copy_n(re[side], width, next.re[side].data() + begin);
+      std::copy_n(im[side], width, next.im[side].data() + begin);
+    }
+  });
+  product = std::move(next);
 }
 
 // Σ |Y| and Σ |Y|² over all N entries of a spectrum.
@@ -83,24 +95,26 @@ struct Norms {
   double sum = 0, squares = 0;
 };
 
-// Packs both into `x`, real and imaginary part exchanged: the forward transform is then the inverse one.
-void pack(const Spectra& product, ComplexArray& x, Norms (&norms)[2]) {
+// x ← product · transform^count, both packed into one again, real and imaginary part exchanged: the forward transform
+// is then the inverse one. The last part needs no room of its own.
+void pack_power(const Spectra& product, ComplexArray& x, int64_t count, Norms (&norms)[2]) {
   const size_t size = x.size(), half = size / 2;
-  const Spectrum &above = product.side[kAbove], &below = product.side[kBelow];
-  for (size_t k = 0; k <= half; ++k) {
-    const size_t mirror = (size - k) & (size - 1);
-    const double ar = above.re[k], ai = above.im[k], br = below.re[k], bi = below.im[k];
-    const double weight = k == 0 || k == half ? 1 : 2;
-    const double a = ar * ar + ai * ai, b = br * br + bi * bi;
-    norms[kAbove].sum += weight * std::sqrt(a);
-    norms[kBelow].sum += weight * std::sqrt(b);
-    norms[kAbove].squares += weight * a;
-    norms[kBelow].squares += weight * b;
-    x.real[k] = ai + br;
-    x.imag[k] = ar - bi;
-    x.real[mirror] = br - ai;
-    x.imag[mirror] = ar + bi;
-  }
+  for_each_block(product, x, count, [&](size_t begin, size_t width, const auto& re, const auto& im) {
+    for (size_t j = 0; j < width; ++j) {
+      const size_t k = begin + j, mirror = (size - k) & (size - 1);
+      const double ar = re[kAbove][j], ai = im[kAbove][j], br = re[kBelow][j], bi = im[kBelow][j];
+      const double weight = k == 0 || k == half ? 1 : 2;
+      const double a = ar * ar + ai * ai, b = br * br + bi * bi;
+      norms[kAbove].sum += weight * std::sqrt(a);
+      norms[kBelow].sum += weight * std::sqrt(b);
+      norms[kAbove].squares += weight * a;
+      norms[kBelow].squares += weight * b;
+      x.real[k] = ai + br;
+      x.imag[k] = ar - bi;
+      x.real[mirror] = br - ai;
+      x.imag[mirror] = ar + bi;
+    }
+  });
 }
 
 // A spectrum's entry is off by at most n e |z|^{n−1} Π|others| for an error e of one use's transform, and 2n√5u of
@@ -155,7 +169,8 @@ TiltedSum tilted_sum(const std::vector<LawPart>& parts, double theta, double ste
   const bool has_below = all_bounded_below(parts);
   Fft fft(size);
   ComplexArray x(size);
-  Spectra product(size / 2 + 1);
+  Spectra product;
+  Norms norms[2];
   for (const LawPart& part : parts) {
     tilt_into(part.law.above, theta, x.real);
     if (has_below)
@@ -163,10 +178,11 @@ TiltedSum tilted_sum(const std::vector<LawPart>& parts, double theta, double ste
     else
       std::fill(x.imag.begin(), x.imag.end(), 0.0);
     fft.transform(x);
-    multiply_by_power(x, part.count, product);
+    if (&part != &parts.back())
+      multiply_by_power(product, x, part.count);
+    else
+      pack_power(product, x, part.count, norms);
   }
-  Norms norms[2];
-  pack(product, x, norms);
   fft.transform(x);
   const RoundingBound rounding(parts, theta, step, size);
   return {std::move(x), rounding.of(norms[kAbove], norms[kBelow]), rounding.of(norms[kBelow], norms[kAbove])};

@@ -13,7 +13,7 @@ inline constexpr double kLargestPoint = 0x1p50;
 // |value| rounded to a whole number, for |value| ≤ kLargestPoint. A negative value's integer is minus this one.
 template <Rounding rounding>
 SOTTO_FORMULA double rounded_magnitude(double value) {
-  const double magnitude = value < 0 ? -value : value;
+  const double magnitude = fabs(value);  // a branch on the sign would keep loops from being vectorised
   const double nearest = (magnitude + 0x1p52) - 0x1p52;
   if (rounding == Rounding::nearest) return nearest;
   return nearest - (nearest > magnitude ? 1.0 : 0.0);
@@ -27,7 +27,7 @@ SOTTO_FORMULA int64_t to_integer(double whole) {
 template <Rounding rounding>
 SOTTO_FORMULA int64_t lattice_point(double value) {
   const double magnitude = rounded_magnitude<rounding>(value);
-  return to_integer(value < 0 ? -magnitude : magnitude);
+  return to_integer(copysign(magnitude, value));
 }
 
 // In two halves of 25 bits, x² = 2^50 high² + 2^26 high · low + low², sums stay in 64 bits for 2^12 entries.
@@ -39,14 +39,14 @@ struct SquareSums {
 
 template <Rounding rounding>
 SOTTO_FORMULA void add_square(double value, SquareSums& sums) {
-  const double magnitude = value < 0 ? -value : value;
-  const bool within = magnitude <= kLargestPoint;  // false of NaN
-  const uint64_t x = static_cast<uint64_t>(to_integer(within ? rounded_magnitude<rounding>(value) : 0.0));
+  const uint64_t outside = fabs(value) <= kLargestPoint ? 0 : 1;  // 1 of NaN
+  // Without a branch; what is outside counts as zero.
+  const uint64_t x = static_cast<uint64_t>(to_integer(rounded_magnitude<rounding>(value))) & (outside - 1);
   const uint64_t high = x >> 25, low = x & ((1u << 25) - 1);
   sums.high += high * high;
   sums.mixed += high * low;
   sums.low += low * low;
-  sums.out_of_range += within ? 0 : 1;
+  sums.out_of_range += outside;
 }
 
 SOTTO_FORMULA Uint128 saturating_sum(Uint128 a, Uint128 b) {

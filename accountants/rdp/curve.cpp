@@ -12,6 +12,7 @@
 #include "accountants/event/parts.h"
 #include "accountants/pure_dp.h"
 #include "accountants/rdp/closed_forms.h"
+#include "accountants/rdp/fixed_size_sampled.h"
 #include "accountants/rdp/orders.h"
 #include "accountants/rdp/poisson_sampled.h"
 #include "accountants/rdp/sampled_gaussian.h"
@@ -92,16 +93,24 @@ bool is_sampled_gaussian(const Event& event) {
   return lattice != nullptr && lattice->sample_rate < 1;
 }
 
-// What is sampled, part by part; empty where sampling it has no bound.
-std::vector<std::pair<Divergence, int64_t>> sampled_parts(const PoissonSampled& sampled,
-                                                          NeighbouringRelation relation) {
+// What a batch is drawn for, part by part; empty where that has no bound. A batch of fixed size keeps its size when a
+// unit is replaced and not when it leaves; of a Poisson sample it is the other way round.
+std::vector<std::pair<Divergence, int64_t>> parts_of_batch(const Event& batch, NeighbouringRelation relation) {
   std::vector<std::pair<Divergence, int64_t>> found;
-  if (relation == NeighbouringRelation::replace_one) return {};
-  for (const EventUses& part : parts_of(*sampled.event, 1, relation)) {
+  const auto* poisson = std::get_if<PoissonSampled>(&batch.mechanism);
+  const auto* fixed = std::get_if<FixedSizeSampled>(&batch.mechanism);
+  const bool replaced = relation == NeighbouringRelation::replace_one;
+  if (poisson != nullptr ? replaced : fixed == nullptr || !replaced || fixed->with_replacement) return {};
+  for (const EventUses& part : parts_of(poisson != nullptr ? *poisson->event : *fixed->event, 1, relation)) {
     found.emplace_back(divergence(part.event, relation), part.count);
     if (!found.back().first || (relation == NeighbouringRelation::zero_out && !is_noisy_sum(part.event))) return {};
   }
   return found;
+}
+
+bool is_batch(const Event& event) {
+  return std::holds_alternative<PoissonSampled>(event.mechanism) ||
+         std::holds_alternative<FixedSizeSampled>(event.mechanism);
 }
 
 double sum_at(const std::vector<std::pair<Divergence, int64_t>>& parts, double order) {
@@ -110,25 +119,37 @@ double sum_at(const std::vector<std::pair<Divergence, int64_t>>& parts, double o
   return sum * (1 + static_cast<double>(parts.size() + 1) * std::numeric_limits<double>::epsilon());
 }
 
+RdpCurve batch_curve(const Event& event, NeighbouringRelation relation, const std::vector<double>& orders) {
+  const auto parts = parts_of_batch(event, relation);
+  const Divergence whole = [&](double order) { return sum_at(parts, order); };
+  if (const auto* poisson = std::get_if<PoissonSampled>(&event.mechanism)) {
+    const auto listed = parts_of(*poisson->event, 1, relation);
+    const bool reflects =
+        std::all_of(listed.begin(), listed.end(), [](const EventUses& part) { return is_noisy_sum(part.event); });
+    return rdp_poisson_sampled(poisson->sample_rate, reflects, whole, orders);
+  }
+  const auto& fixed = std::get<FixedSizeSampled>(event.mechanism);
+  double pure = 0;
+  for (const EventUses& part : parts_of(*fixed.event, 1, relation)) {
+    const auto known = pure_dp(part.event, relation);
+    pure += known ? times_up(static_cast<double>(part.count), known->epsilon) * (1 + 1e-15)
+                  : std::numeric_limits<double>::infinity();
+  }
+  const double rate = divide_up(static_cast<double>(fixed.batch_size), static_cast<double>(fixed.population_size));
+  return rdp_fixed_size_sampled(std::min(1.0, rate), pure, whole, orders);
+}
+
 }  // namespace
 
 bool has_rdp_curve(const Event& event, NeighbouringRelation relation) {
-  if (const auto* sampled = std::get_if<PoissonSampled>(&event.mechanism))
-    return !sampled_parts(*sampled, relation).empty();
+  if (is_batch(event)) return !parts_of_batch(event, relation).empty();
   return static_cast<bool>(divergence(event, relation));
 }
 
 RdpCurve rdp_curve(const Event& event, NeighbouringRelation relation, const std::vector<double>& orders) {
   validate(event);
   require(has_rdp_curve(event, relation), "no RDP curve for ", to_json(event), " under ", to_string(relation));
-  if (const auto* sampled = std::get_if<PoissonSampled>(&event.mechanism)) {
-    const auto parts = sampled_parts(*sampled, relation);
-    const auto listed = parts_of(*sampled->event, 1, relation);
-    const bool reflects =
-        std::all_of(listed.begin(), listed.end(), [](const EventUses& part) { return is_noisy_sum(part.event); });
-    return rdp_poisson_sampled(
-        sampled->sample_rate, reflects, [&](double order) { return sum_at(parts, order); }, orders);
-  }
+  if (is_batch(event)) return batch_curve(event, relation, orders);
   const Divergence at = divergence(event, relation);
   const bool may_skip = is_sampled_gaussian(event);
   RdpCurve curve;

@@ -15,6 +15,7 @@ using RdpCurve = std::vector<double>;
 //   replace_one (closed_forms.h); whatever has a pure ε (pure_dp.h); randomised response under replace_one
 //   Poisson-sampled Gaussians, continuous and discrete (sampled_gaussian.h); any of the former Poisson-sampled under
 //   add_remove (poisson_sampled.h). Under zero_out, noisy sums only: there a contribution of zero and none are the same
+//   any of the former on batches of fixed size without replacement, under replace_one (fixed_size_sampled.h)
 bool has_rdp_curve(const Event& event, NeighbouringRelation relation);
 
 // An upper bound on the event's Rényi divergence at each of the increasing `orders`. Above order 2, values whose

@@ -7,6 +7,7 @@
 #include "accountants/accountant.h"
 #include "accountants/pure_dp.h"
 #include "accountants/rdp/curve.h"
+#include "accountants/rdp/fixed_size_sampled.h"
 #include "accountants/rdp/poisson_sampled.h"
 #include "base/error.h"
 #include "tests/accountants/reference.h"
@@ -161,6 +162,46 @@ TEST(RdpPoissonSampled, GrowsWithRateAndOrderFromNothingToTheUnsampled) {
   }
 }
 
+// Mixtures that a batch without replacement does produce: a unit with contribution 1 replaced by one with −1, the
+// others 0. E_Q[(P/Q)^α] of (1−γ) N(0, σ²) + γ N(±1, σ²) by mpmath's quadrature: the theorem's bound may not be below
+// it.
+TEST(RdpFixedSizeSampled, IsAboveTheExactDivergenceOfAPairThatHappens) {
+  const struct {
+    double sigma;
+    int64_t batch, population;
+    int order;
+    double truth;
+  } cases[] = {{2.0, 20, 1000, 2, 0.000401694973885622},
+               {2.0, 20, 1000, 8, 0.0016107376546706},
+               {4.0, 500, 1000, 3, 0.0923119459550719},
+               {1.0, 1, 1000, 4, 9.37338427661564e-6},
+               {5.0, 100, 400, 32, 0.167513093925107}};
+  for (const auto& c : cases) {
+    const Event event{FixedSizeSampled{c.batch, c.population, false, Event{Gaussian{c.sigma}}}};
+    const double got = rdp_curve(event, kReplaceOne, {static_cast<double>(c.order)}).front();
+    EXPECT_GE(got, c.truth) << c.sigma << " " << c.batch;
+    EXPECT_LE(got, rdp_gaussian(2 / c.sigma, c.order) * (1 + 1e-14)) << "sampling only helps";
+  }
+}
+
+TEST(RdpFixedSizeSampled, IsTheTheoremWrittenOut) {
+  // α = 3, γ = 1/50, σ = 4 under replace_one: R(l) = l · (2/4)² / 2, and no pure ε.
+  const double g = 0.02, r2 = 0.25, r3 = 0.375;
+  const double sum = 1 + 3 * g * g * std::min(4 * std::expm1(r2), 2 * std::exp(r2)) + g * g * g * 2 * std::exp(2 * r3);
+  const Event gaussian{FixedSizeSampled{20, 1000, false, Event{Gaussian{4}}}};
+  EXPECT_NEAR(rdp_curve(gaussian, kReplaceOne, {3})[0], std::log(sum) / 2, 1e-13);
+  // With a pure ε of 0.1 the powers of e^ε − 1 are less.
+  const double s2 = rdp_pure(0.1, 0.2, 2), s3 = rdp_pure(0.1, 0.2, 3), p = std::expm1(0.1);
+  const double pure = 1 + 3 * g * g * std::exp(s2) * p * p + g * g * g * std::exp(2 * s3) * p * p * p;
+  const Event known{FixedSizeSampled{20, 1000, false, Event{EpsilonDelta{0.1, 0}}}};
+  EXPECT_NEAR(rdp_curve(known, kReplaceOne, {3})[0], std::log(pure) / 2, 1e-15);
+}
+
+TEST(RdpFixedSizeSampled, AllOfThePopulationIsNoSampling) {
+  const Event event{FixedSizeSampled{100, 100, false, Event{Gaussian{3}}}};
+  EXPECT_NEAR(rdp_curve(event, kReplaceOne, {4})[0], rdp_gaussian(2.0 / 3, 4), 1e-14);
+}
+
 TEST(RdpCurve, KnowsWhatItKnowsUnderEachRelation) {
   const auto knows = [](const Event& event) {
     return std::string(has_rdp_curve(event, kAddRemove) ? "a" : "-") + (has_rdp_curve(event, kZeroOut) ? "z" : "-") +
@@ -178,6 +219,9 @@ TEST(RdpCurve, KnowsWhatItKnowsUnderEachRelation) {
   EXPECT_EQ(knows({PoissonSampled{0.1, Event{EpsilonDelta{1, 0}}}}), "a--");
   EXPECT_EQ(knows({PoissonSampled{0.1, Event{RandomizedResponse{1, 2}}}}), "---");
   EXPECT_EQ(knows({PoissonSampled{0.1, Event{Unsupported{"x"}}}}), "---");
+  EXPECT_EQ(knows({FixedSizeSampled{1, 9, false, Event{Laplace{1}}}}), "--r");
+  EXPECT_EQ(knows({FixedSizeSampled{1, 9, true, Event{Laplace{1}}}}), "---");
+  EXPECT_EQ(knows({FixedSizeSampled{1, 9, false, Event{Unsupported{"x"}}}}), "---");
 }
 
 TEST(RdpCurve, ReplacingMovesASumTwiceAsFar) {

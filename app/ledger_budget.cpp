@@ -125,9 +125,10 @@ int explain(const BudgetOptions& options) {
           delta = delta > 0 ? delta : state->entry.delta, unit = state->entry.unit_of_privacy;
       add(cat("All runs on ", name, " together:"), ledger.spent(name, delta), delta, unit);
     }
-  require(!all.empty(), options.path, " has no ",
-          options.run_id.empty() ? "data set " + options.data_set : "run " + options.run_id,
-          "; `sotto ledger show` lists what it has");
+  const std::string wanted = !options.run_id.empty()     ? " has no run " + options.run_id
+                             : !options.data_set.empty() ? " has no data set " + options.data_set
+                                                         : " has no runs yet";
+  require(!all.empty(), options.path, wanted, "; `sotto ledger show` lists what it has");
   print(options.json, {{"explained", all}}, text);
   return 0;
 }

@@ -12,6 +12,7 @@ POINTS = {  # every fault point of the program; the values say how often a run o
     "run.identified": 1, "run.released": 1, "step.updated": 3, "checkpoint.before": 3, "checkpoint.after": 3,
     "write_file.before_rename": 10, "write_file.after_rename": 10, "ledger.create.before_link": 1,
     "ledger.create.after_link": 1, "ledger.before_insert": 6, "ledger.before_commit": 5, "ledger.after_commit": 5,
+    "ledger.migrate.before_commit": 0,  # a new ledger is not migrated; LedgerMigrationTest kills there
 }
 STEPS, MANY_STEPS = 3, 300  # a checkpoint after the second: kills before and behind it
 RANDOM_KILLS = 50

@@ -1,0 +1,22 @@
+# tests/accountants/arb/*.cpp: the accountants against Arb's ball arithmetic, a program of its own that only machines with
+# Arb build (Debian: libflint-arb-dev; part of FLINT from FLINT 3 on). Label `slow`.
+function(sotto_arb_tests)
+  if(NOT SOTTO_TESTS)
+    return()
+  endif()
+  find_path(ARB_INCLUDE arb.h PATH_SUFFIXES flint)
+  find_library(ARB_LIBRARY NAMES flint-arb arb flint)
+  find_library(FLINT_LIBRARY flint)
+  if(NOT ARB_INCLUDE OR NOT ARB_LIBRARY OR NOT FLINT_LIBRARY)
+    add_test(NAME accountants_arb COMMAND ${CMAKE_COMMAND} -E echo "SKIP: no arb.h here; install libflint-arb-dev")
+    set_tests_properties(accountants_arb PROPERTIES SKIP_REGULAR_EXPRESSION "^SKIP" LABELS slow)
+    return()
+  endif()
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/accountants/arb/*.cpp)
+  add_executable(accountants_arb_tests ${sources})
+  target_include_directories(accountants_arb_tests SYSTEM PRIVATE ${ARB_INCLUDE})
+  target_link_libraries(accountants_arb_tests PRIVATE sotto_accountants ${ARB_LIBRARY} ${FLINT_LIBRARY} GTest::gtest_main)
+  sotto_target(accountants_arb_tests)
+  gtest_discover_tests(accountants_arb_tests TEST_PREFIX accountants_arb. DISCOVERY_TIMEOUT 60
+                       PROPERTIES LABELS slow TIMEOUT 600)
+endfunction()

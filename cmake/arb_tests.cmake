@@ -17,6 +17,6 @@ function(sotto_arb_tests)
   target_include_directories(accountants_arb_tests SYSTEM PRIVATE ${ARB_INCLUDE})
   target_link_libraries(accountants_arb_tests PRIVATE sotto_accountants ${ARB_LIBRARY} ${FLINT_LIBRARY} GTest::gtest_main)
   sotto_target(accountants_arb_tests)
-  gtest_discover_tests(accountants_arb_tests TEST_PREFIX accountants_arb. DISCOVERY_TIMEOUT 60
+  gtest_discover_tests(accountants_arb_tests TEST_PREFIX accountants_arb. DISCOVERY_TIMEOUT 60 NO_PRETTY_VALUES
                        PROPERTIES LABELS slow TIMEOUT 600)
 endfunction()

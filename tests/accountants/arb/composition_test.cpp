@@ -59,6 +59,10 @@ std::string name(const Row& row) {
   return cat(text, " step ", row.step, " tail ", row.tail, " window ", row.window);
 }
 
+void PrintTo(const Row& row, std::ostream* out) {
+  *out << name(row);
+}
+
 // The masses and losses as they stand: what is left between the bounds is ComposedLaw's own rounding and truncation.
 BracketedLaw exactly(const LossAtoms& above, const LossAtoms& below) {
   return {.above = above, .below = below};

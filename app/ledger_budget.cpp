@@ -163,23 +163,34 @@ void add_ledger_budgets(CLI::App& ledger, Action& chosen) {
   auto* give = add("grant", "allow spending within a scope, and nothing beyond it", grant);
   give->add_option("LEDGER", options->path, "ledger file")->required();
   give->add_option("--key", options->key, "an owner's key file (or SOTTO_LEDGER_KEY)");
-  give->add_option("--epsilon", options->epsilon)->required();
-  give->add_option("--delta", options->delta)->required();
+  give->footer(
+      "Examples:\n  sotto ledger grant runs/ledger.sqlite --data-set diabetes130 --epsilon 8 --delta 1e-5 --key "
+      "owner.key\n"
+      "  sotto ledger grant runs/ledger.sqlite --team cardiology/ml --epsilon 2 --delta 1e-6 --renew-days 365");
+  give->add_option("--epsilon", options->epsilon, "the most that all runs within the scope may spend together")
+      ->required();
+  give->add_option("--delta", options->delta, "at this delta, in (0, 1)")->required();
   give->add_option("--renew-days", options->renew_days, "start anew every so many days");
   give->add_option("--expires", options->expires, "day or time (UTC) from which nothing can be spent, 2027-01-31");
   give->add_option("--note", options->note, "why, for the auditor");
   add_scope(*give, options->scope);
 
   auto* look = add("budget", "what was granted, and what is spent and held of it", budget);
+  look->footer(
+      "Examples:\n  sotto ledger budget runs/ledger.sqlite\n"
+      "  sotto ledger budget runs/ledger.sqlite --team cardiology --json");
   look->add_option("LEDGER", options->path, "ledger file")->required();
   add_scope(*look, options->scope);
 
   auto* tell = add("explain", "what a spend means, in plain words", explain);
+  tell->footer(
+      "Examples:\n  sotto ledger explain runs/ledger.sqlite --data-set diabetes130\n"
+      "  sotto ledger explain --epsilon 3 --delta 1e-5");
   tell->add_option("LEDGER", options->path, "ledger file; without it, explains --epsilon and --delta");
   tell->add_option("--run", options->run_id, "this run alone");
   tell->add_option("--data-set", options->data_set, "this data set and its runs");
-  tell->add_option("--epsilon", options->epsilon);
-  tell->add_option("--delta", options->delta);
+  tell->add_option("--epsilon", options->epsilon, "without a ledger: this epsilon");
+  tell->add_option("--delta", options->delta, "without a ledger: at this delta");
 }
 
 }  // namespace sotto::app

@@ -218,19 +218,25 @@ void add_ledger_exports(CLI::App& ledger, Action& chosen) {
     return command;
   };
   auto* past = add("history", "every row, oldest first", history);
+  past->footer("Examples:\n  sotto ledger history runs/ledger.sqlite --json");
   past->add_option("LEDGER", options->path, "ledger file")->required();
   past->add_option("--run", options->run_id, "this run's rows alone");
 
   auto* books = add("export", "the whole ledger for an auditor; exit code 1 when it does not hold", write_out);
+  books->footer("Examples:\n  sotto ledger export runs/ledger.sqlite --format html --out ledger.html");
   books->add_option("LEDGER", options->path, "ledger file")->required();
-  books->add_option("--format", options->format)->check(CLI::IsMember({"json", "csv", "html"}))->capture_default_str();
+  books->add_option("--format", options->format, "of the file")
+      ->check(CLI::IsMember({"json", "csv", "html"}))
+      ->capture_default_str();
   books->add_option("--out", options->out, "file to write")->required();
 
   auto* copy = add("backup", "copy a ledger, also while it is in use", back_up);
+  copy->footer("Examples:\n  sotto ledger backup runs/ledger.sqlite --out backup.sqlite");
   copy->add_option("LEDGER", options->path, "ledger file")->required();
   copy->add_option("--out", options->out, "new file")->required();
 
   auto* back = add("restore", "put a copy where a ledger was lost; never over one that is there", back_up);
+  back->footer("Examples:\n  sotto ledger restore backup.sqlite --to runs/ledger.sqlite");
   back->add_option("BACKUP", options->path, "the copy")->required();
   back->add_option("--to", options->out, "new ledger file")->required();
 }

@@ -98,23 +98,30 @@ void add_ledger_keys(CLI::App& ledger, Action& chosen) {
     return command;
   };
   auto* key = add("key", "make a key pair to sign rows with", make_key);
+  key->footer("Examples:\n  sotto ledger key owner.key");
   key->add_option("FILE", options->out, "new file for the secret half; the public half goes to FILE.pub")->required();
 
   auto* start = add("init", "make a ledger, or give one an owner", init);
+  start->footer("Examples:\n  sotto ledger init runs/ledger.sqlite --owner-key owner.key --owner Olga");
   start->add_option("LEDGER", options->ledger, "ledger file")->required();
   auto* owner = start->add_option("--owner-key", options->key, "the owner's key file; rows are signed from then on");
   start->add_option("--owner", options->name, "the owner's name")->needs(owner);
   owner->needs("--owner");
 
   auto* member = add("member", "let a key spend or own, or revoke it; takes an owner's key", admit);
+  member->footer(
+      "Examples:\n  sotto ledger member runs/ledger.sqlite --public-key ann.key.pub --name Ann --team cardiology --key "
+      "owner.key\n"
+      "  sotto ledger member runs/ledger.sqlite --public-key ann.key.pub --name Ann --role revoked --key owner.key");
   member->add_option("LEDGER", options->ledger, "ledger file")->required();
   member->add_option("--key", options->key, "your key file (or SOTTO_LEDGER_KEY)");
   member->add_option("--public-key", options->public_key, "the member's .pub file")->required();
-  member->add_option("--name", options->name)->required();
+  member->add_option("--name", options->name, "who holds it")->required();
   member->add_option("--role", options->role, "owner, analyst or revoked")->capture_default_str();
   add_scope(*member, options->scope);
 
   auto* last = add("head", "the last row and its signature, to be kept elsewhere", head);
+  last->footer("Examples:\n  sotto ledger head runs/ledger.sqlite --out /safe/place/head.json");
   last->add_option("LEDGER", options->ledger, "ledger file")->required();
   last->add_option("--out", options->out, "file for it");
 }

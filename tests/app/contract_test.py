@@ -9,8 +9,9 @@ from harness import Place
 
 NUMBER, WHOLE, TEXT = (int, float), int, str
 COMMANDS = [["train"], ["account", "epsilon"], ["account", "delta"], ["account", "noise"],
-            ["account", "steps"], ["account", "batch"], ["account", "curve"], ["account", "compare"], ["account", "table"], ["ledger", "show"], ["ledger", "verify"],
-            ["ledger", "cap"], ["eval"], ["predict"], ["export"], ["report"], ["doctor"], ["norms"],
+            ["account", "steps"], ["account", "batch"], ["account", "curve"], ["account", "compare"], ["account", "table"],
+            *(["ledger", verb] for verb in ("show", "verify", "cap", "key", "init", "member", "head", "grant", "budget", "explain",
+                                            "history", "export", "backup", "restore")), ["eval"], ["predict"], ["export"], ["report"], ["doctor"], ["norms"],
             ["plan"], ["bench", "step"], ["bench", "kernels"]]
 
 

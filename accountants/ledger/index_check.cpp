@@ -1,6 +1,7 @@
 #include "accountants/ledger/index_check.h"
 
 #include <sodium.h>
+#include <algorithm>
 
 #include <cstring>
 
@@ -42,9 +43,9 @@ uint64_t IndexCheck::hash(int64_t id, std::string_view kind, std::string_view ru
   const char* start = at;
   std::memcpy(at, &id, sizeof id), at += sizeof id;
   std::memcpy(at, &step, sizeof step), at += sizeof step;
-  at = static_cast<char*>(std::memcpy(at, kind.data(), kind.size())) + kind.size();
+  at = std::copy(kind.begin(), kind.end(), at);
   *at++ = 0;
-  std::memcpy(at, run_id.data(), run_id.size());
+  std::copy(run_id.begin(), run_id.end(), at);
   uint64_t out;
   crypto_shorthash(reinterpret_cast<uint8_t*>(&out), reinterpret_cast<const uint8_t*>(start), size, key_.data());
   return out;

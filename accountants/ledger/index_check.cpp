@@ -1,8 +1,8 @@
 #include "accountants/ledger/index_check.h"
 
 #include <sodium.h>
-#include <algorithm>
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/error.h"

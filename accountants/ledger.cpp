@@ -28,16 +28,12 @@ void commit(Transaction& transaction, Appender& rows) {
 // The chain is as old as its last signature; `verify` checks them all.
 void check_last_signature(Database& database, const Authority& authority) {
   const Head last = last_row(database);
-  Query query = database.query(
-      "SELECT value, (SELECT json_extract(payload, '$.by') FROM entry WHERE entry.id = signature.id) FROM signature "
-      "WHERE id = ?");
-  query.bind(last.id);
-  const bool there = query.step();
-  const Member* who = there ? authority.member(query.text(1)) : nullptr;
-  if (!who || !signature_holds(who->public_key, signed_text(last), query.text(0)))
+  const auto found = signature_of(database, last.id);
+  const Member* who = found ? authority.member(found->by) : nullptr;
+  if (!who || !signature_holds(who->public_key, signed_text(last), found->value))
     throw Error(ErrorKind::data,
                 cat(database.path().string(), " was altered: the signature of row ", last.id,
-                    there ? " does not hold" : " is missing", "; run `sotto ledger verify` and restore a backup"));
+                    found ? " does not hold" : " is missing", "; run `sotto ledger verify` and restore a backup"));
 }
 
 void check_last_row(Database& database) {
@@ -288,32 +284,32 @@ void Ledger::reserve(const RunEntry& wanted) {
   }
   require(!find(entry.run_id), "the run ", entry.run_id, " is already in ", path_.string(),
           "; resume it or choose another run_id");
-  for (const Reservation* other : runs_on("")) check_same_people(other->entry, entry);
+  const std::vector<Claim> runs = claims();
+  for (const Claim& other : runs) check_same_people(*other.entry, entry);
   const int64_t steps = affordable_steps(entry);
   if (steps == 0)
     throw Error(ErrorKind::budget_exhausted,
                 cat("one step of ", to_json(entry.event), " costs epsilon ", epsilon_of(entry, 1),
                     ", the run may spend ", entry.epsilon_cap, "; add noise or lower the sample rate"));
-  check_cap(entry, steps);
   const RdpCurve curve = rdp_curve(entry.event, entry.relation, filter_orders_);
-  check_grants(authority_, claims(), {&entry, &curve, steps, 0, {}}, rows.now(), filter_orders_);
+  const Claim added{&entry, &curve, steps, 0, {}};
+  check_cap(runs, added);
+  check_grants(authority_, runs, added, rows.now(), filter_orders_);
   json fields = to_fields(entry);
   fields["reserved_steps"] = steps;
   rows.append("reserve", std::move(fields));
   commit(transaction, rows);
 }
 
-void Ledger::check_cap(const RunEntry& entry, int64_t steps) const {
+void Ledger::check_cap(std::vector<Claim> runs, const Claim& added) const {
+  const RunEntry& entry = *added.entry;
   const auto limit = cap(entry.data_set);
   if (!limit) return;
-  CapFilter filter(filter_orders_);
-  for (const Reservation* run : runs_on(entry.data_set))
-    filter.add(filter.curve(run->entry), closed_at(run->entry.run_id) ? charged_steps(run->entry.run_id) : run->steps);
-  filter.add(filter.curve(entry), steps);
-  const double would_spend = filter.epsilon(limit->delta);
+  runs.push_back(added);
+  const double would_spend = claimed(entry.data_set, limit->delta, runs, filter_orders_);
   if (would_spend <= limit->epsilon) return;
   throw Error(ErrorKind::budget_exhausted,
-              cat("the runs on data set ", entry.data_set, " with ", steps, " steps of ", entry.run_id,
+              cat("the runs on data set ", entry.data_set, " with ", added.steps(), " steps of ", entry.run_id,
                   " would spend epsilon ", would_spend, ", its cap is ", limit->epsilon, " at delta ", limit->delta,
                   "; release idle runs, plan fewer steps or add noise"));
 }
@@ -421,14 +417,9 @@ SignedHead Ledger::signed_head() const {
   database_->run("BEGIN");  // one moment
   const Head last = last_row(*database_);
   SignedHead signed_head{last, "", ""};
-  {
-    Query query = database_->query(
-        "SELECT value, (SELECT json_extract(payload, '$.by') FROM entry WHERE entry.id = signature.id) FROM signature "
-        "WHERE id = ?");
-    if (query.bind(last.id).step())
-      if (const Member* who = authority().member(query.text(1)))
-        signed_head.public_key = who->public_key, signed_head.signature = query.text(0);
-  }
+  if (const auto found = signature_of(*database_, last.id))
+    if (const Member* who = authority().member(found->by))
+      signed_head.public_key = who->public_key, signed_head.signature = found->value;
   database_->run("COMMIT");
   return signed_head;
 }

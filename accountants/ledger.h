@@ -187,7 +187,7 @@ class Ledger {
   std::vector<const Reservation*> runs_on(const std::string& data_set) const;
   int64_t charged_steps(const std::string& run_id) const;
   std::optional<int64_t> closed_at(const std::string& run_id) const;
-  void check_cap(const RunEntry& entry, int64_t steps) const;
+  void check_cap(std::vector<Claim> runs, const Claim& added) const;
   std::vector<Claim> claims() const;
   // The key to sign a row of that kind with, if it may be written.
   const SigningKey* writer(const std::string& kind, const std::string& run_by = "");

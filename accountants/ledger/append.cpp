@@ -61,6 +61,14 @@ Head last_row(Database& database) {
   return query.step() ? Head{query.integer(0), query.text(1)} : Head{0, ""};
 }
 
+std::optional<RowSignature> signature_of(Database& database, int64_t id) {
+  Query query = database.query(
+      "SELECT value, (SELECT json_extract(payload, '$.by') FROM entry WHERE entry.id = signature.id) FROM signature "
+      "WHERE id = ?");
+  if (!query.bind(id).step()) return std::nullopt;
+  return RowSignature{query.text(1), query.text(0)};
+}
+
 std::string signed_text(const Head& head) {
   return cat("sotto ledger row ", head.id, " ", head.hash);
 }

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "accountants/ledger.h"
@@ -32,6 +33,12 @@ class Appender {
 
 // The last row; {0, ""} of an empty table.
 Head last_row(Database& database);
+
+// The key id and the signature of a row, where it has one of its own.
+struct RowSignature {
+  std::string by, value;
+};
+std::optional<RowSignature> signature_of(Database& database, int64_t id);
 
 // What a signature of that row signs. The hash stands for all rows up to it.
 std::string signed_text(const Head& head);

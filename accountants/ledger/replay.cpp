@@ -208,23 +208,21 @@ void Replay::reserve(int64_t id, const json& payload) {
   check_same_people(by_data_set_.try_emplace(entry.data_set, entry).first->second, entry);
   check_same_people(by_content_.try_emplace(entry.data_hash, entry).first->second, entry);
   if (const Member* who = authority_.member(run.by)) check_within(*who, entry);
-  if (caps_.contains(entry.data_set)) check_cap(id, run);
+  const Claim added{&entry, run.curve, run.reserved, 0, {}};
+  if (caps_.contains(entry.data_set)) check_cap(id, added);
   if (authority_.has_owner() || !authority_.grants().empty())
-    check_grants(authority_, claims(), {&entry, run.curve, run.reserved, 0, {}}, now_, filter_orders_,
-                 kEpsilonTolerance);
+    check_grants(authority_, claims(), added, now_, filter_orders_, kEpsilonTolerance);
   if (!runs_.emplace(entry.run_id, std::move(run)).second) note(id, cat("reserves the run ", entry.run_id, " again"));
 }
 
-void Replay::check_cap(int64_t id, const Run& run) {
-  const DataSetCap& limit = caps_.at(run.entry.data_set);
-  CapFilter filter(filter_orders_);
-  filter.add(*run.curve, run.reserved);
-  for (const auto& [name, other] : runs_)
-    if (other.entry.data_set == run.entry.data_set)
-      filter.add(*other.curve, other.closed_at ? other.charged : other.reserved);
-  const double claimed = filter.epsilon(limit.delta);
-  if (claimed > limit.epsilon * (1 + kEpsilonTolerance))
-    note(id, cat("takes the data set ", run.entry.data_set, " to epsilon ", claimed, ", its cap is ", limit.epsilon));
+void Replay::check_cap(int64_t id, const Claim& added) {
+  const std::string& data_set = added.entry->data_set;
+  const DataSetCap& limit = caps_.at(data_set);
+  std::vector<Claim> runs = claims();
+  runs.push_back(added);
+  const double spent = claimed(data_set, limit.delta, runs, filter_orders_);
+  if (spent > limit.epsilon * (1 + kEpsilonTolerance))
+    note(id, cat("takes the data set ", data_set, " to epsilon ", spent, ", its cap is ", limit.epsilon));
 }
 
 Replay::Run* Replay::find(int64_t id, std::string_view run_id) {

@@ -51,7 +51,7 @@ class Replay {
   void release(int64_t id, const nlohmann::json& payload, Run& run);
   void grant(int64_t id);
   void charge(const Line& line, Run& run);
-  void check_cap(int64_t id, const Run& run);
+  void check_cap(int64_t id, const Claim& added);
   void check_epsilon(int64_t id, double said, Run& run);
   void check_time(int64_t id, std::string_view at);
   void check_writer(int64_t id, const std::string& kind, std::string_view by, const std::string& run_by);

@@ -6,16 +6,25 @@
 #include "base/error.h"
 
 namespace sotto::accountants {
+namespace {
 
-void check_same_people(const RunEntry& known, const RunEntry& entry) {
-  require(known.data_set == entry.data_set || known.data_hash != entry.data_hash, "the content ", entry.data_hash,
-          " is in the ledger as data set ", known.data_set, ", not ", entry.data_set,
-          "; the same people must keep their name");
-  if (known.data_set != entry.data_set) return;
-  require(known.unit_of_privacy == entry.unit_of_privacy && known.relation == entry.relation, "the data set ",
-          entry.data_set, " is accounted per ", known.unit_of_privacy, " under ", to_string(known.relation),
-          "; a run per ", entry.unit_of_privacy, " under ", to_string(entry.relation), " cannot be added to it");
-}
+// What several runs may spend together, on a data set or of a grant. A privacy filter (Feldman and Zrnic 2021): runs
+// may be planned after looking at earlier ones, and the total still holds (cap.epsilon, cap.delta). At one order fixed
+// in advance the running sum may approach that order's budget; several orders each get an equal share of delta, since
+// which of them still fits at the end depends on the data.
+class CapFilter {
+ public:
+  explicit CapFilter(const std::vector<double>& orders) : orders_(orders), total_(orders.size(), 0.0) {}
+  // Adds that many steps of `step`, at the orders.
+  void add(const RdpCurve& step, int64_t steps);
+  // What all that was added spends at the cap's delta, rounded up.
+  double epsilon(double delta) const;
+
+ private:
+  const std::vector<double>& orders_;
+  RdpCurve total_;
+  int64_t added_ = 0;
+};
 
 void CapFilter::add(const RdpCurve& step, int64_t steps) {
   for (size_t i = 0; i < total_.size(); ++i)
@@ -29,8 +38,28 @@ double CapFilter::epsilon(double delta) const {
   return filter_epsilon(orders_, raised, delta);
 }
 
+}  // namespace
+
+void check_same_people(const RunEntry& known, const RunEntry& entry) {
+  require(known.data_set == entry.data_set || known.data_hash != entry.data_hash, "the content ", entry.data_hash,
+          " is in the ledger as data set ", known.data_set, ", not ", entry.data_set,
+          "; the same people must keep their name");
+  if (known.data_set != entry.data_set) return;
+  require(known.unit_of_privacy == entry.unit_of_privacy && known.relation == entry.relation, "the data set ",
+          entry.data_set, " is accounted per ", known.unit_of_privacy, " under ", to_string(known.relation),
+          "; a run per ", entry.unit_of_privacy, " under ", to_string(entry.relation), " cannot be added to it");
+}
+
 bool Claim::counts(const Grant& grant, int64_t now) const {
   return concerns(grant.scope, scope_of(*entry)) && (!closed_at || *closed_at >= grant.period_start(now));
+}
+
+double claimed(const std::string& data_set, double delta, const std::vector<Claim>& runs,
+               const std::vector<double>& orders) {
+  CapFilter filter(orders);
+  for (const Claim& run : runs)
+    if (run.entry->data_set == data_set) filter.add(*run.curve, run.steps());
+  return filter.epsilon(delta);
 }
 
 double claimed(const Grant& grant, const std::vector<Claim>& runs, int64_t now, const std::vector<double>& orders) {

@@ -98,9 +98,11 @@ Candidate chosen_way(const StepBenchOptions& options, const Site& site, int64_t 
   Candidate best = with_peak(options, site, {0, kMemoryLimit});
   if (best.peak_bytes <= most) return best;
   double shortest = std::numeric_limits<double>::infinity();
-  const int64_t batch = best.known.way.microbatch;
+  const StepWay first = best.known.way;
+  const int64_t batch = first.microbatch;
   for (const int64_t microbatch : {batch, (batch + 1) / 2})
     for (const int64_t memory_limit : {kMemoryLimit, plain_peak_bytes / 4, plain_peak_bytes / 9}) {
+      if (StepWay{microbatch, memory_limit} == first) continue;  // known to need too much
       const Candidate one = with_peak(options, site, {microbatch, memory_limit});
       if (one.peak_bytes > most) {
         if (std::isinf(shortest) && one.peak_bytes < best.peak_bytes) best = one;

@@ -413,6 +413,12 @@ Head Ledger::head() const {
   return last_row(*database_);
 }
 
+Head Ledger::head_of(const std::string& run_id) const {
+  Query query = database_->query("SELECT id, hash FROM entry WHERE run_id = ? ORDER BY id DESC LIMIT 1");
+  query.bind(run_id);
+  return query.step() ? Head{query.integer(0), query.text(1)} : Head{};
+}
+
 SignedHead Ledger::signed_head() const {
   database_->run("BEGIN");  // one moment
   const Head last = last_row(*database_);

@@ -161,6 +161,8 @@ class Ledger {
 
   std::vector<LedgerRow> rows(const std::string& run_id = "") const;  // all, or those that name the run; oldest first
   Head head() const;
+  // The run's own last row. Others may have written behind it; {0, ""} of a run that is not there.
+  Head head_of(const std::string& run_id) const;
   SignedHead signed_head() const;
   // Seconds since 1970, instead of the system's clock. The ledger's time never goes back, whatever the clock does.
   void set_clock(std::function<int64_t()> clock) { clock_ = std::move(clock); }

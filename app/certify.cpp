@@ -73,7 +73,7 @@ report::Certificate certify(const Trainer& trainer, const TrainResult& result,
     c.dataset.counts = {{"train_units", trainer.train_set().size()}, {"test_units", trainer.test_set().size()}};
   c.model = {config.model.kind, trainer.parameters().elements()};
   c.ledger = config.ledger.path.string();
-  c.ledger_row = {result.ledger_head.id, result.ledger_head.hash};
+  c.ledger_row = {result.ledger_row.id, result.ledger_row.hash};
   return c;
 }
 

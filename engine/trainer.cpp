@@ -386,7 +386,7 @@ TrainResult Trainer::finish(RunStatus status) {
     fault_point("run.released");
     destroy_file(folder_.key());
   }
-  return {status, step_, charged_, epsilon, identity_.run_id, ledger_->head()};
+  return {status, step_, charged_, epsilon, identity_.run_id, ledger_->head_of(identity_.run_id)};
 }
 
 }  // namespace sotto

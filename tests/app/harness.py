@@ -131,6 +131,18 @@ class Place:
             database.close()
         return entries
 
+    def count_charges_live(self):
+        """While runs write: a copy of the file and then of its log can be of two moments, a reader's view cannot."""
+        if not self.ledger.exists():
+            return 0
+        database = sqlite3.connect(f"file:{self.ledger}?mode=ro", uri=True, timeout=TIMEOUT)
+        try:
+            return database.execute("SELECT count(*) FROM entry WHERE kind = 'charge'").fetchone()[0]
+        except sqlite3.OperationalError:  # the table is about to be made
+            return 0
+        finally:
+            database.close()
+
     def ledger_rows(self, kind=None):
         rows = [json.loads(payload) for payload, _ in self.ledger_entries()]
         return [row for row in rows if kind in (None, row["kind"])]

@@ -12,8 +12,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Five steps on the real table with a fixed seed; the parameters they end with.
-std::map<std::string, at::Tensor> trained_on(const std::string& device, const fs::path& folder) {
+// Of five steps on the real table with a fixed seed; everything goes to `folder`.
+TrainConfig config_in(const fs::path& folder, const std::string& device = "cpu") {
   fs::create_directories(folder);
   const fs::path data = fs::path(SOTTO_SOURCE) / "datasets/diabetes130";
   std::ofstream(folder / "config.toml")
@@ -23,9 +23,40 @@ std::map<std::string, at::Tensor> trained_on(const std::string& device, const fs
          "sample_rate = 0.01\npublic_size = 50000\n[train]\nsteps = 5\noptimizer = \"adam\"\nlearning_rate = 0.01\n"
          "[performance]\nthreads = 1\nplanner = \"shape\"\ndevice = \""
       << device << "\"\n[ledger]\npath = \"" << (folder / "ledger.sqlite").string() << "\"\n";
-  Trainer trainer(TrainConfig::read(folder / "config.toml", {}), false, {});
+  return TrainConfig::read(folder / "config.toml", {});
+}
+
+// The parameters that a run ends with.
+std::map<std::string, at::Tensor> trained_on(const std::string& device, const fs::path& folder) {
+  Trainer trainer(config_in(folder, device), false, {});
   trainer.run();
   return read_checkpoint(folder / "run" / "checkpoint.safetensors").parameters;
+}
+
+TEST(Trainer, CertifiesARowOfItsOwnWhileOthersWriteToTheLedger) {
+  const fs::path folder = fs::path(testing::TempDir()) / "trainer_beside_others";
+  fs::remove_all(folder);
+  const TrainConfig config = config_in(folder);
+  bool others_wrote = false;
+  TrainHooks hooks;
+  hooks.on_step = [&](const StepReport& step) {
+    if (step.step < 3) return;
+    auto ledger = accountants::Ledger::open_existing(folder / "ledger.sqlite");
+    accountants::RunEntry other = ledger.run(ledger.run_ids().front())->entry;
+    other.run_id = "other";
+    ledger.reserve(other);
+    ledger.charge("other", 1, 1);
+    others_wrote = true;
+  };
+  hooks.interrupted = [&] { return others_wrote; };
+  Trainer trainer(config, false, hooks);
+  const TrainResult result = trainer.run();
+  EXPECT_EQ(result.status, RunStatus::interrupted);
+  const auto own = trainer.ledger().rows(result.run_id), all = trainer.ledger().rows();
+  EXPECT_EQ(result.ledger_row, (accountants::Head{own.back().id, own.back().hash}));
+  EXPECT_NE(result.ledger_row.id, all.back().id) << "the other run wrote nothing behind it";
+  EXPECT_TRUE(accountants::Ledger::verify(trainer.ledger().path(), result.ledger_row).ok);
+  fs::remove_all(folder);
 }
 
 TEST(TrainerCuda, TakesTheStepsOfTheCpu) {

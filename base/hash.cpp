@@ -1,32 +1,66 @@
 #include "base/hash.h"
 
+#include <openssl/evp.h>
 #include <sodium.h>
 
 #include <fstream>
+#include <memory>
 #include <vector>
 
 #include "base/error.h"
 
 namespace sotto {
+namespace {
+
+// libcrypto's SHA-256 uses the processor's own instructions for it, libsodium's does not: a quarter of the time.
+class Sha256 {
+ public:
+  Sha256() : context_(of_this_thread()) {
+    check(EVP_DigestInit_ex2(context_, nullptr, nullptr));  // starts again with the same algorithm
+  }
+  void add(const void* bytes, size_t size) { check(EVP_DigestUpdate(context_, bytes, size)); }
+  Digest end() {
+    Digest out;
+    check(EVP_DigestFinal_ex(context_, out.data(), nullptr));
+    return out;
+  }
+
+ private:
+  static void check(int result) {
+    if (result != 1) throw Error(ErrorKind::internal, "libcrypto cannot compute SHA-256");
+  }
+  // Looking the algorithm up costs more than hashing a ledger's row.
+  static EVP_MD_CTX* of_this_thread() {
+    struct Free {
+      void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
+    };
+    thread_local const std::unique_ptr<EVP_MD_CTX, Free> context = [] {
+      std::unique_ptr<EVP_MD_CTX, Free> made(EVP_MD_CTX_new());
+      check(made && EVP_DigestInit_ex2(made.get(), EVP_sha256(), nullptr) == 1);
+      return made;
+    }();
+    return context.get();
+  }
+  EVP_MD_CTX* context_;
+};
+
+}  // namespace
 
 Digest sha256(std::string_view bytes) {
-  Digest out;
-  crypto_hash_sha256(out.data(), reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
-  return out;
+  Sha256 hash;
+  hash.add(bytes.data(), bytes.size());
+  return hash.end();
 }
 
 Digest sha256_file(const std::filesystem::path& path) {
   std::ifstream in(path, std::ios::binary);
   if (!in)
     throw Error(ErrorKind::io, cat("cannot read ", path.string(), "; check that the file exists and is readable"));
-  crypto_hash_sha256_state state;
-  crypto_hash_sha256_init(&state);
+  Sha256 hash;
   std::vector<char> block(1 << 16);
   while (in.read(block.data(), static_cast<std::streamsize>(block.size())) || in.gcount() > 0)
-    crypto_hash_sha256_update(&state, reinterpret_cast<const uint8_t*>(block.data()), static_cast<size_t>(in.gcount()));
-  Digest out;
-  crypto_hash_sha256_final(&state, out.data());
-  return out;
+    hash.add(block.data(), static_cast<size_t>(in.gcount()));
+  return hash.end();
 }
 
 Digest keyed_hash(const std::array<uint8_t, 32>& key, std::string_view bytes) {

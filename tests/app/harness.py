@@ -101,6 +101,17 @@ class Place:
         return subprocess.Popen([SOTTO, "train", "config.toml", "--json", *map(str, arguments)], cwd=self.path,
                                 env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
+    def interrupted(self, number, step):
+        """A training run that gets signal `number` while it takes that step: held there until the signal waits."""
+        process = subprocess.Popen([SOTTO, "train", "config.toml", "--json"], cwd=self.path, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True, env=environment(f"stop:step.updated:{step}"))
+        _, status = os.waitpid(process.pid, os.WUNTRACED)
+        if os.WIFSTOPPED(status):
+            process.send_signal(number)
+            process.send_signal(signal.SIGCONT)
+            return finish(process)
+        return Done(os.waitstatus_to_exitcode(status), *process.communicate(timeout=TIMEOUT))
+
     def copy(self, path):
         """This place as it is now, somewhere else."""
         other = Place.__new__(Place)

@@ -3,14 +3,14 @@ through a stop and a resume to certificate, report and export; those that no rul
 
 Usage: tied_test.py SOTTO FOLDER
 """
-import csv, json, signal, struct, time
+import csv, json, signal, struct
 
 import harness
 from harness import SOURCE, Tensors
 
 FIXTURES = SOURCE / "tests/fixtures"
 STEPS = 6
-LONG = 60  # enough that a signal comes before the end
+LONG = 60  # of the run that a signal stops
 
 
 class TiedTest(harness.Case):
@@ -33,17 +33,6 @@ class TiedTest(harness.Case):
         self.assertEqual(one.keys(), other.keys())
         for name in one:
             self.assertLessEqual(max(abs(a - b) for a, b in zip(one[name], other[name], strict=True)), absolute, name)
-
-    def stop(self, place, step):
-        """Interrupted as by Ctrl-C after about `step` updates."""
-        metrics, process = place.operator / "metrics.jsonl", place.start()
-        until = time.monotonic() + harness.TIMEOUT
-        while not metrics.exists() or metrics.read_text().count("\n") < step:
-            self.assertIsNone(process.poll(), "the run ended by itself")
-            self.assertLess(time.monotonic(), until)
-            time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        return harness.finish(process)
 
     def test_TiedModelGoesTheWholeWay(self):
         whole = self.tied("whole")
@@ -80,7 +69,7 @@ class TiedTest(harness.Case):
     def test_StoppedAndResumedIsTheSameToTheLastBit(self):
         whole, stopped = self.tied("whole", train__steps=LONG), self.tied("stopped", train__steps=LONG)
         self.assertExit(whole.train(), 0)
-        self.assertEqual(self.assertExit(self.stop(stopped, 3), 130).json()["status"], "interrupted")
+        self.assertEqual(self.assertExit(stopped.interrupted(signal.SIGINT, 3), 130).json()["status"], "interrupted")
         at = int(stopped.checkpoint().metadata["next_step"])
         self.assertTrue(3 <= at < LONG, at)
         self.assertEqual(stopped.certificate()["epsilon"], 3.0, "who stops has seen results: the whole allotment counts")

@@ -3,6 +3,7 @@
 find_package(Threads REQUIRED)
 find_package(SQLite3 REQUIRED)
 find_package(nlohmann_json REQUIRED)
+find_package(OpenSSL 3.0 REQUIRED COMPONENTS Crypto)
 find_library(SODIUM_LIBRARY sodium REQUIRED)
 find_path(TOMLPP_INCLUDE toml++/toml.h REQUIRED)
 

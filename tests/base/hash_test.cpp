@@ -1,6 +1,9 @@
 #include "base/hash.h"
 
 #include <gtest/gtest.h>
+#include <sodium.h>
+
+#include <thread>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
@@ -16,6 +19,22 @@ TEST(Hash, Sha256EqualsTheStandardsExamples) {
             "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
   EXPECT_EQ(to_hex(sha256(std::string(1000000, 'a'))),
             "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+}
+
+// One context a thread is used again and again: nothing of the last text may be left in it.
+TEST(Hash, Sha256EqualsLibsodiumsAtEveryLengthOnEveryThread) {
+  const auto compare = [] {
+    std::string text;
+    for (int length = 0; length <= 300; ++length, text += static_cast<char>(7 * length)) {
+      Digest expected;
+      crypto_hash_sha256(expected.data(), reinterpret_cast<const uint8_t*>(text.data()), text.size());
+      EXPECT_EQ(sha256(text), expected) << length;
+    }
+  };
+  std::thread first(compare), second(compare);
+  compare();
+  first.join();
+  second.join();
 }
 
 TEST(Hash, FileHashIsThatOfItsBytes) {

@@ -1,15 +1,18 @@
 #include "accountants/ledger.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <ctime>
+#include <set>
 
 #include "accountants/ledger/append.h"
+#include "accountants/ledger/backend.h"
 #include "accountants/ledger/calendar.h"
-#include "accountants/ledger/database.h"
 #include "accountants/ledger/payload.h"
 #include "accountants/ledger/schema.h"
 #include "accountants/ledger/shared_rules.h"
+#include "accountants/ledger/sqlite_backend.h"
 #include "base/error.h"
 #include "base/fault_point.h"
 
@@ -26,32 +29,31 @@ void commit(Transaction& transaction, Appender& rows) {
 }
 
 // The chain is as old as its last signature; `verify` checks them all.
-void check_last_signature(Database& database, const Authority& authority) {
-  const Head last = last_row(database);
-  const auto found = signature_of(database, last.id);
+void check_last_signature(LedgerBackend& backend, const LedgerRow& last, const Authority& authority) {
+  const auto found = signature_of(backend, last);
   const Member* who = found ? authority.member(found->by) : nullptr;
-  if (!who || !signature_holds(who->public_key, signed_text(last), found->value))
+  if (!who || !signature_holds(who->public_key, signed_text({last.id, last.hash}), found->value))
     throw Error(ErrorKind::data,
-                cat(database.path().string(), " was altered: the signature of row ", last.id,
+                cat(backend.name(), " was altered: the signature of row ", last.id,
                     found ? " does not hold" : " is missing", "; run `sotto ledger verify` and restore a backup"));
 }
 
-void check_last_row(Database& database) {
-  std::string previous;
-  Query query =
-      database.query("SELECT id, payload, hash FROM (SELECT * FROM entry ORDER BY id DESC LIMIT 2) ORDER BY id");
-  int64_t rows = 0, id = 0;
-  for (; query.step(); ++rows) {
-    id = query.integer(0);
-    const json payload = json::parse(query.text(1), nullptr, false);
-    const bool linked = payload.is_object() && (rows == 0 || payload.value("previous", json()) == previous);
-    if (!linked || row_hash(query.text(1)) != query.text(2))
-      throw Error(ErrorKind::data, cat(database.path().string(), " was altered: row ", id,
+// The last row, once it and the one before are found to be as they were written.
+LedgerRow checked_last_row(LedgerBackend& backend) {
+  const auto last = backend.last_row();
+  const auto before = last ? backend.row(last->id - 1) : std::nullopt;
+  if (!last || (!before && last->id != 1))
+    throw Error(ErrorKind::data, cat(backend.name(), " was altered: its rows are missing; restore a backup"));
+  for (const LedgerRow* row : {before ? &*before : nullptr, &*last}) {
+    if (!row) continue;
+    const json payload = json::parse(row->payload, nullptr, false);
+    const bool linked =
+        payload.is_object() && (row != &*last || payload.value("previous", json()) == (before ? before->hash : ""));
+    if (!linked || row_hash(row->payload) != row->hash)
+      throw Error(ErrorKind::data, cat(backend.name(), " was altered: row ", row->id,
                                        " does not match its hash; run `sotto ledger verify` and restore a backup"));
-    previous = query.text(2);
   }
-  if (rows == 0 || (rows == 1 && id != 1))
-    throw Error(ErrorKind::data, cat(database.path().string(), " was altered: its rows are missing; restore a backup"));
+  return *last;
 }
 
 // What the run does not say about itself is what its member's key says.
@@ -63,21 +65,20 @@ void inherit(RunEntry& entry, const Scope& scope) {
     if (path->empty()) *path = *known;
 }
 
-// The largest step count up to `planned` that costs at most the entry's cap; ε grows with steps.
-int64_t affordable_steps(const RunEntry& entry) {
-  if (epsilon_of(entry, entry.planned_steps) <= entry.epsilon_cap) return entry.planned_steps;
-  int64_t fits = 0, too_many = entry.planned_steps;
-  while (too_many - fits > 1) {
-    const int64_t middle = fits + (too_many - fits) / 2;
-    (epsilon_of(entry, middle) <= entry.epsilon_cap ? fits : too_many) = middle;
-  }
-  return fits;
+// As the last charge's row has it: it was checked when it was written, and `verify` checks it again.
+double charged_epsilon(const RunProgress& progress) {
+  return progress.last_charge ? number_field(parsed(*progress.last_charge), "epsilon") : 0;
+}
+
+std::optional<int64_t> closed_at(const RunProgress& progress) {
+  if (progress.released_at.empty()) return std::nullopt;
+  return utc_seconds(progress.released_at);
 }
 
 }  // namespace
 
-Ledger::Ledger(std::filesystem::path path, std::unique_ptr<Database> database)
-    : path_(std::move(path)), database_(std::move(database)) {}
+Ledger::Ledger(std::filesystem::path path, std::unique_ptr<LedgerBackend> backend)
+    : path_(std::move(path)), backend_(std::move(backend)) {}
 Ledger::Ledger(Ledger&&) noexcept = default;
 Ledger& Ledger::operator=(Ledger&&) noexcept = default;
 Ledger::~Ledger() = default;
@@ -94,50 +95,25 @@ Ledger Ledger::open(const std::filesystem::path& path) {
 }
 
 Ledger Ledger::open_existing(const std::filesystem::path& path) {
-  if (!std::filesystem::exists(path))
-    throw Error(ErrorKind::io, cat("there is no ledger ", path.string(), "; check ledger.path"));
-  if (!std::filesystem::is_regular_file(path))
-    throw Error(ErrorKind::io, cat(path.string(), " is not a file; ledger.path must name one"));
-  // SQLite would take an empty file for a new database, and every charge in a truncated ledger would be forgotten.
-  if (std::filesystem::file_size(path) == 0)
-    throw Error(ErrorKind::data,
-                cat(path.string(), " is empty, so not a ledger; restore a backup or set ledger.path to a new file"));
-  auto database = std::make_unique<Database>(path, Database::Access::read_write);
-  check_identity(*database);
-  if (database->read_only())
-    throw Error(ErrorKind::io, cat(path.string(), " cannot be written; change its permissions or ledger.path"));
-  database->run("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
-  migrate(*database);
-  if (const auto difference = schema_difference(*database); !difference.empty())
-    throw Error(ErrorKind::data, cat(path.string(), " was altered: ", difference, "; restore a backup"));
-  check_last_row(*database);
-  Ledger ledger(path, std::move(database));
-  Query genesis = ledger.database_->query("SELECT payload FROM entry WHERE id = 1");
-  if (genesis.step())
-    ledger.filter_orders_ = json::parse(genesis.text(0)).value("filter_orders", std::vector<double>());
+  Ledger ledger(path, SqliteBackend::open(path));
+  const LedgerRow last = checked_last_row(*ledger.backend_);
+  if (const auto genesis = ledger.backend_->row(1))
+    ledger.filter_orders_ = parsed(*genesis).value("filter_orders", std::vector<double>());
   if (ledger.filter_orders_.empty())
     throw Error(ErrorKind::data, cat(path.string(), " was altered: its first row is not its own"));
-  if (ledger.authority().has_owner()) check_last_signature(*ledger.database_, ledger.authority());
+  if (ledger.authority().has_owner()) check_last_signature(*ledger.backend_, last, ledger.authority());
   return ledger;
 }
 
 int64_t Ledger::now() const {
-  return Appender(*database_, nullptr, clock_ ? clock_() : std::time(nullptr)).now();
+  return Appender(*backend_, nullptr, clock_ ? clock_() : std::time(nullptr)).now();
 }
 
 const Authority& Ledger::authority() const {
-  {
-    Query newest = database_->query("SELECT max(id) FROM entry WHERE kind IN ('owner', 'member', 'grant')");
-    if (newest.step() && newest.integer(0) == authority_row_) return authority_;
+  for (const LedgerRow& row : backend_->rows_after(LedgerBackend::Rows::authority, authority_row_)) {
+    authority_.apply(row.id, parsed(row));
+    authority_row_ = row.id;
   }
-  Authority read;
-  Query query =
-      database_->query("SELECT id, payload FROM entry WHERE kind IN ('owner', 'member', 'grant') ORDER BY id");
-  while (query.step()) {
-    read.apply(query.integer(0), json::parse(query.text(1)));
-    authority_row_ = query.integer(0);
-  }
-  authority_ = std::move(read);
   return authority_;
 }
 
@@ -159,7 +135,7 @@ const SigningKey* Ledger::writer(const std::string& kind, const std::string& run
 }
 
 Appender Ledger::appender(const std::string& kind, const std::string& run_by) {
-  return Appender(*database_, writer(kind, run_by), clock_ ? clock_() : std::time(nullptr));
+  return Appender(*backend_, writer(kind, run_by), clock_ ? clock_() : std::time(nullptr));
 }
 
 void Ledger::declare(Appender& rows, const std::string& kind, const json& fields) {
@@ -174,7 +150,7 @@ void Ledger::declare(Appender& rows, const std::string& kind, const json& fields
 
 void Ledger::set_owner(const std::string& name) {
   require(!name.empty(), "an owner needs a name; it is empty");
-  Transaction transaction(*database_);
+  Transaction transaction(*backend_);
   if (authority().has_owner())
     throw Error(ErrorKind::invalid_argument,
                 cat(path_.string(), " has an owner; who has an owner's key can add others"));
@@ -190,7 +166,7 @@ void Ledger::admit(const Member& member) {
   require(!member.name.empty(), "a member needs a name; it is empty");
   key_id(member.public_key);
   validate(member.scope);
-  Transaction transaction(*database_);
+  Transaction transaction(*backend_);
   require(authority().has_owner(), path_.string(),
           " has no owner, so nobody can be a member; run `sotto ledger init "
           "--owner-key` first");
@@ -200,7 +176,7 @@ void Ledger::admit(const Member& member) {
 }
 
 void Ledger::grant(Grant grant) {
-  Transaction transaction(*database_);
+  Transaction transaction(*backend_);
   Appender rows = appender("grant");
   if (grant.starts == 0) grant.starts = rows.now();
   validate(grant);
@@ -237,11 +213,13 @@ std::vector<Budget> Ledger::budgets() const {
 }
 
 std::vector<Claim> Ledger::claims() const {
+  const std::vector<const Reservation*> runs = runs_on("");
+  const std::vector<RunProgress> progress = progress_of(runs);
   std::vector<Claim> all;
-  for (const Reservation* run : runs_on("")) {
-    if (run->curve.empty()) run->curve = rdp_curve(run->entry.event, run->entry.relation, filter_orders_);
-    all.push_back(
-        {&run->entry, &run->curve, run->steps, charged_steps(run->entry.run_id), closed_at(run->entry.run_id)});
+  for (size_t i = 0; i < runs.size(); ++i) {
+    const Reservation& run = *runs[i];
+    if (run.curve.empty()) run.curve = rdp_curve(run.entry.event, run.entry.relation, filter_orders_);
+    all.push_back({&run.entry, &run.curve, run.steps, progress[i].charged_steps, closed_at(progress[i])});
   }
   return all;
 }
@@ -250,7 +228,7 @@ void Ledger::set_cap(const std::string& data_set, double epsilon, double delta) 
   require(!data_set.empty(), "a cap needs a data set; its name is empty");
   require(std::isfinite(epsilon) && epsilon > 0, "a cap's epsilon must be finite and above 0, got ", epsilon);
   require(delta > 0 && delta < 1, "a cap's delta must be above 0 and below 1, got ", delta);
-  Transaction transaction(*database_);
+  Transaction transaction(*backend_);
   if (const auto known = cap(data_set))
     throw Error(ErrorKind::invalid_argument,
                 cat("the data set ", data_set, " has a cap of epsilon ", known->epsilon, " at delta ", known->delta,
@@ -263,9 +241,8 @@ void Ledger::set_cap(const std::string& data_set, double epsilon, double delta) 
 }
 
 std::optional<DataSetCap> Ledger::cap(const std::string& data_set) const {
-  Query query = database_->query("SELECT payload FROM entry WHERE kind = 'cap' ORDER BY id");
-  while (query.step()) {
-    const json payload = json::parse(query.text(0));
+  for (const LedgerRow& row : backend_->rows_after(LedgerBackend::Rows::caps, 0)) {
+    const json payload = parsed(row);
     if (text_field(payload, "data_set") == data_set)
       return DataSetCap{number_field(payload, "epsilon"), number_field(payload, "delta")};
   }
@@ -275,8 +252,8 @@ std::optional<DataSetCap> Ledger::cap(const std::string& data_set) const {
 void Ledger::reserve(const RunEntry& wanted) {
   RunEntry entry = wanted;
   validate(entry);
-  epsilon_of(entry, 1);  // throws when the accountant has no bound for the event
-  Transaction transaction(*database_);
+  const RunAllotment allotment = allotment_of(entry);  // throws when the accountant has no bound for the event
+  Transaction transaction(*backend_);
   Appender rows = appender("reserve");
   if (const Member* who = key_ ? authority_.member(key_->id()) : nullptr) {
     inherit(entry, who->scope);
@@ -286,10 +263,10 @@ void Ledger::reserve(const RunEntry& wanted) {
           "; resume it or choose another run_id");
   const std::vector<Claim> runs = claims();
   for (const Claim& other : runs) check_same_people(*other.entry, entry);
-  const int64_t steps = affordable_steps(entry);
+  const int64_t steps = allotment.steps();
   if (steps == 0)
     throw Error(ErrorKind::budget_exhausted,
-                cat("one step of ", to_json(entry.event), " costs epsilon ", epsilon_of(entry, 1),
+                cat("one step of ", to_json(entry.event), " costs epsilon ", allotment.epsilon(1),
                     ", the run may spend ", entry.epsilon_cap, "; add noise or lower the sample rate"));
   const RdpCurve curve = rdp_curve(entry.event, entry.relation, filter_orders_);
   const Claim added{&entry, &curve, steps, 0, {}};
@@ -297,6 +274,7 @@ void Ledger::reserve(const RunEntry& wanted) {
   check_grants(authority_, runs, added, rows.now(), filter_orders_);
   json fields = to_fields(entry);
   fields["reserved_steps"] = steps;
+  if (const auto& refused = allotment.refused()) fields["refused"] = to_fields(*refused);
   rows.append("reserve", std::move(fields));
   commit(transaction, rows);
 }
@@ -322,29 +300,36 @@ std::vector<ChargeReceipt> Ledger::charge(const std::vector<StepRange>& ranges) 
   for (const auto& [run_id, first, last] : ranges)
     require(first >= 1 && last >= first, "cannot charge steps ", first, " to ", last);
   if (ranges.empty()) return {};
+  std::vector<std::string> run_ids;
+  for (const auto& range : ranges) run_ids.push_back(range.run_id);
+  std::ranges::sort(run_ids);
+  run_ids.erase(std::ranges::unique(run_ids).begin(), run_ids.end());
   struct Progress {
     const Reservation* run;
     int64_t charged;
   };
   std::map<std::string_view, Progress> progress;
-  Transaction transaction(*database_);
+  Transaction transaction(*backend_);
+  const std::vector<RunProgress> before = backend_->progress(run_ids);
   std::optional<Appender> rows;
   std::vector<ChargeReceipt> receipts;
   for (const auto& [run_id, first, last] : ranges) {
     auto found = progress.find(run_id);
     if (found == progress.end()) {
-      const Reservation& run = open_run(run_id);
+      const RunProgress& known =
+          before[static_cast<size_t>(std::ranges::lower_bound(run_ids, run_id) - run_ids.begin())];
+      const Reservation& run = open_run(run_id, known);
       if (rows)
         writer("charge", run.by);
       else
         rows.emplace(appender("charge", run.by));
       check_granted(authority_, run.entry, rows->now());
-      found = progress.emplace(run_id, Progress{&run, charged_steps(run_id)}).first;
+      found = progress.emplace(run_id, Progress{&run, known.charged_steps}).first;
     }
     auto& [run, charged] = found->second;
     require(first == charged + 1, "the run ", run_id, " is charged up to step ", charged,
             "; the next charge starts at ", charged + 1, ", not at ", first);
-    const double epsilon = epsilon_of(run->entry, last);
+    const double epsilon = run->allotment.epsilon(std::min(last, run->entry.planned_steps));
     if (!(epsilon <= run->entry.epsilon_cap))
       throw Error(ErrorKind::budget_exhausted,
                   cat("step ", last, " of ", run_id, " would spend epsilon ", epsilon, " of ", run->entry.epsilon_cap,
@@ -362,20 +347,28 @@ std::vector<ChargeReceipt> Ledger::charge(const std::vector<StepRange>& ranges) 
 }
 
 void Ledger::release(const std::string& run_id) {
-  Transaction transaction(*database_);
-  const Reservation& run = open_run(run_id);
+  Transaction transaction(*backend_);
+  const RunProgress progress = backend_->progress({run_id}).front();
+  const Reservation& run = open_run(run_id, progress);
   Appender rows = appender("release", run.by);
-  const int64_t charged = charged_steps(run_id);
-  rows.append("release", {{"run_id", run_id}, {"charged_steps", charged}, {"epsilon", epsilon_of(run.entry, charged)}});
+  const int64_t charged = progress.charged_steps;
+  rows.append("release", {{"run_id", run_id}, {"charged_steps", charged}, {"epsilon", run.allotment.epsilon(charged)}});
   commit(transaction, rows);
 }
 
 std::optional<RunState> Ledger::run(const std::string& run_id) const {
   const Reservation* found = find(run_id);
   if (!found) return std::nullopt;
-  const bool is_closed = closed_at(run_id).has_value();
-  const int64_t charged = charged_steps(run_id);
-  return RunState{found->entry, found->steps, charged, epsilon_of(found->entry, charged), is_closed};
+  const RunProgress progress = backend_->progress({run_id}).front();
+  return RunState{
+      found->entry,  found->steps, progress.charged_steps, charged_epsilon(progress), closed_at(progress).has_value(),
+      found->refused};
+}
+
+double Ledger::epsilon(const std::string& run_id, int64_t steps) const {
+  const Reservation* found = find(run_id);
+  require(found, "the run ", run_id, " is not in ", path_.string());
+  return found->allotment.epsilon(steps);
 }
 
 std::vector<std::string> Ledger::run_ids() const {
@@ -385,92 +378,88 @@ std::vector<std::string> Ledger::run_ids() const {
 }
 
 std::vector<std::string> Ledger::data_sets() const {
-  std::vector<std::string> names;
-  Query query = database_->query(
-      "SELECT DISTINCT json_extract(payload, '$.data_set') FROM entry WHERE kind IN ('cap', 'reserve') ORDER BY 1");
-  while (query.step()) names.push_back(query.text(0));
-  return names;
+  std::set<std::string> names;
+  for (const auto about : {LedgerBackend::Rows::caps, LedgerBackend::Rows::reservations})
+    for (const LedgerRow& row : backend_->rows_after(about, 0)) names.insert(text_field(parsed(row), "data_set"));
+  return {names.begin(), names.end()};
 }
 
 double Ledger::spent(const std::string& data_set, double delta) const {
   std::unique_ptr<Accountant> total;
-  for (const Reservation* run : runs_on(data_set)) {
-    if (!total) total = make_accountant("rdp", run->entry.relation);
-    total->compose(run->entry.event, charged_steps(run->entry.run_id));
+  const std::vector<const Reservation*> runs = runs_on(data_set);
+  const std::vector<RunProgress> progress = progress_of(runs);
+  for (size_t i = 0; i < runs.size(); ++i) {
+    if (!total) total = make_accountant("rdp", runs[i]->entry.relation);
+    total->compose(runs[i]->entry.event, progress[i].charged_steps);
   }
   return total ? total->epsilon(delta) : 0;
 }
 
 std::vector<LedgerRow> Ledger::rows(const std::string& run_id) const {
-  std::vector<LedgerRow> found;
-  Query query = database_->query("SELECT id, kind, payload, hash FROM entry WHERE ?1 = '' OR run_id = ?1 ORDER BY id");
-  query.bind(run_id);
-  while (query.step()) found.push_back({query.integer(0), query.text(1), query.text(2), query.text(3)});
-  return found;
+  return backend_->rows(run_id);
 }
 
 Head Ledger::head() const {
-  return last_row(*database_);
+  const auto last = backend_->last_row();
+  return last ? Head{last->id, last->hash} : Head{};
 }
 
 Head Ledger::head_of(const std::string& run_id) const {
-  Query query = database_->query("SELECT id, hash FROM entry WHERE run_id = ? ORDER BY id DESC LIMIT 1");
-  query.bind(run_id);
-  return query.step() ? Head{query.integer(0), query.text(1)} : Head{};
+  const auto last = backend_->last_row_of(run_id);
+  return last ? Head{last->id, last->hash} : Head{};
 }
 
 SignedHead Ledger::signed_head() const {
-  database_->run("BEGIN");  // one moment
-  const Head last = last_row(*database_);
-  SignedHead signed_head{last, "", ""};
-  if (const auto found = signature_of(*database_, last.id))
+  const OneMoment moment(*backend_);
+  const auto last = backend_->last_row();
+  if (!last) return {};
+  SignedHead signed_head{{last->id, last->hash}, "", ""};
+  if (const auto found = signature_of(*backend_, *last))
     if (const Member* who = authority().member(found->by))
       signed_head.public_key = who->public_key, signed_head.signature = found->value;
-  database_->run("COMMIT");
   return signed_head;
 }
 
 const Ledger::Reservation* Ledger::find(const std::string& run_id) const {
   if (const auto known = reservations_.find(run_id); known != reservations_.end()) return &known->second;
-  const json payload = find_row(*database_, "reserve", run_id);
-  if (payload.is_null()) return nullptr;
-  Reservation run{run_entry(payload), int64_field(payload, "reserved_steps"), optional_text(payload, "by"), {}};
-  return &reservations_.emplace(run_id, std::move(run)).first->second;
+  const auto row = backend_->reservation(run_id);
+  return row ? &keep(*row) : nullptr;
 }
 
-const Ledger::Reservation& Ledger::open_run(const std::string& run_id) const {
+const Ledger::Reservation& Ledger::keep(const LedgerRow& row) const {
+  const json payload = parsed(row);
+  RunEntry entry = run_entry(payload);
+  if (const auto known = reservations_.find(entry.run_id); known != reservations_.end()) return known->second;
+  const std::string run_id = entry.run_id;
+  const int64_t steps = int64_field(payload, "reserved_steps");
+  RunAllotment allotment = allotment_of(entry, steps);
+  Reservation run{std::move(entry), steps, optional_text(payload, "by"), std::move(allotment), refused_steps(payload)};
+  return reservations_.emplace(run_id, std::move(run)).first->second;
+}
+
+const Ledger::Reservation& Ledger::open_run(const std::string& run_id, const RunProgress& progress) const {
   const Reservation* found = find(run_id);
   require(found, "the run ", run_id, " is not in ", path_.string(), "; reserve it first");
-  require(!closed_at(run_id), "the run ", run_id, " is closed; start a new run");
+  require(progress.released_at.empty(), "the run ", run_id, " is closed; start a new run");
   return *found;
 }
 
 // All runs where the name is empty, in order of reservation.
 std::vector<const Ledger::Reservation*> Ledger::runs_on(const std::string& data_set) const {
-  std::vector<std::string> ids;
-  {
-    Query query = database_->query("SELECT run_id FROM entry WHERE kind = 'reserve' ORDER BY id");
-    while (query.step()) ids.push_back(query.text(0));
+  for (const LedgerRow& row : backend_->rows_after(LedgerBackend::Rows::reservations, reservation_row_)) {
+    in_order_.push_back(&keep(row));
+    reservation_row_ = row.id;
   }
   std::vector<const Reservation*> runs;
-  for (const auto& id : ids) {
-    const Reservation* run = find(id);
+  for (const Reservation* run : in_order_)
     if (data_set.empty() || run->entry.data_set == data_set) runs.push_back(run);
-  }
   return runs;
 }
 
-int64_t Ledger::charged_steps(const std::string& run_id) const {
-  Query query = database_->query("SELECT max(last_step) FROM entry WHERE run_id = ? AND kind = 'charge'");
-  query.bind(run_id).step();
-  return query.integer(0);
-}
-
-std::optional<int64_t> Ledger::closed_at(const std::string& run_id) const {
-  Query query =
-      database_->query("SELECT json_extract(payload, '$.at') FROM entry WHERE run_id = ? AND kind = 'release'");
-  if (!query.bind(run_id).step()) return std::nullopt;
-  return utc_seconds(query.text(0));
+std::vector<RunProgress> Ledger::progress_of(const std::vector<const Reservation*>& runs) const {
+  std::vector<std::string> run_ids;
+  for (const Reservation* run : runs) run_ids.push_back(run->entry.run_id);
+  return backend_->progress(run_ids);
 }
 
 }  // namespace sotto::accountants

@@ -14,13 +14,14 @@
 #include "accountants/ledger/authority.h"
 #include "accountants/ledger/signing_key.h"
 #include "accountants/rdp/curve.h"
+#include "accountants/run_allotment.h"
 
 namespace sotto::accountants {
 
 class Appender;
-class Database;
-class Transaction;
+class LedgerBackend;
 struct Claim;
+struct RunProgress;
 
 // What a run asks for before it reads private data. Texts are UTF-8 and not empty, numbers finite.
 struct RunEntry {
@@ -29,7 +30,7 @@ struct RunEntry {
   std::string data_hash;        // of the file's content
   std::string unit_of_privacy;  // the schema's column
   NeighbouringRelation relation;
-  std::string accountant;     // a name in accountant_names()
+  std::string accountant;     // a name in run_accountant_names()
   std::string privacy_hash;   // of the PrivacyConfig
   Event event;                // one step
   double epsilon_cap, delta;  // what the run may spend
@@ -57,6 +58,8 @@ struct RunState {
   int64_t charged_steps;   // the highest charged step; the next charge starts one above
   double epsilon;          // spent, at entry.delta
   bool closed;             // released: no further charge
+  // Where it has fewer steps than planned, by an accountant with lower bounds: the proof that these are too many.
+  std::optional<RefusedSteps> refused = {};
 };
 
 // One line of the ledger as stored; docs/formats/ledger.md says what a payload holds.
@@ -136,7 +139,9 @@ class Ledger {
   void grant(Grant grant);
   std::vector<Budget> budgets() const;  // oldest first
 
-  // Sets min(planned_steps, what epsilon_cap allows) steps aside. Throws invalid_argument when the run is already
+  // Sets min(planned_steps, what epsilon_cap allows) steps aside: a RunAllotment, which by "pld" is what makes the run a
+  // schedule that is fixed before its first step. Caps and grants add runs up by a filter, whatever their accountant.
+  // Throws invalid_argument when the run is already
   // there, or when the data set is known with another unit of privacy or relation, or its content under another name;
   // budget_exhausted when not even one step fits the run's cap, or the whole does not fit the data set's.
   void reserve(const RunEntry& entry);
@@ -152,6 +157,8 @@ class Ledger {
   void release(const std::string& run_id);
 
   std::optional<RunState> run(const std::string& run_id) const;
+  // What the run's first `steps` steps cost, as its charges say it.
+  double epsilon(const std::string& run_id, int64_t steps) const;
   std::vector<std::string> run_ids() const;  // in order of reservation
   std::vector<std::string> data_sets() const;
 
@@ -181,14 +188,16 @@ class Ledger {
     RunEntry entry;
     int64_t steps;
     std::string by;            // the key id, where the row is signed
+    RunAllotment allotment;
+    std::optional<RefusedSteps> refused;
     mutable RdpCurve curve{};  // of a step at the filter's orders, once it is asked for
   };
-  Ledger(std::filesystem::path path, std::unique_ptr<Database> database);
+  Ledger(std::filesystem::path path, std::unique_ptr<LedgerBackend> backend);
   const Reservation* find(const std::string& run_id) const;
-  const Reservation& open_run(const std::string& run_id) const;
+  const Reservation& keep(const LedgerRow& row) const;
+  const Reservation& open_run(const std::string& run_id, const RunProgress& progress) const;
+  std::vector<RunProgress> progress_of(const std::vector<const Reservation*>& runs) const;
   std::vector<const Reservation*> runs_on(const std::string& data_set) const;
-  int64_t charged_steps(const std::string& run_id) const;
-  std::optional<int64_t> closed_at(const std::string& run_id) const;
   void check_cap(std::vector<Claim> runs, const Claim& added) const;
   std::vector<Claim> claims() const;
   // The key to sign a row of that kind with, if it may be written.
@@ -198,11 +207,13 @@ class Ledger {
   void declare(Appender& rows, const std::string& kind, const nlohmann::json& fields);
 
   std::filesystem::path path_;
-  std::unique_ptr<Database> database_;
+  std::unique_ptr<LedgerBackend> backend_;
   std::vector<double> filter_orders_;  // of the data sets' caps, fixed when the ledger was made
   std::optional<SigningKey> key_;
   std::function<int64_t()> clock_;
   mutable std::map<std::string, Reservation> reservations_;
+  mutable std::vector<const Reservation*> in_order_;
+  mutable int64_t reservation_row_ = 0;  // the last row that in_order_ has seen
   mutable Authority authority_;
   mutable int64_t authority_row_ = 0;  // the last row that authority_ has seen
 };

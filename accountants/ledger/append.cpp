@@ -4,6 +4,7 @@
 
 #include "accountants/ledger/calendar.h"
 #include "accountants/ledger/payload.h"
+#include "accountants/rdp/orders.h"
 #include "base/error.h"
 #include "base/fault_point.h"
 
@@ -22,12 +23,12 @@ std::string dump(const json& payload) {
 
 }  // namespace
 
-Appender::Appender(Database& database, const SigningKey* key, int64_t clock)
-    : database_(database), key_(key), last_{0, ""}, now_(clock) {
-  Query query = database.query("SELECT id, hash, json_extract(payload, '$.at') FROM entry ORDER BY id DESC LIMIT 1");
-  if (!query.step()) return;
-  last_ = {query.integer(0), query.text(1)};
-  now_ = std::max(now_, utc_seconds(query.text(2)));
+Appender::Appender(LedgerBackend& backend, const SigningKey* key, int64_t clock)
+    : backend_(backend), key_(key), last_{0, ""}, now_(clock) {
+  const auto last = backend.last_row();
+  if (!last) return;
+  last_ = {last->id, last->hash};
+  now_ = std::max(now_, utc_seconds(text_field(parsed(*last), "at")));
 }
 
 LedgerRow Appender::append(const std::string& kind, json fields) {
@@ -39,34 +40,23 @@ LedgerRow Appender::append(const std::string& kind, json fields) {
   LedgerRow row{last_.id + 1, kind, dump(fields), ""};
   row.hash = row_hash(row.payload);
   fault_point("ledger.before_insert");
-  database_.query("INSERT INTO entry (id, payload, hash) VALUES (?, ?, ?)")
-      .bind(row.id)
-      .bind(row.payload)
-      .bind(row.hash)
-      .step();
+  backend_.append(row);
   last_ = {row.id, row.hash};
   return row;
 }
 
 void Appender::sign() {
-  if (!key_) return;
-  database_.query("INSERT INTO signature (id, value) VALUES (?, ?)")
-      .bind(last_.id)
-      .bind(key_->sign(signed_text(last_)))
-      .step();
+  if (key_) backend_.sign(last_, key_->sign(signed_text(last_)));
 }
 
-Head last_row(Database& database) {
-  Query query = database.query("SELECT id, hash FROM entry ORDER BY id DESC LIMIT 1");
-  return query.step() ? Head{query.integer(0), query.text(1)} : Head{0, ""};
+json genesis_fields() {
+  return {{"format", kLedgerFormat}, {"filter_orders", filter_orders()}};
 }
 
-std::optional<RowSignature> signature_of(Database& database, int64_t id) {
-  Query query = database.query(
-      "SELECT value, (SELECT json_extract(payload, '$.by') FROM entry WHERE entry.id = signature.id) FROM signature "
-      "WHERE id = ?");
-  if (!query.bind(id).step()) return std::nullopt;
-  return RowSignature{query.text(1), query.text(0)};
+std::optional<RowSignature> signature_of(LedgerBackend& backend, const LedgerRow& row) {
+  const auto value = backend.signature(row.id);
+  if (!value) return std::nullopt;
+  return RowSignature{optional_text(parsed(row), "by"), *value};
 }
 
 std::string signed_text(const Head& head) {

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "accountants/ledger.h"
-#include "accountants/ledger/database.h"
+#include "accountants/ledger/backend.h"
 #include "accountants/ledger/signing_key.h"
 
 namespace sotto::accountants {
@@ -15,7 +15,7 @@ namespace sotto::accountants {
 class Appender {
  public:
   // `clock` is the time in seconds; `key` may be null and must outlive this.
-  Appender(Database& database, const SigningKey* key, int64_t clock);
+  Appender(LedgerBackend& backend, const SigningKey* key, int64_t clock);
 
   // `fields` plus id, previous, kind, at and, with a key, by. Throws invalid_argument for a text that is not UTF-8.
   LedgerRow append(const std::string& kind, nlohmann::json fields);
@@ -25,20 +25,20 @@ class Appender {
   int64_t now() const { return now_; }  // the ledger's time: the clock's, or the last row's where that is later
 
  private:
-  Database& database_;
+  LedgerBackend& backend_;
   const SigningKey* key_;
   Head last_;
   int64_t now_;
 };
 
-// The last row; {0, ""} of an empty table.
-Head last_row(Database& database);
+// What the first row of a new ledger says.
+nlohmann::json genesis_fields();
 
 // The key id and the signature of a row, where it has one of its own.
 struct RowSignature {
   std::string by, value;
 };
-std::optional<RowSignature> signature_of(Database& database, int64_t id);
+std::optional<RowSignature> signature_of(LedgerBackend& backend, const LedgerRow& row);
 
 // What a signature of that row signs. The hash stands for all rows up to it.
 std::string signed_text(const Head& head);

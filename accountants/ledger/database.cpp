@@ -101,7 +101,7 @@ bool Query::is_null(int column) const {
   return sqlite3_column_type(statement_, column) == SQLITE_NULL;
 }
 
-Database::Database(const std::filesystem::path& path, Access access) : path_(path) {
+Database::Database(const std::filesystem::path& path, Access access) : path_(path), name_(path.string()) {
   const int flags = SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX |
                     (access == Access::read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE);
   const auto open = [&](const char* parameters) {
@@ -179,24 +179,6 @@ void Database::copy_to(const std::filesystem::path& to) {
 
 bool Database::read_only() const {
   return sqlite3_db_readonly(handle_, "main") == 1;
-}
-
-Transaction::Transaction(Database& database) : database_(database) {
-  database_.run("BEGIN IMMEDIATE");
-}
-
-Transaction::~Transaction() {
-  if (!open_) return;
-  try {
-    database_.run("ROLLBACK");
-  } catch (const Error&) {
-    // SQLite has rolled back by itself, and the error that brought us here is the one to see.
-  }
-}
-
-void Transaction::commit() {
-  database_.run("COMMIT");
-  open_ = false;
 }
 
 }  // namespace sotto::accountants

@@ -52,25 +52,13 @@ class Database {
   // Copies one moment of this database over the existing file `to`.
   void copy_to(const std::filesystem::path& to);
   const std::filesystem::path& path() const { return path_; }
+  const std::string& name() const { return name_; }
 
  private:
   std::filesystem::path path_;
+  std::string name_;
   sqlite3* handle_ = nullptr;
   std::map<const char*, sqlite3_stmt*> statements_;  // by the literal's address
-};
-
-// Holds the one write lock from the start, so that what was checked stays true until commit(). Rolls back otherwise.
-class Transaction {
- public:
-  explicit Transaction(Database& database);
-  ~Transaction();
-  Transaction(const Transaction&) = delete;
-  Transaction& operator=(const Transaction&) = delete;
-  void commit();
-
- private:
-  Database& database_;
-  bool open_ = true;
 };
 
 }  // namespace sotto::accountants

@@ -8,28 +8,8 @@
 #include "base/error.h"
 
 namespace sotto::accountants {
-namespace {
-
-struct Index {
-  const char *name, *entries;  // id, kind, run_id, step
-  int64_t since = 1;
-};
-// Each query reads its index alone.
-constexpr Index kIndexes[] = {
-    {"by_run", "SELECT id, kind, run_id, last_step FROM entry INDEXED BY by_run"},
-    {"one_charge_a_step",
-     "SELECT id, 'charge', run_id, first_step FROM entry INDEXED BY one_charge_a_step WHERE kind = 'charge'"},
-    {"one_reservation", "SELECT id, 'reserve', run_id, 0 FROM entry INDEXED BY one_reservation WHERE kind = 'reserve'"},
-    {"one_release", "SELECT id, 'release', run_id, 0 FROM entry INDEXED BY one_release WHERE kind = 'release'"},
-    {"by_kind", "SELECT id, kind, '', 0 FROM entry INDEXED BY by_kind WHERE kind IN ('genesis', 'cap', 'reserve')"},
-    {"by_authority",
-     "SELECT id, '', '', 0 FROM entry INDEXED BY by_authority WHERE kind IN ('owner', 'member', 'grant')", 2},
-};
-
-}  // namespace
-
 IndexCheck::IndexCheck() {
-  static_assert(crypto_shorthash_KEYBYTES == sizeof key_ && std::size(accountants::kIndexes) == kIndexes);
+  static_assert(crypto_shorthash_KEYBYTES == sizeof key_);
   randombytes_buf(key_.data(), key_.size());
 }
 
@@ -61,15 +41,13 @@ void IndexCheck::row(int64_t id, std::string_view kind, std::string_view run_id,
   if (kind == "owner" || kind == "member" || kind == "grant") sums_[5] += hash(id, "", "", 0);
 }
 
-std::string IndexCheck::difference(Database& database) const {
-  const int64_t format = database.pragma("user_version");
-  for (size_t i = 0; i < kIndexes; ++i) {
-    const Index& index = accountants::kIndexes[i];
-    if (index.since > format) continue;
+std::string IndexCheck::difference(LedgerReader& ledger) const {
+  for (const LedgerIndex index : kLedgerIndexes) {
     uint64_t sum = 0;
-    Query query = database.query(index.entries);
-    while (query.step()) sum += hash(query.integer(0), query.view(1), query.view(2), query.integer(3));
-    if (sum != sums_[i]) return index.name;
+    const bool there = ledger.read_index(index, [&](const LedgerReader::IndexEntry& entry) {
+      sum += hash(entry.id, entry.kind, entry.run_id, entry.step);
+    });
+    if (there && sum != sums_[static_cast<size_t>(index)]) return std::string(to_string(index));
   }
   return "";
 }

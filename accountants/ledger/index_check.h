@@ -4,11 +4,11 @@
 #include <string>
 #include <string_view>
 
-#include "accountants/ledger/database.h"
+#include "accountants/ledger/backend.h"
 
 namespace sotto::accountants {
 
-// Whether the file's indexes say the same as its rows: the ledger finds runs and their last steps through them. Each
+// Whether the ledger's indexes say the same as its rows: the ledger finds runs and their last steps through them. Each
 // entry is hashed (SipHash, under a key of this object alone), and the sums over rows and index must agree; so the
 // order does not matter, and no entry can make up for another. As good as SQLite's integrity_check for this, without
 // computing each row's columns again, and several times faster.
@@ -18,14 +18,13 @@ class IndexCheck {
   // A row as its payload says; the texts are empty and the steps 0 where the payload has none.
   void row(int64_t id, std::string_view kind, std::string_view run_id, int64_t first_step, int64_t last_step);
   // The name of an index that differs, or empty.
-  std::string difference(Database& database) const;
+  std::string difference(LedgerReader& ledger) const;
 
  private:
-  static constexpr size_t kIndexes = 6;
   uint64_t hash(int64_t id, std::string_view kind, std::string_view run_id, int64_t step) const;
 
   std::array<uint8_t, 16> key_;
-  std::array<uint64_t, kIndexes> sums_{};
+  std::array<uint64_t, std::size(kLedgerIndexes)> sums_{};
 };
 
 }  // namespace sotto::accountants

@@ -31,10 +31,10 @@ std::string row_hash(const std::string& payload) {
   return to_hex(sha256(payload));
 }
 
-json find_row(Database& database, const std::string& kind, const std::string& run_id) {
-  Query query = database.query("SELECT payload FROM entry WHERE run_id = ? AND kind = ?");
-  query.bind(run_id).bind(kind);
-  return query.step() ? json::parse(query.text(0)) : json();
+json parsed(const LedgerRow& row) {
+  json payload = json::parse(row.payload, nullptr, false);
+  if (!payload.is_object()) throw Error(ErrorKind::data, cat("row ", row.id, " of the ledger is not canonical JSON"));
+  return payload;
 }
 
 void validate(const RunEntry& entry) {
@@ -118,6 +118,37 @@ std::string text_field(const json& payload, const char* key) {
 
 std::string optional_text(const json& payload, const char* key) {
   return payload.contains(key) ? text_field(payload, key) : "";
+}
+
+json to_fields(const RefusedSteps& refused) {
+  return {{"steps", refused.steps}, {"epsilon_lower", refused.epsilon_lower}};
+}
+
+std::optional<RefusedSteps> refused_steps(const json& payload) {
+  const auto found = payload.find("refused");
+  if (found == payload.end()) return std::nullopt;
+  if (!found->is_object()) throw Error(ErrorKind::data, "a ledger row's \"refused\" is no object");
+  return RefusedSteps{int64_field(*found, "steps"), number_field(*found, "epsilon_lower")};
+}
+
+namespace {
+
+FixedSchedule schedule_of(const RunEntry& entry) {
+  return FixedSchedule(entry.relation, {{entry.event, entry.planned_steps}});
+}
+
+Allowance allowance_of(const RunEntry& entry) {
+  return {entry.epsilon_cap, entry.delta, entry.accountant};
+}
+
+}  // namespace
+
+RunAllotment allotment_of(const RunEntry& entry) {
+  return RunAllotment(schedule_of(entry), allowance_of(entry));
+}
+
+RunAllotment allotment_of(const RunEntry& entry, int64_t reserved_steps) {
+  return RunAllotment(schedule_of(entry), allowance_of(entry), reserved_steps);
 }
 
 double epsilon_of(const RunEntry& entry, int64_t steps) {

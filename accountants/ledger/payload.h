@@ -3,7 +3,6 @@
 #include <string>
 
 #include "accountants/ledger.h"
-#include "accountants/ledger/database.h"
 #include "accountants/ledger/scope.h"
 
 namespace sotto::accountants {
@@ -12,8 +11,8 @@ namespace sotto::accountants {
 // the row's hash is SHA-256 of the payload, in hexadecimal. So one hash stands for all history up to it.
 std::string row_hash(const std::string& payload);
 
-// The payload of the row of that kind which closes or opens a run, or a null JSON.
-nlohmann::json find_row(Database& database, const std::string& kind, const std::string& run_id);
+// The payload as an object. Throws data, naming the row, when it is none.
+nlohmann::json parsed(const LedgerRow& row);
 
 // Throws invalid_argument when a field is empty, not finite or out of range.
 void validate(const RunEntry& entry);
@@ -30,7 +29,15 @@ double number_field(const nlohmann::json& payload, const char* key);
 std::string text_field(const nlohmann::json& payload, const char* key);
 std::string optional_text(const nlohmann::json& payload, const char* key);  // empty where the key is missing
 
-// The ε of that many steps of the entry's event, by its accountant at its delta.
+// The proof in a reservation's payload, where there is one.
+nlohmann::json to_fields(const RefusedSteps& refused);
+std::optional<RefusedSteps> refused_steps(const nlohmann::json& payload);
+
+// What is set aside for the entry: as much as it may have, or the steps that its row says.
+RunAllotment allotment_of(const RunEntry& entry);
+RunAllotment allotment_of(const RunEntry& entry, int64_t reserved_steps);
+
+// The ε of that many steps of the entry's event, by its accountant at its delta, for one in accountant_names().
 double epsilon_of(const RunEntry& entry, int64_t steps);
 
 }  // namespace sotto::accountants

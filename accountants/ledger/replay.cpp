@@ -81,11 +81,11 @@ void Replay::index(int64_t id, const json& payload) {
   indexes_.row(id, text("kind"), text("run_id"), step("first_step"), step("last_step"));
 }
 
-void Replay::end(Database& database) {
+void Replay::end(LedgerReader& ledger) {
   if (report_.head.id == 0) note("there are no rows");
   if (unsigned_since_)
     note(cat("rows ", unsigned_since_, " to ", report_.head.id, " of the key ", unsigned_by_, " are not signed"));
-  if (const std::string name = indexes_.difference(database); !name.empty())
+  if (const std::string name = indexes_.difference(ledger); !name.empty())
     note(cat("the index ", name, " does not say what the rows say"));
 }
 
@@ -203,8 +203,10 @@ void Replay::reserve(int64_t id, const json& payload) {
           {},
           optional_text(payload, "by"),
           &cost->second.curve,
-          &cost->second.epsilon};
+          &cost->second.epsilon,
+          nullptr};
   if (run.reserved < 1 || run.reserved > entry.planned_steps) note(id, cat("reserves ", run.reserved, " steps"));
+  run.allotment = allotment(id, payload, entry, run.reserved);
   check_same_people(by_data_set_.try_emplace(entry.data_set, entry).first->second, entry);
   check_same_people(by_content_.try_emplace(entry.data_hash, entry).first->second, entry);
   if (const Member* who = authority_.member(run.by)) check_within(*who, entry);
@@ -213,6 +215,27 @@ void Replay::reserve(int64_t id, const json& payload) {
   if (authority_.has_owner() || !authority_.grants().empty())
     check_grants(authority_, claims(), added, now_, filter_orders_, kEpsilonTolerance);
   if (!runs_.emplace(entry.run_id, std::move(run)).second) note(id, cat("reserves the run ", entry.run_id, " again"));
+}
+
+// By "pld" the reservation is what the run is held to, and what it leaves out is proved too much.
+const RunAllotment* Replay::allotment(int64_t id, const json& payload, const RunEntry& entry, int64_t reserved) {
+  const auto refused = refused_steps(payload);
+  if (entry.accountant != "pld") {
+    if (refused) note(id, cat("proves ", refused->steps, " steps too many by ", entry.accountant));
+    return nullptr;
+  }
+  if (reserved < 1 || reserved > entry.planned_steps) return nullptr;
+  const auto [found, fresh] = allotments_.try_emplace({to_json(entry.event), to_string(entry.relation), entry.delta,
+                                                       entry.epsilon_cap, entry.planned_steps, reserved},
+                                                      allotment_of(entry, reserved));
+  const RunAllotment& known = found->second;
+  if (fresh && known.epsilon(reserved) > entry.epsilon_cap * (1 + kEpsilonTolerance))
+    note(id, cat("reserves ", reserved, " steps, which cost epsilon ", known.epsilon(reserved), " of ",
+                 entry.epsilon_cap));
+  if (refused && !known.proves(*refused))
+    note(id, cat("says that ", refused->steps, " steps cost at least epsilon ", refused->epsilon_lower,
+                 ", which does not hold"));
+  return &known;
 }
 
 void Replay::check_cap(int64_t id, const Claim& added) {
@@ -253,8 +276,9 @@ void Replay::release(int64_t id, const json& payload, Run& run) {
 }
 
 void Replay::check_epsilon(int64_t id, double said, Run& run) {
-  const double truth = run.epsilon->at(run.charged);
-  if (std::abs(said - truth) > kEpsilonTolerance * truth)
+  const int64_t steps = std::min(run.charged, run.entry.planned_steps);
+  const double truth = run.allotment ? run.allotment->epsilon(steps) : run.epsilon->at(run.charged);
+  if (run.allotment ? !run.allotment->may_be(steps, said) : std::abs(said - truth) > kEpsilonTolerance * truth)
     note(id, cat("says epsilon ", said, ", its steps cost ", truth));
   if (said > run.entry.epsilon_cap * (1 + kEpsilonTolerance))
     note(id, cat("spends more than the run's cap of ", run.entry.epsilon_cap));

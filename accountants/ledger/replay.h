@@ -23,8 +23,8 @@ class Replay {
 
   // The next row, inspected, and its signature where it has one.
   void row(const Line& line, const std::string* signature);
-  // After the last row: what is still open, and the indexes of the file that the rows came from.
-  void end(Database& database);
+  // After the last row: what is still open, and the indexes of the ledger that the rows came from.
+  void end(LedgerReader& ledger);
 
   void note(int64_t id, const std::string& what) { note(cat_row(id, what)); }
   void note(const std::string& what);
@@ -36,7 +36,8 @@ class Replay {
     std::optional<int64_t> closed_at;
     std::string by;
     const RdpCurve* curve;  // of a step, at the filter's orders
-    EpsilonBySteps* epsilon;
+    EpsilonBySteps* epsilon;        // null where the allotment says it
+    const RunAllotment* allotment;  // null where every step has an ε of its own
   };
   struct Hash : std::hash<std::string_view> {
     using is_transparent = void;
@@ -53,6 +54,7 @@ class Replay {
   void charge(const Line& line, Run& run);
   void check_cap(int64_t id, const Claim& added);
   void check_epsilon(int64_t id, double said, Run& run);
+  const RunAllotment* allotment(int64_t id, const nlohmann::json& payload, const RunEntry& entry, int64_t reserved);
   void check_time(int64_t id, std::string_view at);
   void check_writer(int64_t id, const std::string& kind, std::string_view by, const std::string& run_by);
   void check_signature(const Head& head, std::string_view by, const std::string* signature);
@@ -70,6 +72,8 @@ class Replay {
     EpsilonBySteps epsilon;
   };
   std::map<std::tuple<std::string, std::string_view, std::string, double>, Cost> costs_;
+  // By event, relation, delta, cap and the steps planned and reserved.
+  std::map<std::tuple<std::string, std::string_view, double, double, int64_t, int64_t>, RunAllotment> allotments_;
   // A run of each data set, and of each content: who agrees with it agrees with all of them.
   std::map<std::string, RunEntry> by_data_set_, by_content_;
   Authority authority_;

@@ -4,7 +4,7 @@
 
 #include "accountants/ledger/append.h"
 #include "accountants/ledger/new_file.h"
-#include "accountants/rdp/orders.h"
+#include "accountants/ledger/sqlite_backend.h"
 #include "base/error.h"
 #include "base/fault_point.h"
 
@@ -71,11 +71,11 @@ void add_objects(Database& database, int64_t from) {
 void fill(const std::filesystem::path& path) {
   Database database(path, Database::Access::read_write);
   database.run("PRAGMA journal_mode = DELETE; PRAGMA synchronous = FULL");
-  Transaction transaction(database);
+  SqliteBackend backend(database);
+  Transaction transaction(backend);
   database.run(cat("PRAGMA application_id = ", kLedgerApplicationId).c_str());
   add_objects(database, 0);
-  Appender(database, nullptr, std::time(nullptr))
-      .append("genesis", {{"format", kLedgerFormat}, {"filter_orders", filter_orders()}});
+  Appender(backend, nullptr, std::time(nullptr)).append("genesis", genesis_fields());
   transaction.commit();
   database.run("PRAGMA journal_mode = WAL");  // kept in the file's header
 }
@@ -99,13 +99,14 @@ void check_identity(Database& database) {
 
 void migrate(Database& database) {
   if (database.pragma("user_version") == kLedgerFormat) return;
-  Transaction transaction(database);
+  SqliteBackend backend(database);
+  Transaction transaction(backend);
   const int64_t from = database.pragma("user_version");
   if (from == kLedgerFormat) return;  // another process was first
   if (const auto difference = schema_difference(database); !difference.empty())
     throw Error(ErrorKind::data, cat(database.path().string(), " was altered: ", difference, "; restore a backup"));
   add_objects(database, from);
-  Appender(database, nullptr, std::time(nullptr)).append("migrate", {{"from", from}, {"to", kLedgerFormat}});
+  Appender(backend, nullptr, std::time(nullptr)).append("migrate", {{"from", from}, {"to", kLedgerFormat}});
   fault_point("ledger.migrate.before_commit");
   transaction.commit();
 }

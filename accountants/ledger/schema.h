@@ -2,12 +2,12 @@
 #include <filesystem>
 #include <string>
 
+#include "accountants/ledger/backend.h"
 #include "accountants/ledger/database.h"
 
 namespace sotto::accountants {
 
 constexpr int64_t kLedgerApplicationId = 0x736f7474;  // "sott" in the SQLite header
-constexpr int64_t kLedgerFormat = 2;
 
 // Makes a ledger of one genesis row beside `path` and links it into place, so that the path holds a whole ledger or
 // nothing. Does nothing when another process was first.

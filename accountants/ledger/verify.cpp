@@ -3,9 +3,9 @@
 #include <thread>
 
 #include "accountants/ledger.h"
-#include "accountants/ledger/database.h"
+#include "accountants/ledger/backend.h"
 #include "accountants/ledger/replay.h"
-#include "accountants/ledger/schema.h"
+#include "accountants/ledger/sqlite_backend.h"
 #include "base/error.h"
 
 namespace sotto::accountants {
@@ -23,45 +23,37 @@ struct Batch {
 // Reads the rows in order; a batch without lines is the end.
 class Rows {
  public:
-  explicit Rows(Database& database)
-      : rows_(database.query("SELECT id, payload, hash FROM entry ORDER BY id")),
-        signatures_(database.query(database.pragma("user_version") >= 2 ? "SELECT id, value FROM signature ORDER BY id"
-                                                                        : "SELECT NULL, NULL WHERE 0")),
-        signed_(signatures_.step()) {}
+  explicit Rows(LedgerReader& ledger) : ledger_(ledger), signature_(ledger.next_signature()) {}
 
   Batch read() {
     Batch batch;
     batch.lines.reserve(kBatchRows);
-    // SQLite would start again from the first row after the last.
-    while (!done_ && batch.lines.size() < kBatchRows) {
-      if ((done_ = !rows_.step())) break;
+    while (batch.lines.size() < kBatchRows) {
+      const auto row = ledger_.next_row();
+      if (!row) break;
       Line line{};
-      line.id = rows_.integer(0);
-      line.payload = batch.texts.emplace_back(rows_.text(1));
-      line.hash = batch.texts.emplace_back(rows_.text(2));
+      line.id = row->id;
+      line.payload = batch.texts.emplace_back(row->payload);
+      line.hash = batch.texts.emplace_back(row->hash);
       batch.lines.push_back(line);
-      for (; signed_ && signatures_.integer(0) <= line.id; signed_ = signatures_.step())
-        batch.signatures[signatures_.integer(0)] = signatures_.text(1);
+      for (; signature_ && signature_->id <= line.id; signature_ = ledger_.next_signature())
+        batch.signatures[signature_->id] = signature_->value;
     }
     return batch;
   }
 
   // The row of a signature that no row was read for, or 0.
-  int64_t left_over() const { return signed_ ? signatures_.integer(0) : 0; }
+  int64_t left_over() const { return signature_ ? signature_->id : 0; }
 
  private:
-  Query rows_, signatures_;
-  bool signed_, done_ = false;
+  LedgerReader& ledger_;
+  std::optional<LedgerReader::Signature> signature_;
 };
 
 }  // namespace
 
 VerifyReport Ledger::verify(const std::filesystem::path& path, const std::optional<Head>& expected) {
-  if (!std::filesystem::is_regular_file(path)) throw Error(ErrorKind::io, cat("there is no ledger ", path.string()));
-  if (std::filesystem::file_size(path) == 0)
-    throw Error(ErrorKind::data, cat(path.string(), " is empty, so not a ledger"));
-  Database database(path, Database::Access::read_only);
-  check_identity(database);
+  const auto ledger = read_sqlite(path);
   VerifyReport report{true, 0, {0, ""}, {}};
   Replay replay(report);
   bool head_seen = false;
@@ -76,13 +68,8 @@ VerifyReport Ledger::verify(const std::filesystem::path& path, const std::option
     }
   };
   try {
-    database.run("BEGIN");  // one moment of a ledger that others may be writing
-    if (const auto difference = schema_difference(database); !difference.empty())
-      replay.note("the tables were altered: " + difference);
-    if (const int64_t size = database.pragma("page_count") * database.pragma("page_size");
-        !has_log(path) && std::filesystem::file_size(path) < static_cast<uintmax_t>(size))
-      replay.note(cat("the file was cut short: it has ", std::filesystem::file_size(path), " of ", size, " bytes"));
-    Rows rows(database);
+    for (const std::string& each : ledger->alterations()) replay.note(each);
+    Rows rows(*ledger);
     // Hashing a batch takes about as long as reading one and following its meaning, so another thread does it.
     Batch hashed, next = rows.read();
     while (!next.lines.empty()) {
@@ -97,7 +84,7 @@ VerifyReport Ledger::verify(const std::filesystem::path& path, const std::option
     }
     follow(hashed);
     if (const int64_t id = rows.left_over()) replay.note(cat("there is a signature of row ", id, ", but no such row"));
-    replay.end(database);
+    replay.end(*ledger);
     if (expected && !head_seen)
       replay.note(
           cat("the ledger ends at row ", report.head.id, ", row ", expected->id, " was certified: it was cut off"));

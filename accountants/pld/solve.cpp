@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "accountants/pld/composed_law.h"
+#include "accountants/pld/grid_choice.h"
 #include "accountants/pld/numerics.h"
 #include "accountants/pld/steering.h"
 
@@ -15,23 +16,12 @@ struct Question {
   bool asks_epsilon() const { return delta >= 0; }
 };
 
-double total_uses(const std::vector<LawUses>& uses) {
-  double total = 0;
-  for (const auto& each : uses) total += static_cast<double>(each.count);
-  return total;
-}
-
-// The mass that a use may lose at an end: together 1e-4 of the δ that is asked for or found, times the gap.
-double tail_mass(const std::vector<LawUses>& uses, double log_delta, const PldLimits& limits) {
-  return std::clamp(1e-4 * limits.relative_gap * std::exp(log_delta) / total_uses(uses), 1e-290, 1e-3);
-}
-
 Steering steer(const std::vector<LawUses>& uses, Direction direction, const Question& question,
                const PldLimits& limits) {
   const double tail = 14 - std::log(limits.relative_gap);
   const auto sketches = [&](double log_delta) {
     std::vector<SketchedUses> found;
-    const double cut = tail_mass(uses, log_delta, limits);
+    const double cut = tail_mass(total_uses(uses), log_delta, limits);
     for (const auto& each : uses) found.push_back({each.law->sketch(direction, cut), static_cast<double>(each.count)});
     return found;
   };
@@ -47,7 +37,7 @@ Steering steer(const std::vector<LawUses>& uses, Direction direction, const Ques
 
 Bracket ask(const std::vector<LawUses>& uses, Direction direction, const Question& question, const Steering& steering,
             double step, const PldLimits& limits) {
-  const double tail = tail_mass(uses, steering.log_delta, limits);
+  const double tail = tail_mass(total_uses(uses), steering.log_delta, limits);
   std::vector<LawPart> parts;
   for (const auto& each : uses)
     parts.push_back({each.law->on_grid(direction, step, tail, limits.most_levels), each.count});
@@ -60,17 +50,6 @@ double most_loss(const std::vector<LawUses>& uses, Direction direction) {
   double most = 0;
   for (const auto& each : uses) most += static_cast<double>(each.count) * each.law->most_loss(direction);
   return most * (1 + 1e-12);
-}
-
-// Steps that divide the first law's lattice find it without error, if they are not too fine.
-double fit_lattice(const std::vector<LawUses>& uses, double step, double finest) {
-  for (const auto& each : uses) {
-    const double lattice = each.law->lattice();
-    if (lattice == 0) continue;
-    const double fitting = lattice / std::max(1.0, std::floor(lattice / step));
-    return fitting >= finest ? fitting : step;
-  }
-  return step;
 }
 
 // Where all losses are 0: δ is the probability that a use tells all, at every ε.
@@ -93,17 +72,15 @@ Bracket solve(const std::vector<LawUses>& uses, Direction direction, const Quest
   Bracket best{0, question.asks_epsilon() ? most : 1};
   const Steering steering = steer(uses, direction, question, limits);
   if (!steering.found) return best;
-  const double theta = steering.tilt.theta, tail = tail_mass(uses, steering.log_delta, limits);
+  const double theta = steering.tilt.theta, tail = tail_mass(total_uses(uses), steering.log_delta, limits);
   double widest = 0;
   for (const auto& each : uses) widest = std::max(widest, each.law->span(tail));
   const double finest = std::max(widest / static_cast<double>(limits.most_levels - 16),
                                  1.02 * steering.width / static_cast<double>(limits.largest_transform));
-  // Splitting cells multiplies E e^{θ loss} by 1 + θ(θ+1)h²/12 a use, merging divides by half as much; an error of log
-  // δ is one of θε.
   const double epsilon_gap =
       limits.relative_gap *
       (question.asks_epsilon() ? std::max(steering.epsilon, 0.1 * steering.deviation) : 1 / std::max(theta, 1e-3));
-  const double first_step = std::sqrt((enough > 0 ? 16 : 4.5) * epsilon_gap / (total_uses(uses) * (theta + 1)));
+  const double first_step = step_for((enough > 0 ? 16 / 4.5 : 1) * epsilon_gap, total_uses(uses), theta);
   double step = fit_lattice(uses, std::clamp(first_step, finest, std::max(finest, 0.25 * steering.deviation)), finest);
   double previous = kInfinity;
   for (int round = 0; round < 8; ++round) {

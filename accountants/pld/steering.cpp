@@ -124,4 +124,12 @@ Steering steer_to_epsilon(const std::vector<SketchedUses>& uses, double epsilon,
   return steering;
 }
 
+// At θ the bound is delta after (log δ − log w(θ) + θε) / K(θ) of them; the best θ allows the most.
+double multiple_that_fits(const std::vector<SketchedUses>& uses, double epsilon, double delta) {
+  const auto fit = [&](double theta) {
+    return (std::log(delta) - log_weight(theta) + theta * epsilon) / cumulant(uses, theta);
+  };
+  return fit(valley(kLeastTheta, kMostTheta, [&](double theta) { return -fit(theta); }));
+}
+
 }  // namespace sotto::accountants

@@ -23,4 +23,7 @@ struct Steering {
 Steering steer_to_delta(const std::vector<SketchedUses>& uses, double delta, double tail);
 Steering steer_to_epsilon(const std::vector<SketchedUses>& uses, double epsilon, double tail);
 
+// By what all counts may be multiplied until Chernoff's bound of δ(epsilon) is delta.
+double multiple_that_fits(const std::vector<SketchedUses>& uses, double epsilon, double delta);
+
 }  // namespace sotto::accountants

@@ -57,6 +57,7 @@ report::Certificate certify(const Trainer& trainer, const TrainResult& result,
   c.public_size = config.privacy.public_size;
   c.steps = static_cast<int64_t>(result.charged_steps);
   c.steps_planned = config.privacy.steps;
+  c.refused = result.refused;
   if (evaluations) {
     c.not_covered.push_back(report::kTestMetrics);
     c.metrics = {{"test_auc", evaluations->model.auc},
@@ -72,7 +73,7 @@ report::Certificate certify(const Trainer& trainer, const TrainResult& result,
   if (schema.public_file)
     c.dataset.counts = {{"train_units", trainer.train_set().size()}, {"test_units", trainer.test_set().size()}};
   c.model = {config.model.kind, trainer.parameters().elements()};
-  c.ledger = config.ledger.path.string();
+  c.ledger = config.ledger.path.text();
   c.ledger_row = {result.ledger_row.id, result.ledger_row.hash};
   return c;
 }

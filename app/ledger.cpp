@@ -1,13 +1,17 @@
 #include "app/ledger.h"
 
 #include "accountants/ledger/head_file.h"
+#include "accountants/ledger/payload.h"
 #include "app/command.h"
 #include "base/error.h"
 #include "report/certificate.h"
+#include "report/guarantee.h"
 #include "report/numbers.h"
 
 namespace sotto::app {
 namespace {
+
+using accountants::LedgerLocation;
 
 struct Options {
   std::string path, certificate, head;
@@ -15,7 +19,7 @@ struct Options {
 };
 
 int show(const Options& options) {
-  const auto ledger = accountants::Ledger::open_existing(options.path);
+  const auto ledger = accountants::Ledger::open_existing(LedgerLocation::parse(options.path));
   Json runs = Json::array();
   std::string text;
   for (const std::string& id : ledger.run_ids()) {
@@ -33,9 +37,11 @@ int show(const Options& options) {
                     {"charged_steps", state->charged_steps},
                     {"planned_steps", entry.planned_steps},
                     {"closed", state->closed}});
+    if (state->refused) runs.back()["refused"] = accountants::to_fields(*state->refused);
     text += cat(id, "  ", entry.data_set, "  ", entry.who, "  ε ", report::round_up(state->epsilon, 4), " of ",
                 report::exact(entry.epsilon_cap), "  steps ", state->charged_steps, " of ", entry.planned_steps, "  ",
                 state->closed ? "closed" : "open", "\n");
+    if (state->refused) text += cat("  ", report::refusal_sentence(*state->refused, entry.epsilon_cap), "\n");
   }
   Json sets = Json::array();
   for (const std::string& name : ledger.data_sets()) {
@@ -62,7 +68,7 @@ int verify(const Options& options) {
     expected = {head.id, head.head_hash};
   }
   if (!options.head.empty()) expected = accountants::read_head(options.head).head;
-  const auto found = accountants::Ledger::verify(options.path, expected);
+  const auto found = accountants::Ledger::verify(LedgerLocation::parse(options.path), expected);
   std::string text = found.ok ? cat("the chain of ", found.head.id, " rows holds; head ", found.head.hash,
                                     found.signatures ? cat("\n", found.signatures, " signatures hold")
                                                      : "\nno row is signed: the ledger has no owner",
@@ -79,7 +85,7 @@ int verify(const Options& options) {
 }
 
 int cap(const Options& options, const std::string& data_set, double epsilon, double delta) {
-  accountants::Ledger::open(options.path).set_cap(data_set, epsilon, delta);  // a first cap makes the ledger
+  accountants::Ledger::open(LedgerLocation::parse(options.path)).set_cap(data_set, epsilon, delta);  // a first cap makes the ledger
   print(options.json, {{"data_set", data_set}, {"epsilon_cap", epsilon}, {"delta", delta}},
         cat("all runs on ", data_set, " together stay within ε = ", report::exact(epsilon),
             " at δ = ", report::exact(delta)));

@@ -2,6 +2,7 @@
 
 #include "accountants/ledger.h"
 #include "accountants/ledger/calendar.h"
+#include "accountants/ledger/payload.h"
 #include "app/command.h"
 #include "app/ledger.h"
 #include "base/error.h"
@@ -40,7 +41,7 @@ int grant(const BudgetOptions& options) {
 }
 
 int budget(const BudgetOptions& options) {
-  const Ledger ledger = Ledger::open_existing(options.path);
+  const Ledger ledger = Ledger::open_existing(accountants::LedgerLocation::parse(options.path));
   Json all = Json::array();
   std::string text;
   for (const Budget& each : ledger.budgets()) {
@@ -95,7 +96,7 @@ int explain(const BudgetOptions& options) {
     print(options.json, found, found["text"]);
     return 0;
   }
-  const Ledger ledger = Ledger::open_existing(options.path);
+  const Ledger ledger = Ledger::open_existing(accountants::LedgerLocation::parse(options.path));
   Json all = Json::array();
   std::string text;
   const auto add = [&](const std::string& title, double epsilon, double delta, const std::string& unit) {
@@ -114,6 +115,12 @@ int explain(const BudgetOptions& options) {
       continue;
     add(cat("The run ", id, " of ", entry.who, " on ", entry.data_set, ", ", state->charged_steps, " steps:"),
         state->epsilon, entry.delta, entry.unit_of_privacy);
+    if (state->refused) {
+      const std::string more = report::refusal_sentence(*state->refused, entry.epsilon_cap);
+      text += "\n" + more;
+      all.back()["refused"] = accountants::to_fields(*state->refused);
+      all.back()["text"] = all.back()["text"].get<std::string>() + "\n" + more;
+    }
   }
   if (options.run_id.empty())
     for (const std::string& name : ledger.data_sets()) {

@@ -1,11 +1,13 @@
 #include "accountants/ledger.h"
 #include "accountants/ledger/authority.h"
 #include "accountants/ledger/backup.h"
+#include "accountants/ledger/payload.h"
 #include "accountants/ledger/signing_key.h"
 #include "app/command.h"
 #include "app/ledger.h"
 #include "base/atomic_file.h"
 #include "base/error.h"
+#include "report/guarantee.h"
 #include "report/numbers.h"
 #include "report/page.h"
 
@@ -13,6 +15,7 @@ namespace sotto::app {
 namespace {
 
 using accountants::Ledger;
+using accountants::LedgerLocation;
 
 struct ExportOptions {
   std::string path, run_id, format = "json", out;
@@ -27,9 +30,9 @@ struct Books {
   accountants::VerifyReport verified;
 };
 
-Books read(const std::string& path) {
-  const Ledger ledger = Ledger::open_existing(path);
-  Books books{.verified = Ledger::verify(path)};
+Books read(const LedgerLocation& location) {
+  const Ledger ledger = Ledger::open_existing(location);
+  Books books{.verified = Ledger::verify(location)};
   for (const auto& row : ledger.rows()) {
     books.rows.push_back(Json::parse(row.payload));
     books.hashes.push_back(row.hash);
@@ -46,6 +49,7 @@ Books read(const std::string& path) {
                           {"charged_steps", state->charged_steps},
                           {"reserved_steps", state->reserved_steps},
                           {"closed", state->closed}});
+    if (state->refused) books.runs.back()["refused"] = accountants::to_fields(*state->refused);
   }
   for (const auto& budget : ledger.budgets()) books.budgets.push_back(to_json(budget));
   for (const auto& [id, member] : ledger.authority().members()) {
@@ -163,10 +167,11 @@ std::string as_html(const Books& books, const std::string& name) {
 }
 
 int write_out(const ExportOptions& options) {
-  const Books books = read(options.path);
+  const LedgerLocation location = LedgerLocation::parse(options.path);
+  const Books books = read(location);
   const std::string text = options.format == "json"  ? as_json(books)
                            : options.format == "csv" ? as_csv(books)
-                                                     : as_html(books, std::filesystem::path(options.path).filename());
+                                                     : as_html(books, std::filesystem::path(location.text()).filename());
   // It says who ran what on whose data, as the ledger does.
   write_file(options.out, text, 0600);
   print(options.json, {{"out", options.out}, {"rows", books.rows.size()}, {"verified", books.verified.ok}},
@@ -176,7 +181,7 @@ int write_out(const ExportOptions& options) {
 }
 
 int history(const ExportOptions& options) {
-  const Ledger ledger = Ledger::open_existing(options.path);
+  const Ledger ledger = Ledger::open_existing(LedgerLocation::parse(options.path));
   Json rows = Json::array();
   std::string text;
   for (const auto& row : ledger.rows(options.run_id)) {
@@ -189,6 +194,8 @@ int history(const ExportOptions& options) {
     if (fields.contains("first_step"))
       text += cat("  steps ", text_of(fields, "first_step"), " to ", text_of(fields, "last_step"));
     if (fields.contains("epsilon")) text += "  ε " + report::round_up(fields["epsilon"], 4);
+    if (const auto refused = accountants::refused_steps(fields))
+      text += "  " + report::refusal_sentence(*refused, fields["epsilon_cap"]);
     text += "\n";
     fields["hash"] = row.hash;
     rows.push_back(std::move(fields));
@@ -200,10 +207,11 @@ int history(const ExportOptions& options) {
 }
 
 int back_up(const ExportOptions& options) {
-  accountants::back_up(options.path, options.out);
-  const auto head = Ledger::open_existing(options.out).head();
-  print(options.json, {{"out", options.out}, {"head", {{"id", head.id}, {"hash", head.hash}}}},
-        cat("copied ", options.path, " to ", options.out, ", up to row ", head.id));
+  const LedgerLocation from = LedgerLocation::parse(options.path), to = LedgerLocation::parse(options.out);
+  accountants::back_up(from, to);
+  const auto head = Ledger::open_existing(to).head();
+  print(options.json, {{"out", to.text()}, {"head", {{"id", head.id}, {"hash", head.hash}}}},
+        cat("copied ", from.text(), " to ", to.text(), ", up to row ", head.id));
   return 0;
 }
 

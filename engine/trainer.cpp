@@ -8,7 +8,6 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "accountants/accountant.h"
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/fault_point.h"
@@ -370,9 +369,7 @@ TrainResult Trainer::run() {
 }
 
 double Trainer::spent(uint64_t steps) const {
-  const auto accountant = accountants::make_accountant(config_.privacy.accountant, config_.privacy.relation);
-  accountant->compose(plan_->event(), static_cast<int64_t>(steps));
-  return accountant->epsilon(plan_->accounting_delta());
+  return ledger_->epsilon(identity_.run_id, static_cast<int64_t>(steps));
 }
 
 TrainResult Trainer::finish(RunStatus status) {
@@ -386,7 +383,13 @@ TrainResult Trainer::finish(RunStatus status) {
     fault_point("run.released");
     destroy_file(folder_.key());
   }
-  return {status, step_, charged_, epsilon, identity_.run_id, ledger_->head_of(identity_.run_id)};
+  return {status,
+          step_,
+          charged_,
+          epsilon,
+          identity_.run_id,
+          ledger_->head_of(identity_.run_id),
+          ledger_->run(identity_.run_id)->refused};
 }
 
 }  // namespace sotto

@@ -41,7 +41,8 @@ struct TrainResult {
   uint64_t charged_steps = 0;  // in the ledger
   double epsilon = 0;          // certified: what was spent, or the allotment when a person chose when to stop
   std::string run_id;
-  accountants::Head ledger_row;  // the run's last
+  accountants::Head ledger_row;                           // the run's last
+  std::optional<accountants::RefusedSteps> refused = {};  // why it was given fewer steps than planned, if it was
 };
 
 // A private training run from config to checkpoint: everything around the private step that makes it durable.

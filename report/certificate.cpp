@@ -87,6 +87,16 @@ void check(const Certificate& c, const std::string& place) {
   if (c.steps > c.steps_planned) {
     refuse(place, "steps", cat("is ", c.steps, ", more than the ", c.steps_planned, " planned"));
   }
+  if (c.refused) {
+    const int64_t refused = c.refused->steps;
+    if (refused <= c.steps || refused > c.steps_planned)
+      refuse(place, "refused.steps",
+             cat("is ", refused, "; it must be above the ", c.steps, " steps taken and at most the ", c.steps_planned,
+                 " planned"));
+    if (!(c.refused->epsilon_lower > c.epsilon_planned && c.refused->epsilon_lower <= largest))
+      refuse(place, "refused.epsilon_lower",
+             cat("is ", c.refused->epsilon_lower, "; it must be finite and above the ", c.epsilon_planned, " planned"));
+  }
   if (c.epsilon) check_between(place, "epsilon", *c.epsilon, 0, c.epsilon_planned);
   if (!c.epsilon && c.is_private()) refuse(place, "epsilon", "is null although the run claims to be private");
   for (const auto& [name, value] : c.metrics) check_between(place, "metrics." + name, value, -largest, largest);
@@ -112,6 +122,7 @@ Json to_json(const Certificate& c) {
   out["public_size"] = c.public_size;
   out["steps"] = c.steps;
   out["steps_planned"] = c.steps_planned;
+  if (c.refused) out["refused"] = {{"steps", c.refused->steps}, {"epsilon_lower", c.refused->epsilon_lower}};
   out["noise_multiplier"] = c.noise_multiplier;
   out["clip_norm"] = c.clip_norm;
   out["l2_sensitivity"] = c.l2_sensitivity;
@@ -159,6 +170,10 @@ Certificate certificate_from_json(const Json& object, const std::string& place) 
   c.public_size = in.integer("public_size");
   c.steps = in.integer("steps");
   c.steps_planned = in.integer("steps_planned");
+  if (in.has("refused")) {
+    const Fields refused = in.object("refused");
+    c.refused = {refused.integer("steps"), refused.number("epsilon_lower")};
+  }
   c.noise_multiplier = in.number("noise_multiplier");
   c.clip_norm = in.number("clip_norm");
   c.l2_sensitivity = in.number("l2_sensitivity");

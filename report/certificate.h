@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "accountants/run_allotment.h"
 #include "report/fields.h"
 
 namespace sotto::report {
@@ -53,6 +54,8 @@ struct Certificate {
   std::string noise_arithmetic, accountant, neighbouring_relation, unit_of_privacy, sampling;
   double noise_multiplier = 0, clip_norm = 0, l2_sensitivity = 0, sample_rate = 0;
   int64_t public_size = 0, steps = 0, steps_planned = 0;
+  // Where epsilon_planned pays for fewer than steps_planned: the proof that these are too many.
+  std::optional<accountants::RefusedSteps> refused;
   std::map<std::string, double> metrics;  // test_auc, …; empty where the run was not evaluated
   DatasetCard dataset;
   ModelCard model;

@@ -42,6 +42,11 @@ std::string guarantee_sentence(const Certificate& c) {
              odds_factor(*c.epsilon), ", plus δ.");
 }
 
+std::string refusal_sentence(const accountants::RefusedSteps& refused, double epsilon_allowed) {
+  return cat(counted(refused.steps), " steps are proved to cost more than the ε = ", exact(epsilon_allowed),
+             " allowed: at least ε = ", significant_down(refused.epsilon_lower, 8), ".");
+}
+
 std::string secret(const Certificate& c) {
   const std::string unit = "`" + c.unit_of_privacy + "`";
   if (c.neighbouring_relation == "replace_one")

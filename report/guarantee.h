@@ -10,6 +10,9 @@ namespace sotto::report {
 // says that nothing is guaranteed.
 std::string guarantee_sentence(const Certificate& certificate);
 
+// Why a run was given no more steps: what is proved about more of them.
+std::string refusal_sentence(const accountants::RefusedSteps& refused, double epsilon_allowed);
+
 // What the relation keeps from everyone, to follow "everything except".
 std::string secret(const Certificate& certificate);
 

@@ -68,15 +68,19 @@ Html guarantee_part(const RunFolder& run, std::vector<Figure>& figures) {
   if (c.is_private()) {
     figures.push_back(belief_figure(c));
     const double best = best_guess(*c.epsilon, c.delta);
-    out += html("<h3>What ε and δ mean</h3><p>Suppose someone knows everything except ", prose(secret(c)),
-                ", and then studies the released model with unlimited means. ε bounds how far that can move their "
-                "belief. Whoever starts undecided, at 50 %, guesses right at best ",
-                percent_up(best), " of the time; a coin does so 50 % of the time. δ is the probability, ",
-                exact(c.delta), " (", one_in(c.delta),
-                "), with which the bound may fail. This is a ceiling for the worst case, not a "
-                "forecast.</p><p>Rating: ",
-                rating(*c.epsilon), ".</p>", "<div class=\"pair\">", table(figures.back().columns, figures.back().rows),
-                show(figures.back()), "</div>");
+    out += html(
+        "<h3>What ε and δ mean</h3><p>Suppose someone knows everything except ", prose(secret(c)),
+        ", and then studies the released model with unlimited means. ε bounds how far that can move their "
+        "belief. Whoever starts undecided, at 50 %, guesses right at best ",
+        percent_up(best), " of the time; a coin does so 50 % of the time. δ is the probability, ", exact(c.delta), " (",
+        one_in(c.delta),
+        "), with which the bound may fail. This is a ceiling for the worst case, not a "
+        "forecast.</p><p>Rating: ",
+        rating(*c.epsilon), ".</p>",
+        c.refused
+            ? html("<p>The run could not have been longer: ", refusal_sentence(*c.refused, c.epsilon_planned), "</p>")
+            : Html(),
+        "<div class=\"pair\">", table(figures.back().columns, figures.back().rows), show(figures.back()), "</div>");
   }
   out += html("</section>\n");
   return out;

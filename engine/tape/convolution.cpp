@@ -48,24 +48,32 @@ kernels::ConvolutionShape shape_of(const Geometry& geometry, const at::Tensor& x
   return s;
 }
 
-MatrixView<float> matrix(at::Tensor& rows) {
-  return rows.defined() ? MatrixView<float>{rows.mutable_data_ptr<float>(), rows.size(0), rows.size(1)}
-                        : MatrixView<float>{nullptr, 0, 0};
+template <class Row = float>
+MatrixView<Row> matrix(at::Tensor& rows) {
+  return rows.defined() ? MatrixView<Row>{static_cast<Row*>(rows.mutable_data_ptr()), rows.size(0), rows.size(1)}
+                        : MatrixView<Row>{nullptr, 0, 0};
 }
 
-// The weight's per-sample gradients [batch, elements], and the bias's [batch, channels] if `bias_rows` is defined.
+// The weight's per-sample gradients [batch, elements] in `type`, and the bias's [batch, channels] if `bias_rows` is
+// defined. Several frames are added up before they are rounded.
 at::Tensor gradient_rows(const Exec& exec, const Geometry& geometry, const at::Tensor& weight, const at::Tensor& input,
-                         const at::Tensor& gradient, at::Tensor bias_rows = {}) {
+                         const at::Tensor& gradient, at::ScalarType type = at::kFloat, at::Tensor bias_rows = {}) {
   at::Tensor sum;
+  const bool rounds = type != at::kFloat && input.size(1) == 1;
   for (int64_t frame = 0; frame < input.size(1); ++frame) {
     at::Tensor x = input.select(1, frame).contiguous(), g = gradient.select(1, frame).contiguous();
     if (geometry.transposed) std::swap(x, g);
-    at::Tensor rows = at::empty({x.size(0), weight.numel()}, x.options());
-    kernels::convolution_gradients(exec, shape_of(geometry, x, g, weight), x.const_data_ptr<float>(),
-                                   g.const_data_ptr<float>(), matrix(rows), matrix(bias_rows));
+    at::Tensor rows = at::empty({x.size(0), weight.numel()}, x.options().dtype(rounds ? type : at::kFloat));
+    const kernels::ConvolutionShape shape = shape_of(geometry, x, g, weight);
+    if (rounds)
+      kernels::convolution_gradients(exec, shape, x.const_data_ptr<float>(), g.const_data_ptr<float>(),
+                                     matrix<kernels::Bfloat16>(rows), matrix(bias_rows));
+    else
+      kernels::convolution_gradients(exec, shape, x.const_data_ptr<float>(), g.const_data_ptr<float>(), matrix(rows),
+                                     matrix(bias_rows));
     sum = sum.defined() ? sum.add_(rows) : rows;
   }
-  return sum;
+  return sum.defined() ? sum.to(type) : sum;
 }
 
 at::Tensor sum_over_places(const at::Tensor& gradient) {  // [batch, frames, channels, …]
@@ -105,11 +113,11 @@ void take_gradients(const ConvolutionUse& use, const at::Tensor& input, const at
   at::Tensor bias_rows;
   const NormMethod method =
       use.weight_index < 0 ? NormMethod::ghost : recorder.choose(product_of(use, input, gradient));
-  if (use.weight_index >= 0 && method == NormMethod::stored) {
+  if (use.weight_index >= 0 && is_stored(method)) {
     if (use.bias_index >= 0 && !use.geometry.transposed && input.size(1) == 1)  // in the same pass over the gradient
       bias_rows = at::empty({recorder.batch, use.bias.numel()}, gradient.options());
-    recorder.store(use.weight_index,
-                   gradient_rows(recorder.exec, use.geometry, use.weight, input, gradient, bias_rows));
+    recorder.store(use.weight_index, gradient_rows(recorder.exec, use.geometry, use.weight, input, gradient,
+                                                   stored_type(method), bias_rows));
   } else if (use.weight_index >= 0 && method == NormMethod::recomputed) {
     const auto rows = [exec = recorder.exec, geometry = use.geometry, weight = use.weight.detach(), input, gradient](
                           int64_t first, int64_t count) {
@@ -135,14 +143,14 @@ struct ConvolutionFunction : torch::autograd::Function<ConvolutionFunction> {
     const CaptureOff off(kCaptureKey);
     const ConvolutionUse& use = carried<ConvolutionUse>(context);
     const at::Tensor input = context->get_saved_variables()[0].detach();
-    take_gradients(use, use.frames(input), use.frames(outputs[0]));
-    at::Tensor input_gradient;
+    at::Tensor input_gradient;  // first: LibTorch's scratch is gone when the samples' gradients take their memory
     if (context->needs_input_grad(0)) {
       const Geometry& g = use.geometry;
       input_gradient = std::get<0>(at::convolution_backward(outputs[0], input, use.weight, at::OptionalIntArrayRef(),
                                                             g.stride, g.padding, g.dilation, g.transposed,
                                                             g.output_padding, g.groups, {true, false, false}));
     }
+    take_gradients(use, use.frames(input), use.frames(outputs[0]));
     return {input_gradient, at::Tensor(), at::Tensor()};
   }
 };

@@ -85,6 +85,14 @@ void check_clipping(const ClippingConfig& c) {
             c.rule, " and privacy.clip_groups = ", c.groups, "; leave those two out, or the quantile"));
 }
 
+// No pair of distributions over numbers is known to dominate noise on a lattice of many dimensions.
+void check_accountant(const PrivacyConfig& c) {
+  if (c.accountant == "pld" && c.on_lattice())
+    throw Error(ErrorKind::configuration,
+                "privacy.accountant = \"pld\" has no bound for privacy.noise = \"discrete_gaussian\"; set "
+                "privacy.accountant = \"rdp\", or privacy.noise = \"gaussian\"");
+}
+
 // What is wrong with the generator's law, as a share of delta.
 double generator_delta(const PrivacyConfig& config, const ModelStructure& structure) {
   if (!config.on_lattice())
@@ -135,6 +143,7 @@ PrivacyPlan::PrivacyPlan(const PrivacyConfig& config, int64_t microbatch, const 
         "one of gaussian, discrete_gaussian");
   check_generator_choice(config);
   check_clipping(config.clipping);
+  check_accountant(config);
   // Of delta, for the generator's tails: the first share that is enough. The last one is for 10¹² noised values at
   // δ = 1e-5; beyond it the run is refused.
   double share = 0;

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "accountants/accountant.h"
+#include "accountants/calibrate.h"
 #include "base/error.h"
 #include "tests/accountants/reference.h"
 
@@ -105,6 +106,19 @@ TEST(RunAllotment, AProofIsHeldToWhatTheStepsCost) {
   EXPECT_FALSE(found.proves({1203, 2.1})) << "more than they cost";
   EXPECT_TRUE(found.proves({2000, 2.1}));
   EXPECT_FALSE(found.proves({200'000, 2.1})) << "beyond the plan";
+}
+
+TEST(RunAllotment, NoiseThatIsCalibratedByPldPaysForEveryStepAndIsLessThanRdps) {
+  const struct {
+    double epsilon, delta, rate;
+    int64_t steps;
+  } targets[] = {{2, 1e-5, 0.01, 1000}, {8, 1e-6, 0.05, 300}, {0.5, 1e-7, 1e-3, 20'000}, {3, 1e-5, 0.5, 20}};
+  for (const auto& t : targets) {
+    const double noise = noise_multiplier_for(t.epsilon, t.delta, t.rate, t.steps, "pld");
+    EXPECT_LT(noise, noise_multiplier_for(t.epsilon, t.delta, t.rate, t.steps, "rdp")) << t.epsilon;
+    EXPECT_EQ(RunAllotment(plan(noise, t.rate, t.steps), {t.epsilon, t.delta, "pld"}).steps(), t.steps) << t.epsilon;
+    EXPECT_GT(plan(noise * (1 - 2e-3), t.rate, t.steps).epsilon(t.delta, {"pld", 1e-5}).lower, t.epsilon) << t.epsilon;
+  }
 }
 
 TEST(RunAllotment, BadOnesAreNamed) {

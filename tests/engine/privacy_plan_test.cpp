@@ -7,6 +7,7 @@
 #include <set>
 
 #include "accountants/accountant.h"
+#include "accountants/run_allotment.h"
 #include "base/error.h"
 #include "tests/engine/private_fixture.h"
 
@@ -115,6 +116,33 @@ TEST(PrivacyPlan, DiscreteNoiseIsChargedCalibratedAndHashedAsSuch) {
       EXPECT_GE(kernels::lattice_noise_multiplier(plan.clipping().lattice().squared_bound), plan.noise().noise_multiplier());
       EXPECT_GE(plan.noise().noise_multiplier(), plan.config().noise_multiplier);
     }
+}
+
+TEST(PrivacyPlan, PldNeedsLessNoiseThanRdpForTheSameStepsAndItsRunTakesThemAll) {
+  PrivacyConfig config = private_config();
+  config.noise_multiplier = 0;
+  config.epsilon = 2;
+  config.accountant = "rdp";
+  const double rdp_noise = plan_of(config, {1, 8}).config().noise_multiplier;
+  config.accountant = "pld";
+  const PrivacyPlan plan = plan_of(config, {1, 8});
+  EXPECT_LT(plan.config().noise_multiplier, rdp_noise * 0.99);
+  const accountants::FixedSchedule steps(config.relation, {{plan.event(), config.steps}});
+  EXPECT_LE(steps.epsilon(plan.accounting_delta(), {.relative_gap = 1e-5}).upper, 2);
+  EXPECT_EQ(accountants::RunAllotment(steps, {2, plan.accounting_delta(), "pld"}).steps(), config.steps);
+}
+
+TEST(PrivacyPlan, PldIsRefusedForNoiseOnALatticeAndRdpNamed) {
+  PrivacyConfig config = private_config();
+  config.noise = "discrete_gaussian";
+  config.accountant = "pld";
+  try {
+    plan_of(config, {1, 8});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::configuration);
+    EXPECT_NE(std::string(error.what()).find("privacy.accountant = \"rdp\""), std::string::npos) << error.what();
+  }
 }
 
 TEST(PrivacyPlan, TheTailsOfManyNoisedValuesArePaidForWithMoreOfDelta) {

@@ -3,6 +3,7 @@
 #include "accountants/adaptive_filter.h"
 #include "accountants/fixed_schedule.h"
 #include "accountants/pld/pld_accountant.h"
+#include "accountants/run_allotment.h"
 
 namespace sotto::accountants {
 
@@ -37,6 +38,26 @@ int64_t steps_of_a_filter(const AdaptiveFilter& filter) {
   return steps_that_fit(filter, 2, 1e-5).steps;
   // expect: invalid initialization of reference of type .const .*FixedSchedule&. from expression of type .const
   // .*AdaptiveFilter.
+}
+
+void run_limited_by_a_filters_choices(const AdaptiveFilter& filter) {
+  RunAllotment allotment(filter, {2, 1e-5, "pld"});
+  // expect: no matching function for call to .*RunAllotment::RunAllotment\(const .*AdaptiveFilter&
+}
+
+void run_limited_by_what_was_composed_so_far(const PldAccountant& running) {
+  RunAllotment allotment(running, {2, 1e-5, "pld"});
+  // expect: no matching function for call to .*RunAllotment::RunAllotment\(const .*PldAccountant&
+}
+
+void filter_of_a_run(const RunAllotment& allotment) {
+  AdaptiveFilter filter(allotment, kRelation);
+  // expect: no matching function for call to .*AdaptiveFilter::AdaptiveFilter\(const .*RunAllotment&
+}
+
+void run_that_is_charged_something_else(RunAllotment& allotment, const Event& chosen_after_a_look) {
+  allotment.try_charge(chosen_after_a_look);
+  // expect: RunAllotment.* has no member named .try_charge.
 }
 
 void budget_spent_twice(const AdaptiveFilter& filter) {

@@ -98,6 +98,26 @@ TEST(Certificate, WrongTypeIsNamed) {
   }
 }
 
+TEST(Certificate, TheProofThatMoreStepsAreTooManySurvivesAndIsHeldToTheRun) {
+  EXPECT_FALSE(to_json(fixture_certificate()).contains("refused"));
+  Certificate c = fixture_certificate();  // 400 steps of ε = 3
+  c.steps_planned = 1000;
+  c.refused = {401, 3.0007};
+  EXPECT_EQ(certificate_from_json(to_json(c)).refused, c.refused);
+  EXPECT_EQ(refusal_sentence(*c.refused, 3),
+            "401 steps are proved to cost more than the ε = 3 allowed: at least ε = 3.0007.");
+  const auto refused = [&](int64_t steps, double epsilon_lower) {
+    Certificate wrong = c;
+    wrong.refused = {steps, epsilon_lower};
+    return message_of([&] { check(wrong); });
+  };
+  EXPECT_NE(refused(400, 3.0007).find("`refused.steps`"), std::string::npos) << "were taken";
+  EXPECT_NE(refused(1001, 3.0007).find("`refused.steps`"), std::string::npos) << "were never planned";
+  EXPECT_NE(refused(401, 3).find("`refused.epsilon_lower`"), std::string::npos) << "proves nothing";
+  EXPECT_NE(refused(401, kInfinity).find("`refused.epsilon_lower`"), std::string::npos);
+  EXPECT_NE(refused(401, kNaN).find("`refused.epsilon_lower`"), std::string::npos);
+}
+
 TEST(Certificate, UnknownFieldIsIgnoredSinceFieldsAreOnlyAdded) {
   Json json = to_json(fixture_certificate());
   json["signature"] = "later";

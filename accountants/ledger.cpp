@@ -10,9 +10,7 @@
 #include "accountants/ledger/backend.h"
 #include "accountants/ledger/calendar.h"
 #include "accountants/ledger/payload.h"
-#include "accountants/ledger/schema.h"
 #include "accountants/ledger/shared_rules.h"
-#include "accountants/ledger/sqlite_backend.h"
 #include "base/error.h"
 #include "base/fault_point.h"
 
@@ -77,30 +75,26 @@ std::optional<int64_t> closed_at(const RunProgress& progress) {
 
 }  // namespace
 
-Ledger::Ledger(std::filesystem::path path, std::unique_ptr<LedgerBackend> backend)
-    : path_(std::move(path)), backend_(std::move(backend)) {}
+Ledger::Ledger(LedgerLocation location, std::unique_ptr<LedgerBackend> backend)
+    : location_(std::move(location)), backend_(std::move(backend)) {}
 Ledger::Ledger(Ledger&&) noexcept = default;
 Ledger& Ledger::operator=(Ledger&&) noexcept = default;
 Ledger::~Ledger() = default;
 
-Ledger Ledger::open(const std::filesystem::path& path) {
-  if (!std::filesystem::exists(path)) {
-    if (std::filesystem::exists(path.string() + "-wal"))
-      throw Error(ErrorKind::io,
-                  cat(path.string(), " is gone, but its log ", path.string(),
-                      "-wal is there; restore the ledger, or remove the log if nothing was ever charged"));
-    create_ledger(path);
-  }
-  return open_existing(path);
+Ledger Ledger::open(const LedgerLocation& location) {
+  create_backend(location, [](LedgerBackend& backend) {
+    Appender(backend, nullptr, std::time(nullptr)).append("genesis", genesis_fields());
+  });
+  return open_existing(location);
 }
 
-Ledger Ledger::open_existing(const std::filesystem::path& path) {
-  Ledger ledger(path, SqliteBackend::open(path));
+Ledger Ledger::open_existing(const LedgerLocation& location) {
+  Ledger ledger(location, open_backend(location));
   const LedgerRow last = checked_last_row(*ledger.backend_);
   if (const auto genesis = ledger.backend_->row(1))
     ledger.filter_orders_ = parsed(*genesis).value("filter_orders", std::vector<double>());
   if (ledger.filter_orders_.empty())
-    throw Error(ErrorKind::data, cat(path.string(), " was altered: its first row is not its own"));
+    throw Error(ErrorKind::data, cat(location.text(), " was altered: its first row is not its own"));
   if (ledger.authority().has_owner()) check_last_signature(*ledger.backend_, last, ledger.authority());
   return ledger;
 }
@@ -122,14 +116,14 @@ const SigningKey* Ledger::writer(const std::string& kind, const std::string& run
   if (!authority().has_owner() && kind != "owner") {
     if (key_)
       throw Error(ErrorKind::configuration,
-                  cat(path_.string(),
+                  cat(location_.text(),
                       " has no owner, so its rows are not signed; is it the right file? Give it an owner with "
                       "`sotto ledger init --owner-key`, or leave the key and SOTTO_LEDGER_KEY out"));
     return nullptr;
   }
   if (!key_)
     throw Error(ErrorKind::configuration,
-                cat(path_.string(), " takes signed rows only; name your key file in SOTTO_LEDGER_KEY"));
+                cat(location_.text(), " takes signed rows only; name your key file in SOTTO_LEDGER_KEY"));
   if (kind != "owner") authority().check_writer(kind, key_->id(), run_by);
   return &*key_;
 }
@@ -153,7 +147,7 @@ void Ledger::set_owner(const std::string& name) {
   Transaction transaction(*backend_);
   if (authority().has_owner())
     throw Error(ErrorKind::invalid_argument,
-                cat(path_.string(), " has an owner; who has an owner's key can add others"));
+                cat(location_.text(), " has an owner; who has an owner's key can add others"));
   Appender rows = appender("owner");
   rows.append("owner", {{"name", name},
                         {"public_key", key_->public_key()},
@@ -167,7 +161,7 @@ void Ledger::admit(const Member& member) {
   key_id(member.public_key);
   validate(member.scope);
   Transaction transaction(*backend_);
-  require(authority().has_owner(), path_.string(),
+  require(authority().has_owner(), location_.text(),
           " has no owner, so nobody can be a member; run `sotto ledger init "
           "--owner-key` first");
   Appender rows = appender("member");
@@ -259,7 +253,7 @@ void Ledger::reserve(const RunEntry& wanted) {
     inherit(entry, who->scope);
     check_within(*who, entry);
   }
-  require(!find(entry.run_id), "the run ", entry.run_id, " is already in ", path_.string(),
+  require(!find(entry.run_id), "the run ", entry.run_id, " is already in ", location_.text(),
           "; resume it or choose another run_id");
   const std::vector<Claim> runs = claims();
   for (const Claim& other : runs) check_same_people(*other.entry, entry);
@@ -367,7 +361,7 @@ std::optional<RunState> Ledger::run(const std::string& run_id) const {
 
 double Ledger::epsilon(const std::string& run_id, int64_t steps) const {
   const Reservation* found = find(run_id);
-  require(found, "the run ", run_id, " is not in ", path_.string());
+  require(found, "the run ", run_id, " is not in ", location_.text());
   return found->allotment.epsilon(steps);
 }
 
@@ -439,7 +433,7 @@ const Ledger::Reservation& Ledger::keep(const LedgerRow& row) const {
 
 const Ledger::Reservation& Ledger::open_run(const std::string& run_id, const RunProgress& progress) const {
   const Reservation* found = find(run_id);
-  require(found, "the run ", run_id, " is not in ", path_.string(), "; reserve it first");
+  require(found, "the run ", run_id, " is not in ", location_.text(), "; reserve it first");
   require(progress.released_at.empty(), "the run ", run_id, " is closed; start a new run");
   return *found;
 }

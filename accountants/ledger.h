@@ -12,6 +12,7 @@
 #include "accountants/accountant.h"
 #include "accountants/event.h"
 #include "accountants/ledger/authority.h"
+#include "accountants/ledger/location.h"
 #include "accountants/ledger/signing_key.h"
 #include "accountants/rdp/curve.h"
 #include "accountants/run_allotment.h"
@@ -107,12 +108,12 @@ struct VerifyReport {
 // freely.
 class Ledger {
  public:
-  // Opens the ledger, or creates it (mode 0600) where no file is. Throws io when the path cannot be used, data when the
+  // Opens the ledger, or creates it (a file of mode 0600) where there is none. Throws io when the location cannot be used, data when the
   // file is not a ledger, has a newer format, lacks its append-only triggers or ends in a broken row.
-  static Ledger open(const std::filesystem::path& path);
+  static Ledger open(const LedgerLocation& location);
 
   // Opens an existing ledger; throws io where there is none.
-  static Ledger open_existing(const std::filesystem::path& path);
+  static Ledger open_existing(const LedgerLocation& location);
 
   Ledger(Ledger&&) noexcept;
   Ledger& operator=(Ledger&&) noexcept;
@@ -175,12 +176,12 @@ class Ledger {
   void set_clock(std::function<int64_t()> clock) { clock_ = std::move(clock); }
   int64_t now() const;
 
-  const std::filesystem::path& path() const { return path_; }
+  const LedgerLocation& location() const { return location_; }
 
   // Reads every row without changing anything. Finds edits, gaps, reordering, rows that no honest program writes and a
   // changed table; with an expected head also truncation and a rewritten history before it. Throws io when the file
   // cannot be read, data when it is not a ledger at all.
-  static VerifyReport verify(const std::filesystem::path& path, const std::optional<Head>& expected = std::nullopt);
+  static VerifyReport verify(const LedgerLocation& location, const std::optional<Head>& expected = std::nullopt);
 
  private:
   // A reservation as its row has it; such rows never change, so each is read once.
@@ -192,7 +193,7 @@ class Ledger {
     std::optional<RefusedSteps> refused;
     mutable RdpCurve curve{};  // of a step at the filter's orders, once it is asked for
   };
-  Ledger(std::filesystem::path path, std::unique_ptr<LedgerBackend> backend);
+  Ledger(LedgerLocation location, std::unique_ptr<LedgerBackend> backend);
   const Reservation* find(const std::string& run_id) const;
   const Reservation& keep(const LedgerRow& row) const;
   const Reservation& open_run(const std::string& run_id, const RunProgress& progress) const;
@@ -206,7 +207,7 @@ class Ledger {
   // Adds a row about authority after holding it to the rules.
   void declare(Appender& rows, const std::string& kind, const nlohmann::json& fields);
 
-  std::filesystem::path path_;
+  LedgerLocation location_;
   std::unique_ptr<LedgerBackend> backend_;
   std::vector<double> filter_orders_;  // of the data sets' caps, fixed when the ledger was made
   std::optional<SigningKey> key_;

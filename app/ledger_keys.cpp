@@ -9,6 +9,7 @@ namespace sotto::app {
 namespace {
 
 using accountants::Ledger;
+using accountants::LedgerLocation;
 using accountants::SigningKey;
 
 struct KeyOptions {
@@ -27,21 +28,22 @@ int make_key(const KeyOptions& options) {
 }
 
 int init(const KeyOptions& options) {
+  const LedgerLocation location = LedgerLocation::parse(options.ledger);
   if (options.key.empty()) {
-    const Ledger ledger = Ledger::open(options.ledger);
-    print(options.json, {{"ledger", options.ledger}, {"signed", ledger.authority().has_owner()}},
+    const Ledger ledger = Ledger::open(location);
+    print(options.json, {{"ledger", location.text()}, {"signed", ledger.authority().has_owner()}},
           ledger.authority().has_owner()
-              ? cat(options.ledger, " is a ledger with signed rows")
-              : cat(options.ledger, " is a ledger without an owner: its rows are chained, but not signed"));
+              ? cat(location.text(), " is a ledger with signed rows")
+              : cat(location.text(), " is a ledger without an owner: its rows are chained, but not signed"));
     return 0;
   }
   const SigningKey key = SigningKey::read(options.key);
-  Ledger ledger = Ledger::open(options.ledger);
+  Ledger ledger = Ledger::open(location);
   ledger.sign_with(key);
   ledger.set_owner(options.name);
   print(options.json,
-        {{"ledger", options.ledger}, {"signed", true}, {"owner", options.name}, {"public_key", key.public_key()}},
-        cat(options.name, " owns ", options.ledger, "; from here on every row is signed"));
+        {{"ledger", location.text()}, {"signed", true}, {"owner", options.name}, {"public_key", key.public_key()}},
+        cat(options.name, " owns ", location.text(), "; from here on every row is signed"));
   return 0;
 }
 
@@ -61,7 +63,7 @@ int admit(const KeyOptions& options) {
 }
 
 int head(const KeyOptions& options) {
-  const auto found = Ledger::open_existing(options.ledger).signed_head();
+  const auto found = Ledger::open_existing(LedgerLocation::parse(options.ledger)).signed_head();
   if (!options.out.empty()) accountants::write_head(options.out, found);
   print(options.json,
         {{"id", found.head.id},
@@ -76,7 +78,7 @@ int head(const KeyOptions& options) {
 }  // namespace
 
 Ledger open_to_write(const std::string& path, const std::string& key) {
-  Ledger ledger = Ledger::open_existing(path);
+  Ledger ledger = Ledger::open_existing(LedgerLocation::parse(path));
   if (!key.empty()) ledger.sign_with(SigningKey::read(key));
   return ledger;
 }

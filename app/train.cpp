@@ -56,7 +56,7 @@ void announce(const Trainer& trainer) {
           report::round_up(privacy.noise_multiplier, 4), ", clip norm ", report::exact(privacy.clip_norm),
           ", sample rate ", report::exact(privacy.sample_rate), ", ", privacy.steps,
           " steps; unit: ", privacy.unit_of_privacy));
-  say(cat("ledger: ", trainer.config().ledger.path.string()));
+  say(cat("ledger: ", trainer.config().ledger.path.text()));
   if (privacy.delta * static_cast<double>(privacy.public_size) >= 1)
     say(cat("warning: privacy.delta = ", report::exact(privacy.delta), " is not below 1/", privacy.public_size,
             " units; a mechanism that publishes one unit outright would satisfy it. Choose a smaller delta."));

@@ -8,6 +8,7 @@ if(NOT CMAKE_BUILD_TYPE)
 endif()
 
 set(SOTTO_CUDA AUTO CACHE STRING "AUTO (where there is a toolkit), ON or OFF")
+set(SOTTO_POSTGRES AUTO CACHE STRING "ledgers in PostgreSQL: AUTO (where there is libpq), ON or OFF")
 set(SOTTO_SANITIZE "" CACHE STRING "comma-separated host sanitizers: address,undefined or thread")
 option(SOTTO_AVX512 "compile AVX-512 codes of the kernels; OFF measures what a machine without AVX-512 has" ON)
 option(SOTTO_TESTS "build the tests" ${PROJECT_IS_TOP_LEVEL})

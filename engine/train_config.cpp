@@ -128,7 +128,7 @@ TrainConfig TrainConfig::read(const std::filesystem::path& path, const std::vect
   config.performance.planner = reader.one_of("performance.planner", "measured", {"measured", "shape"});
   config.performance.storage_limit = reader.at_least("performance.storage_limit", 0, int64_t{1} << 30);
 
-  config.ledger.path = s.text("ledger.path");
+  config.ledger.path = accountants::LedgerLocation::parse(s.text("ledger.path"));
   config.ledger.block_steps = reader.at_least("ledger.block_steps", 1, 1);
   s.reject_unknown();
   config.toml = s.to_toml();

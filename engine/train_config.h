@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include "accountants/ledger/location.h"
 #include "base/settings.h"
 #include "engine/model.h"
 #include "engine/optimizer.h"
@@ -24,7 +25,7 @@ struct RunConfig {
 };
 
 struct LedgerConfig {
-  std::filesystem::path path;
+  accountants::LedgerLocation path;
   int64_t block_steps = 1;  // steps charged in one durable row
 };
 

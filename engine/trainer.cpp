@@ -73,7 +73,8 @@ Trainer::Trainer(TrainConfig config, bool resume, TrainHooks hooks)
     folder_.create();  // refuses, before anything is read
   load_data();
   make_model();
-  if (config_.ledger.path.has_parent_path()) make_folder(config_.ledger.path.parent_path());
+  // Of a ledger on a server there is no file.
+  if (const auto& file = config_.ledger.path.file(); file.has_parent_path()) make_folder(file.parent_path());
   ledger_ = std::make_unique<accountants::Ledger>(accountants::Ledger::open(config_.ledger.path));
   optimizer_ = std::make_unique<Optimizer>(site_.exec, *parameters_, config_.optimizer, plan_->expected_batch(),
                                            config_.privacy.steps);
@@ -152,7 +153,7 @@ void Trainer::start() {
   lock_ = std::make_unique<RunLock>(folder_);
   std::array<uint64_t, 2> id;
   fill_words(RunKey::from_os().stream(Purpose::initialisation, 1), id.data(), 2);
-  identity_ = {to_hex(reinterpret_cast<const uint8_t*>(id.data()), sizeof id), config_.ledger.path.string(),
+  identity_ = {to_hex(reinterpret_cast<const uint8_t*>(id.data()), sizeof id), config_.ledger.path.text(),
                schema_.public_file ? "sha256:" + data_hash_ : "commitment:" + key_.commit(data_hash_),
                config_.run.seed.has_value()};
   key_.write(folder_.key());
@@ -234,7 +235,7 @@ void Trainer::restore() {
   }
   if (!state)
     throw Error(ErrorKind::data,
-                cat("the ledger ", config_.ledger.path.string(), " knows nothing of run ", identity_.run_id,
+                cat("the ledger ", config_.ledger.path.text(), " knows nothing of run ", identity_.run_id,
                     "; set ledger.path to the ledger that the run was started with (", identity_.ledger, ")"));
   const Checkpoint saved = read_checkpoint(folder_.checkpoint());
   charged_ = static_cast<uint64_t>(state->charged_steps);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "accountants/ledger.h"
+#include "accountants/ledger/location.h"
 
 namespace sotto::accountants {
 
@@ -123,5 +124,14 @@ class LedgerReader {
   // not need is empty or 0. False when ledgers of this format have no such index.
   virtual bool read_index(LedgerIndex index, const std::function<void(const IndexEntry&)>& see) = 0;
 };
+
+// An existing ledger to write to; a file's format is brought up to date. Throws io where there is none or where it
+// cannot be used, data when it is no ledger or its tables were altered.
+std::unique_ptr<LedgerBackend> open_backend(const LedgerLocation& location);
+// Makes a ledger whose first rows `fill` appends, whole or not at all. False where there is one already, which it
+// leaves as it is.
+bool create_backend(const LedgerLocation& location, const std::function<void(LedgerBackend&)>& fill);
+// Throws io when it cannot be read, data when it is not a ledger at all.
+std::unique_ptr<LedgerReader> read_ledger(const LedgerLocation& location);
 
 }  // namespace sotto::accountants

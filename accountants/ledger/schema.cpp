@@ -68,22 +68,25 @@ void add_objects(Database& database, int64_t from) {
   database.run(cat("PRAGMA user_version = ", kLedgerFormat).c_str());
 }
 
-void fill(const std::filesystem::path& path) {
-  Database database(path, Database::Access::read_write);
-  database.run("PRAGMA journal_mode = DELETE; PRAGMA synchronous = FULL");
-  SqliteBackend backend(database);
-  Transaction transaction(backend);
-  database.run(cat("PRAGMA application_id = ", kLedgerApplicationId).c_str());
-  add_objects(database, 0);
-  Appender(backend, nullptr, std::time(nullptr)).append("genesis", genesis_fields());
-  transaction.commit();
-  database.run("PRAGMA journal_mode = WAL");  // kept in the file's header
-}
-
 }  // namespace
 
-void create_ledger(const std::filesystem::path& path) {
-  put_in_place(path, fill);
+bool create_ledger(const std::filesystem::path& path, const std::function<void(LedgerBackend&)>& fill) {
+  if (std::filesystem::exists(path)) return false;
+  if (std::filesystem::exists(path.string() + "-wal"))
+    throw Error(ErrorKind::io,
+                cat(path.string(), " is gone, but its log ", path.string(),
+                    "-wal is there; restore the ledger, or remove the log if nothing was ever charged"));
+  return put_in_place(path, [&](const std::filesystem::path& unfinished) {
+    Database database(unfinished, Database::Access::read_write);
+    database.run("PRAGMA journal_mode = DELETE; PRAGMA synchronous = FULL");
+    SqliteBackend backend(database);
+    Transaction transaction(backend);
+    database.run(cat("PRAGMA application_id = ", kLedgerApplicationId).c_str());
+    add_objects(database, 0);
+    fill(backend);
+    transaction.commit();
+    database.run("PRAGMA journal_mode = WAL");  // kept in the file's header
+  });
 }
 
 void check_identity(Database& database) {

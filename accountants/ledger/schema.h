@@ -9,9 +9,9 @@ namespace sotto::accountants {
 
 constexpr int64_t kLedgerApplicationId = 0x736f7474;  // "sott" in the SQLite header
 
-// Makes a ledger of one genesis row beside `path` and links it into place, so that the path holds a whole ledger or
-// nothing. Does nothing when another process was first.
-void create_ledger(const std::filesystem::path& path);
+// Makes a ledger of the rows that `fill` appends beside `path` and links it into place, so that the path holds a whole
+// ledger or nothing. False when a file is there: another process may have been first.
+bool create_ledger(const std::filesystem::path& path, const std::function<void(LedgerBackend&)>& fill);
 
 // Throws data unless the file says that it is a ledger of a format this program knows.
 void check_identity(Database& database);

@@ -5,7 +5,6 @@
 #include "accountants/ledger.h"
 #include "accountants/ledger/backend.h"
 #include "accountants/ledger/replay.h"
-#include "accountants/ledger/sqlite_backend.h"
 #include "base/error.h"
 
 namespace sotto::accountants {
@@ -52,8 +51,8 @@ class Rows {
 
 }  // namespace
 
-VerifyReport Ledger::verify(const std::filesystem::path& path, const std::optional<Head>& expected) {
-  const auto ledger = read_sqlite(path);
+VerifyReport Ledger::verify(const LedgerLocation& location, const std::optional<Head>& expected) {
+  const auto ledger = read_ledger(location);
   VerifyReport report{true, 0, {0, ""}, {}};
   Replay replay(report);
   bool head_seen = false;

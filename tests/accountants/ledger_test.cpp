@@ -275,7 +275,7 @@ TEST_F(LedgerTest, PathsThatCannotWorkSayWhy) {
   EXPECT_NE(message(ErrorKind::io, [&] { Ledger::open(folder_); }).find("is not a file"), std::string::npos);
   EXPECT_NE(message(ErrorKind::io, [&] { Ledger::open(folder_ / "none" / "ledger"); }).find("No such file"),
             std::string::npos);
-  EXPECT_NE(message(ErrorKind::io, [&] { Ledger::open("/proc/ledger.sqlite"); }).find("/proc/ledger.sqlite"),
+  EXPECT_NE(message(ErrorKind::io, [&] { Ledger::open(std::filesystem::path("/proc/ledger.sqlite")); }).find("/proc/ledger.sqlite"),
             std::string::npos)
       << "not even root may write there";
   message(ErrorKind::io, [&] { Ledger::open_existing(path_); });

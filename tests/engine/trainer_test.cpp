@@ -55,7 +55,7 @@ TEST(Trainer, CertifiesARowOfItsOwnWhileOthersWriteToTheLedger) {
   const auto own = trainer.ledger().rows(result.run_id), all = trainer.ledger().rows();
   EXPECT_EQ(result.ledger_row, (accountants::Head{own.back().id, own.back().hash}));
   EXPECT_NE(result.ledger_row.id, all.back().id) << "the other run wrote nothing behind it";
-  EXPECT_TRUE(accountants::Ledger::verify(trainer.ledger().path(), result.ledger_row).ok);
+  EXPECT_TRUE(accountants::Ledger::verify(trainer.ledger().location(), result.ledger_row).ok);
   fs::remove_all(folder);
 }
 

@@ -1,6 +1,8 @@
 #pragma once
 #include <cstdint>
 
+#include "kernels/bfloat16.h"
+
 namespace sotto::kernels {
 
 constexpr unsigned kBlockThreads = 256;
@@ -20,9 +22,13 @@ __device__ inline double block_sum(double value) {
 }
 
 // ‖x‖² by the whole block.
-__device__ inline double block_square_sum(const float* x, int64_t n) {
+template <class T>
+__device__ double block_square_sum(const T* x, int64_t n) {
   double sum = 0;
-  for (int64_t j = threadIdx.x; j < n; j += kBlockThreads) sum += double(x[j]) * x[j];
+  for (int64_t j = threadIdx.x; j < n; j += kBlockThreads) {
+    const double value = to_float(x[j]);
+    sum += value * value;
+  }
   return block_sum(sum);
 }
 

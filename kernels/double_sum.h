@@ -3,14 +3,16 @@
 
 namespace sotto::kernels {
 
-// Eight doubles in registers of V: of[0] has the first lanes. Sums in them have one order, whatever the instruction set.
+// Eight doubles in registers of V: of[0] has the first lanes. Sums in them have one order, whatever the instruction
+// set.
 template <class V>
 struct EightDoubles {
   static constexpr int kParts = static_cast<int>(8 / kDoubles<V>);
   Doubles<V> of[kParts];
 
-  // The first `count` of eight floats, and zeros.
-  SOTTO_INLINE void take(const float* from, int64_t count) {
+  // The first `count` of eight floats, or Bfloat16, and zeros.
+  template <class T>
+  SOTTO_INLINE void take(const T* from, int64_t count) {
 #pragma GCC unroll 2
     for (int part = 0; part < kParts; ++part)
       load_wide<V>(of[part], from + part * kDoubles<V>, count - part * kDoubles<V>);
@@ -23,8 +25,8 @@ struct EightDoubles {
 };
 
 // Σ x or, squared, Σ x² in double: the square of a float is exact there and can neither overflow nor underflow.
-template <class V, bool kSquared = false>
-SOTTO_INLINE double double_sum(const float* x, int64_t n) {
+template <class V, bool kSquared = false, class T = float>
+SOTTO_INLINE double double_sum(const T* x, int64_t n) {
   constexpr int parts = EightDoubles<V>::kParts;
   EightDoubles<V> sums[4] = {}, wide;
   int64_t j = 0;
@@ -46,12 +48,12 @@ SOTTO_INLINE double double_sum(const float* x, int64_t n) {
   for (int part = 0; part < parts; ++part)
     sums[0].of[part] = (sums[0].of[part] + sums[1].of[part]) + (sums[2].of[part] + sums[3].of[part]);
   double total = sums[0].sum();
-  for (; j < n; ++j) total += kSquared ? double(x[j]) * x[j] : double(x[j]);
+  for (; j < n; ++j) total += kSquared ? double(to_float(x[j])) * to_float(x[j]) : double(to_float(x[j]));
   return total;
 }
 
-template <class V>
-SOTTO_INLINE double square_sum(const float* x, int64_t n) {
+template <class V, class T>
+SOTTO_INLINE double square_sum(const T* x, int64_t n) {
   return double_sum<V, true>(x, n);
 }
 

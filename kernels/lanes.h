@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/bfloat16.h"
 #include "kernels/vectorised.h"
 
 // Vectors of one register: V is its floats, Float16 of AVX-512 and Float8 elsewhere. They are passed by reference into
@@ -96,19 +97,44 @@ SOTTO_INLINE void widen(const Float4& x, Double4& d) {
   d = Double4{x[0], x[1], x[2], x[3]};  // one instruction; GCC 12 makes two of __builtin_convertvector and joins them
 }
 
-// kDoubles<V> floats as doubles.
-template <class V>
-SOTTO_INLINE void load_wide(Doubles<V>& d, const float* from) {
-  const typename LanesOf<V>::Half narrow = *reinterpret_cast<const typename LanesOf<V>::HalfUnaligned*>(from);
+// As many floats as fit the vector: the upper halves of words.
+SOTTO_INLINE void load_narrow(Float8& v, const Bfloat16* from) {
+  typedef uint16_t Halves __attribute__((vector_size(16)));
+  typedef uint32_t Words __attribute__((vector_size(32)));
+  Halves halves;
+  std::memcpy(&halves, from, sizeof(halves));
+  const Words words = __builtin_convertvector(halves, Words) << 16;
+  std::memcpy(&v, &words, sizeof(v));
+}
+SOTTO_INLINE void load_narrow(Float4& v, const Bfloat16* from) {
+  typedef uint16_t Halves __attribute__((vector_size(8)));
+  typedef uint32_t Words __attribute__((vector_size(16)));
+  Halves halves;
+  std::memcpy(&halves, from, sizeof(halves));
+  const Words words = __builtin_convertvector(halves, Words) << 16;
+  std::memcpy(&v, &words, sizeof(v));
+}
+SOTTO_INLINE void load_narrow(Float8& v, const float* from) {
+  v = *reinterpret_cast<const Float8Unaligned*>(from);
+}
+SOTTO_INLINE void load_narrow(Float4& v, const float* from) {
+  v = *reinterpret_cast<const Float4Unaligned*>(from);
+}
+
+// kDoubles<V> floats, or Bfloat16, as doubles.
+template <class V, class T>
+SOTTO_INLINE void load_wide(Doubles<V>& d, const T* from) {
+  typename LanesOf<V>::Half narrow;
+  load_narrow(narrow, from);
   widen(narrow, d);
 }
 
-template <class V>
-SOTTO_INLINE void load_wide(Doubles<V>& d, const float* from, int64_t count) {
+template <class V, class T>
+SOTTO_INLINE void load_wide(Doubles<V>& d, const T* from, int64_t count) {
   if (count >= kDoubles<V>) return load_wide<V>(d, from);
-  typename LanesOf<V>::Half narrow = {};
-  if (count > 0) std::memcpy(&narrow, from, static_cast<size_t>(count) * sizeof(float));
-  widen(narrow, d);
+  T rest[kDoubles<V>] = {};
+  if (count > 0) std::memcpy(rest, from, static_cast<size_t>(count) * sizeof(T));
+  load_wide<V>(d, static_cast<const T*>(rest));
 }
 
 template <class V>

@@ -13,14 +13,15 @@ namespace {
 constexpr int64_t kStripe = 1024;
 constexpr int kTogether = 4;
 
+template <class T>
 struct Row {
-  const float* x;
+  const T* x;
   double factor;
 };
 
 // totals[j] += Σ f · row[start + j], in the order of the rows. What comes next is ahead[r].x[ahead_start + j].
-template <int kRows, class V>
-SOTTO_INLINE void add_rows(const Row* rows, const Row* ahead, int64_t start, int64_t ahead_start, int64_t columns,
+template <int kRows, class V, class T>
+SOTTO_INLINE void add_rows(const Row<T>* rows, const Row<T>* ahead, int64_t start, int64_t ahead_start, int64_t columns,
                            double* totals) {
   int64_t j = 0;
   for (; j + 16 <= columns; j += 16) {
@@ -38,21 +39,21 @@ SOTTO_INLINE void add_rows(const Row* rows, const Row* ahead, int64_t start, int
     }
   }
   for (; j < columns; ++j)
-    for (int r = 0; r < kRows; ++r) totals[j] += rows[r].factor * double(rows[r].x[start + j]);
+    for (int r = 0; r < kRows; ++r) totals[j] += rows[r].factor * double(to_float(rows[r].x[start + j]));
 }
 
 // Into `double_sums` where there are any, else into `sums`.
 struct AddClippedRows {
-  template <class V>
-  static SOTTO_INLINE void run(const std::vector<Row>& rows, float* sums, double* double_sums, int64_t begin,
+  template <class V, class T>
+  static SOTTO_INLINE void run(const std::vector<Row<T>>& rows, float* sums, double* double_sums, int64_t begin,
                                int64_t end) {
-    const Row *const first = rows.data(), *const last = first + rows.size();
+    const Row<T>*const first = rows.data(), *const last = first + rows.size();
     for (int64_t start = begin; start < end; start += kStripe) {
       const int64_t columns = std::min(kStripe, end - start);
       const int64_t next_start = start + kStripe + columns <= end ? start + kStripe : start;
       alignas(64) double totals[kStripe];
       std::fill(totals, totals + columns, 0.0);
-      const Row* row = first;
+      const Row<T>* row = first;
       for (; last - row >= kTogether; row += kTogether) {
         if (last - row >= 2 * kTogether)
           add_rows<kTogether, V>(row, row + kTogether, start, start, columns, totals);
@@ -68,8 +69,9 @@ struct AddClippedRows {
   }
 };
 
-void add_in_parts(const Exec& exec, MatrixView<const float> x, const float* factors, float* sums, double* double_sums) {
-  std::vector<Row> rows;
+template <class T>
+void add_in_parts(const Exec& exec, MatrixView<const T> x, const float* factors, float* sums, double* double_sums) {
+  std::vector<Row<T>> rows;
   for (int64_t i = 0; i < x.rows; ++i) {
     if (factors[i] == 0) continue;  // 0 · NaN would poison the sum
     rows.push_back({x.data + i * x.cols, factors[i]});
@@ -91,6 +93,11 @@ void accumulate_clipped_rows_cpu(const Exec& exec, MatrixView<const float> x, Ve
 void accumulate_clipped_rows_cpu(const Exec& exec, MatrixView<const float> x, VectorView<const float> factors,
                                  VectorView<double> sum) {
   add_in_parts(exec, x, factors.data, nullptr, sum.data);
+}
+
+void accumulate_clipped_rows_cpu(const Exec& exec, MatrixView<const Bfloat16> x, VectorView<const float> factors,
+                                 VectorView<float> sum) {
+  add_in_parts(exec, x, factors.data, sum.data, nullptr);
 }
 
 }  // namespace sotto::kernels

@@ -20,8 +20,8 @@ void accumulate_clipped_outer(const Exec& exec, MatrixView<const float> g, Matri
   accumulate_clipped_outer_cpu(exec, g, a, factors, rows_per_sample, weight_sum, bias_sum);
 }
 
-template <class Sum>
-static void accumulate_rows(const Exec& exec, MatrixView<const float> x, VectorView<const float> factors,
+template <class T, class Sum>
+static void accumulate_rows(const Exec& exec, MatrixView<const T> x, VectorView<const float> factors,
                             VectorView<Sum> sum) {
   require(factors.size == x.rows, "need a factor a row: ", factors.size, " factors for ", x.rows, " rows");
   require(sum.size == x.cols, "sum has ", sum.size, " entries for ", x.cols, " columns");
@@ -36,6 +36,11 @@ void accumulate_clipped_rows(const Exec& exec, MatrixView<const float> x, Vector
 
 void accumulate_clipped_rows(const Exec& exec, MatrixView<const float> x, VectorView<const float> factors,
                              VectorView<double> sum) {
+  accumulate_rows(exec, x, factors, sum);
+}
+
+void accumulate_clipped_rows(const Exec& exec, MatrixView<const Bfloat16> x, VectorView<const float> factors,
+                             VectorView<float> sum) {
   accumulate_rows(exec, x, factors, sum);
 }
 

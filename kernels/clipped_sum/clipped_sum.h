@@ -1,6 +1,7 @@
 #pragma once
 #include "base/view.h"
 #include "cuda/exec.h"
+#include "kernels/bfloat16.h"
 
 namespace sotto::kernels {
 
@@ -14,12 +15,14 @@ void accumulate_clipped_outer(const Exec& exec, MatrixView<const float> g, Matri
                               VectorView<const float> factors, int64_t rows_per_sample, MatrixView<float> weight_sum,
                               VectorView<float> bias_sum);
 
-// sum += Σ_i f[i] x[i], for stored per-sample gradients x [B, P]. Into doubles, samples can come in any number of
-// calls, whose total is rounded into the floats once.
+// sum += Σ_i f[i] x[i], for stored per-sample gradients x [B, P], floats or Bfloat16. Into doubles, samples can come in
+// any number of calls, whose total is rounded into the floats once.
 void accumulate_clipped_rows(const Exec& exec, MatrixView<const float> x, VectorView<const float> factors,
                              VectorView<float> sum);
 void accumulate_clipped_rows(const Exec& exec, MatrixView<const float> x, VectorView<const float> factors,
                              VectorView<double> sum);
+void accumulate_clipped_rows(const Exec& exec, MatrixView<const Bfloat16> x, VectorView<const float> factors,
+                             VectorView<float> sum);
 
 // sum[ids[i][t]] += f[i] g[i·T + t] wherever ids[i][t] is not padding_index (-1: no padding). ids is [B, T], sum [V,
 // d]. On the CPU an id outside [0, V) throws; on CUDA, where that would need a synchronisation, its row is left out.

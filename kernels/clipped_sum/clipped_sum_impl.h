@@ -26,10 +26,14 @@ void accumulate_clipped_rows_cpu(const Exec& exec, MatrixView<const float> x, Ve
                                  VectorView<float> sum);
 void accumulate_clipped_rows_cpu(const Exec& exec, MatrixView<const float> x, VectorView<const float> factors,
                                  VectorView<double> sum);
+void accumulate_clipped_rows_cpu(const Exec& exec, MatrixView<const Bfloat16> x, VectorView<const float> factors,
+                                 VectorView<float> sum);
 void accumulate_clipped_rows_cuda(const Exec& exec, MatrixView<const float> x, VectorView<const float> factors,
                                   VectorView<float> sum);
 void accumulate_clipped_rows_cuda(const Exec& exec, MatrixView<const float> x, VectorView<const float> factors,
                                   VectorView<double> sum);
+void accumulate_clipped_rows_cuda(const Exec& exec, MatrixView<const Bfloat16> x, VectorView<const float> factors,
+                                  VectorView<float> sum);
 void accumulate_clipped_embedding_cpu(const Exec& exec, MatrixView<const int64_t> ids, MatrixView<const float> g,
                                       VectorView<const float> factors, int64_t padding_index, MatrixView<float> sum);
 void accumulate_clipped_embedding_cuda(const Exec& exec, MatrixView<const int64_t> ids, MatrixView<const float> g,

@@ -23,6 +23,10 @@ void accumulate_clipped_rows_cuda(const Exec&, MatrixView<const float>, VectorVi
   refuse();
 }
 
+void accumulate_clipped_rows_cuda(const Exec&, MatrixView<const Bfloat16>, VectorView<const float>, VectorView<float>) {
+  refuse();
+}
+
 void accumulate_clipped_embedding_cuda(const Exec&, MatrixView<const int64_t>, MatrixView<const float>,
                                        VectorView<const float>, int64_t, MatrixView<float>) {
   refuse();

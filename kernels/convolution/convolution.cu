@@ -69,8 +69,13 @@ __global__ void convolution_gradients_kernel(ConvolutionGradients work) {
   for (int a = 0; a < kPart; ++a)
     for (int b = 0; b < kPart; ++b) {
       const int64_t o = o_first + tile_o + 16 * a, k = k_first + tile_k + 16 * b;
-      if (o < out && k < columns)
-        work.weight_rows[sample * s.elements() + (group * out + o) * columns + k] = totals[a][b] + chains[a][b];
+      if (o >= out || k >= columns) continue;
+      const int64_t entry = sample * s.elements() + (group * out + o) * columns + k;
+      const float total = totals[a][b] + chains[a][b];
+      if (work.rounded_rows)
+        work.rounded_rows[entry] = to_bfloat16(total);
+      else
+        work.weight_rows[entry] = total;
     }
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 #include "base/view.h"
 #include "cuda/exec.h"
-#include "kernels/rounding.h"
+#include "kernels/bfloat16.h"
 
 namespace sotto::kernels {
 
@@ -28,5 +28,9 @@ struct ConvolutionShape {
 // depend on the others, on the number of threads or on the block of samples that it is computed in.
 void convolution_gradients(const Exec& exec, const ConvolutionShape& shape, const float* x, const float* g,
                            MatrixView<float> weight_rows, MatrixView<float> bias_rows);
+
+// The same, each entry of weight_rows rounded.
+void convolution_gradients(const Exec& exec, const ConvolutionShape& shape, const float* x, const float* g,
+                           MatrixView<Bfloat16> weight_rows, MatrixView<float> bias_rows);
 
 }  // namespace sotto::kernels

@@ -196,15 +196,17 @@ struct TakeGradients {
     const Depthwise depthwise = plan_depthwise(s, panels, kWidth<V>);
     Scratch x(depthwise.fits ? depthwise.packed_x() : panels.packed_x());
     Scratch g(depthwise.fits ? s.output[0] * s.output[1] * depthwise.width : panels.padded * positions);
-    Scratch sums(panels.rows * 2 * kWidth<V>);
+    Scratch sums(panels.rows * 2 * kWidth<V>), unrounded(work.rounded_rows ? s.elements() : 0);
     for (int64_t i = begin; i < end; ++i) {
       const float *sample_x = work.x + i * s.in_channels * s.places(),
                   *sample_g = work.g + i * s.out_channels * positions;
-      float* const rows = work.weight_rows + i * s.elements();
+      float* const rows = work.rounded_rows ? unrounded.data : work.weight_rows + i * s.elements();
       if (depthwise.fits)
         depthwise_gradient<V>(s, panels, depthwise, sample_x, sample_g, rows, x.data, g.data);
       else
         sample_gradient<V>(s, panels, sample_x, sample_g, rows, x, g, sums);
+      Bfloat16* const rounded = work.rounded_rows + i * s.elements();
+      for (int64_t k = 0; work.rounded_rows && k < s.elements(); ++k) rounded[k] = to_bfloat16(rows[k]);
       if (work.bias_rows)
         for (int64_t o = 0; o < s.out_channels; ++o)
           work.bias_rows[i * s.out_channels + o] = float(double_sum<V>(sample_g + o * positions, positions));

@@ -22,6 +22,9 @@ SOTTO_HOST_DEVICE inline int64_t place_met(const ConvolutionShape& shape, const 
   return inside ? (d * shape.input[1] + h) * shape.input[2] + w : -1;
 }
 
+// Throws invalid_argument for sizes that cannot be those of a convolution.
+void require_convolution(const ConvolutionShape& shape);
+
 // Positions whose products are summed in one chain of floats: long enough to keep sums in registers, short enough for
 // the block to stay in the first-level cache and to round little.
 constexpr int64_t kConvolutionChain = 128;
@@ -29,7 +32,8 @@ constexpr int64_t kConvolutionChain = 128;
 struct ConvolutionGradients {
   ConvolutionShape shape;
   const float *x, *g;
-  float *weight_rows, *bias_rows;  // bias_rows may be null
+  float *weight_rows, *bias_rows;    // bias_rows may be null
+  Bfloat16* rounded_rows = nullptr;  // in place of weight_rows
 };
 
 void convolution_gradients_cpu(const Exec& exec, const ConvolutionGradients& work,

@@ -4,5 +4,6 @@
 namespace sotto::kernels {
 
 void accumulate_row_norms_cuda(const Exec& exec, MatrixView<const float> x, VectorView<double> squared);
+void accumulate_row_norms_cuda(const Exec& exec, MatrixView<const Bfloat16> x, VectorView<double> squared);
 
 }  // namespace sotto::kernels

@@ -1,6 +1,7 @@
 #pragma once
 #include "base/view.h"
 #include "cuda/exec.h"
+#include "kernels/bfloat16.h"
 
 namespace sotto::kernels {
 
@@ -9,5 +10,9 @@ namespace sotto::kernels {
 // product of a library, hence refused. Sums of floats, whose order depends on the sample's own rows alone.
 void sample_gradients(const Exec& exec, MatrixView<const float> a, MatrixView<const float> g, int64_t length,
                       MatrixView<float> rows);
+
+// The same rows, each entry rounded.
+void sample_gradients(const Exec& exec, MatrixView<const float> a, MatrixView<const float> g, int64_t length,
+                      MatrixView<Bfloat16> rows);
 
 }  // namespace sotto::kernels

@@ -18,12 +18,12 @@ constexpr int64_t kPanelFloats = 64;                           // columns of the
 struct Job {
   MatrixView<const float> a, g;
   int64_t length;
-  float* rows;
 };
 
 struct Scratch {
   std::vector<float> gradients = std::vector<float>(kBlockRows / 3 * kTilePanel);
   std::vector<float> activations = std::vector<float>(kPositions * kPanelFloats);
+  std::vector<float> block;  // where the sums are rounded
 };
 
 // packed[tile][t][row of the tile] of the g of `depth` positions from `first` on.
@@ -70,7 +70,7 @@ SOTTO_INLINE void multiply(int64_t depth, const float* g, const float* a, V* pro
     for (int v = 0; v < Vectors; ++v) products[m * Vectors + v] = sums[m][v];
 }
 
-// The columns of one panel for rows [begin, end); `adds` where an earlier chain has written them.
+// The columns of one panel for rows [begin, end), which `to` holds; `adds` where an earlier chain has written them.
 template <int Vectors, class V>
 SOTTO_INLINE void run_panel(const Job& job, int64_t first, int64_t depth, int64_t begin, int64_t end, int64_t column,
                             float* to, bool adds, Scratch& scratch) {
@@ -81,7 +81,7 @@ SOTTO_INLINE void run_panel(const Job& job, int64_t first, int64_t depth, int64_
     V products[kTileRows<V> * Vectors];
     multiply<Vectors>(depth, g, scratch.activations.data(), products);
     const int64_t present = std::min(kTileRows<V>, end - p);
-    float* out = to + p * job.a.cols + column;
+    float* out = to + (p - begin) * job.a.cols + column;
     if (whole) {
       for (int64_t m = 0; m < present; ++m, out += job.a.cols)
         for (int v = 0; v < Vectors; ++v) store(products[m * Vectors + v], out + v * kWidth<V>, kWidth<V>);
@@ -101,9 +101,9 @@ SOTTO_INLINE void run_panel(const Job& job, int64_t first, int64_t depth, int64_
   }
 }
 
+// Rows [begin, end) of one sample's gradient.
 template <class V>
-SOTTO_INLINE void run_block(const Job& job, int64_t sample, int64_t begin, int64_t end, Scratch& scratch) {
-  float* const to = job.rows + sample * job.g.cols * job.a.cols;
+SOTTO_INLINE void run_block(const Job& job, int64_t sample, int64_t begin, int64_t end, float* to, Scratch& scratch) {
   for (int64_t t = 0; t < job.length; t += kPositions) {
     const int64_t first = sample * job.length + t, depth = std::min(kPositions, job.length - t);
     pack_gradients<V>(job, first, depth, begin, end, scratch.gradients.data());
@@ -120,23 +120,47 @@ int64_t blocks_of(const Job& job) {
 
 struct RunItems {
   template <class V>
-  static SOTTO_INLINE void run(const Job& job, int64_t begin, int64_t end) {
+  static SOTTO_INLINE void take(const Job& job, int64_t sample, int64_t begin, int64_t end, float* to,
+                                Scratch& scratch) {
+    run_block<V>(job, sample, begin, end, to, scratch);
+  }
+  template <class V>
+  static SOTTO_INLINE void take(const Job& job, int64_t sample, int64_t begin, int64_t end, Bfloat16* to,
+                                Scratch& scratch) {
+    const size_t elements = static_cast<size_t>((end - begin) * job.a.cols);
+    if (scratch.block.size() < elements) scratch.block.resize(elements);
+    run_block<V>(job, sample, begin, end, scratch.block.data(), scratch);
+    const float* const from = scratch.block.data();
+    for (size_t k = 0; k < elements; ++k) to[k] = to_bfloat16(from[k]);
+  }
+  template <class V, class Row>
+  static SOTTO_INLINE void run(const Job& job, Row* rows, int64_t begin, int64_t end) {
     thread_local Scratch scratch;
     for (int64_t item = begin; item < end; ++item) {
       const int64_t sample = item / blocks_of(job), row = item % blocks_of(job) * kBlockRows;
-      run_block<V>(job, sample, row, std::min(row + kBlockRows, job.g.cols), scratch);
+      take<V>(job, sample, row, std::min(row + kBlockRows, job.g.cols), rows + (sample * job.g.cols + row) * job.a.cols,
+              scratch);
     }
   }
 };
+
+template <class Row>
+void take_gradients(const Exec& exec, const Job& job, MatrixView<Row> rows, InstructionSet set) {
+  const int64_t work = job.length * std::min(kBlockRows, job.g.cols) * job.a.cols;
+  parallel_for(exec.threads(), rows.rows * blocks_of(job), (int64_t{1} << 18) / std::max<int64_t>(1, work) + 1,
+               [&](int64_t begin, int64_t end) { run_on<RunItems>(set, job, rows.data, begin, end); });
+}
 
 }  // namespace
 
 void sample_gradients_cpu(const Exec& exec, MatrixView<const float> a, MatrixView<const float> g, int64_t length,
                           MatrixView<float> rows, InstructionSet set) {
-  const Job job{a, g, length, rows.data};
-  const int64_t work = length * std::min(kBlockRows, g.cols) * a.cols;
-  parallel_for(exec.threads(), rows.rows * blocks_of(job), (int64_t{1} << 18) / std::max<int64_t>(1, work) + 1,
-               [&](int64_t begin, int64_t end) { run_on<RunItems>(set, job, begin, end); });
+  take_gradients(exec, {a, g, length}, rows, set);
+}
+
+void sample_gradients_cpu(const Exec& exec, MatrixView<const float> a, MatrixView<const float> g, int64_t length,
+                          MatrixView<Bfloat16> rows, InstructionSet set) {
+  take_gradients(exec, {a, g, length}, rows, set);
 }
 
 }  // namespace sotto::kernels

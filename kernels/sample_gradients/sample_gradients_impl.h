@@ -6,5 +6,7 @@ namespace sotto::kernels {
 
 void sample_gradients_cpu(const Exec& exec, MatrixView<const float> a, MatrixView<const float> g, int64_t length,
                           MatrixView<float> rows, InstructionSet set = best_instruction_set());
+void sample_gradients_cpu(const Exec& exec, MatrixView<const float> a, MatrixView<const float> g, int64_t length,
+                          MatrixView<Bfloat16> rows, InstructionSet set = best_instruction_set());
 
 }  // namespace sotto::kernels

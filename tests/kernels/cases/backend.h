@@ -53,7 +53,12 @@ class Guarded {
 
  private:
   static constexpr size_t kBand = 64;
-  static T guard() { return static_cast<T>(-1234567); }
+  static T guard() {
+    if constexpr (std::is_arithmetic_v<T>) return static_cast<T>(-1234567);
+    T value;
+    std::memset(&value, 0xC5, sizeof(value));  // of a Bfloat16: -6304
+    return value;
+  }
   size_t size_;
   std::vector<T> all_;
   std::unique_ptr<DeviceArray<T>> device_;

@@ -125,6 +125,9 @@ class LedgerReader {
   virtual bool read_index(LedgerIndex index, const std::function<void(const IndexEntry&)>& see) = 0;
 };
 
+// Whether this build can reach ledgers on servers.
+bool has_postgres();
+
 // An existing ledger to write to; a file's format is brought up to date. Throws io where there is none or where it
 // cannot be used, data when it is no ledger or its tables were altered.
 std::unique_ptr<LedgerBackend> open_backend(const LedgerLocation& location);

@@ -14,6 +14,10 @@ namespace {
 
 }  // namespace
 
+bool has_postgres() {
+  return false;
+}
+
 std::unique_ptr<LedgerBackend> open_postgres(const LedgerLocation& location) {
   fail(location);
 }

@@ -231,6 +231,10 @@ class PostgresBackend final : public LedgerBackend {
 
 }  // namespace
 
+bool has_postgres() {
+  return true;
+}
+
 std::unique_ptr<LedgerBackend> open_postgres(const LedgerLocation& location) {
   auto backend = std::make_unique<PostgresBackend>(location);
   if (look_for_ledger(backend->connection()) != PostgresPlace::ledger)

@@ -13,9 +13,9 @@ struct Object {
   const char *name, *sql;
 };
 
-// Written as PostgreSQL prints them, so that what is there can be held to the same text; @ stands for the schema.
-// run_id and kind sort by bytes: another machine's collation would leave its indexes out of order. The trigger takes
-// the lock that writers take, so that one who does not know of it waits, too.
+// Written as PostgreSQL prints them to a session whose search path is the schema, so that what is there can be held to
+// the same text; @ stands for the schema. run_id and kind sort by bytes: another machine's collation would leave its
+// indexes out of order. The trigger takes the lock that writers take, so that one who does not know of it waits, too.
 constexpr Object kTables[] = {
     {"entry", R"(CREATE TABLE @.entry (
   id bigint NOT NULL,
@@ -103,15 +103,15 @@ struct Trigger {
 // Always: also in a session that replays another server's changes.
 constexpr Trigger kTriggers[] = {
     {"in_order", "entry",
-     "CREATE TRIGGER in_order BEFORE INSERT ON @.entry FOR EACH ROW EXECUTE FUNCTION @.check_entry()"},
+     "CREATE TRIGGER in_order BEFORE INSERT ON @.entry FOR EACH ROW EXECUTE FUNCTION check_entry()"},
     {"no_change", "entry",
      "CREATE TRIGGER no_change BEFORE DELETE OR UPDATE OR TRUNCATE ON @.entry FOR EACH STATEMENT EXECUTE FUNCTION "
-     "@.refuse_change()"},
+     "refuse_change()"},
     {"signed_in_order", "signature",
-     "CREATE TRIGGER signed_in_order BEFORE INSERT ON @.signature FOR EACH ROW EXECUTE FUNCTION @.check_signature()"},
+     "CREATE TRIGGER signed_in_order BEFORE INSERT ON @.signature FOR EACH ROW EXECUTE FUNCTION check_signature()"},
     {"no_signature_change", "signature",
      "CREATE TRIGGER no_signature_change BEFORE DELETE OR UPDATE OR TRUNCATE ON @.signature FOR EACH STATEMENT EXECUTE "
-     "FUNCTION @.refuse_change()"},
+     "FUNCTION refuse_change()"},
 };
 
 // Everything in the schema, as its definition, and what would change what a definition does.
@@ -133,7 +133,7 @@ SELECT relname, format(E'CREATE %sTABLE %I.%I (\n%s\n)', CASE relpersistence WHE
 UNION ALL SELECT relname, pg_get_indexdef(relation.oid)
     || CASE WHEN indisvalid AND indisready AND indislive THEN '' ELSE ' (not valid)' END
   FROM relation JOIN pg_index ON indexrelid = relation.oid
-UNION ALL SELECT relname, 'a relation of the kind ' || relkind FROM relation WHERE relkind NOT IN ('r', 'i')
+UNION ALL SELECT relname, 'a relation of the kind ' || relkind::text FROM relation WHERE relkind NOT IN ('r', 'i')
 UNION ALL SELECT tgname, pg_get_triggerdef(pg_trigger.oid) || CASE tgenabled WHEN 'A' THEN '' ELSE ' (not always)' END
   FROM pg_trigger JOIN relation ON tgrelid = relation.oid
 UNION ALL SELECT proname, CASE WHEN prokind IN ('f', 'p') THEN pg_get_functiondef(pg_proc.oid) ELSE 'an aggregate' END

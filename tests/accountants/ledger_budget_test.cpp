@@ -11,10 +11,10 @@ namespace {
 constexpr int64_t kStart = 4'102'444'800;  // 2100-01-01T00:00:00Z, after the row that made the ledger
 constexpr int64_t kDay = 86'400;
 
-class LedgerBudgetTest : public LedgerTest {
+class LedgerBudgetTest : public LedgerOnEachBackend {
  protected:
   Ledger open_at(const int64_t& clock) {
-    Ledger ledger = Ledger::open(path_);
+    Ledger ledger = Ledger::open(location_);
     ledger.set_clock([&clock] { return clock; });
     return ledger;
   }
@@ -34,13 +34,15 @@ class LedgerBudgetTest : public LedgerTest {
     return best;
   }
   void expect_verified() {
-    const auto report = Ledger::verify(path_);
+    const auto report = Ledger::verify(location_);
     EXPECT_TRUE(report.ok) << (report.findings.empty() ? "" : report.findings[0]);
   }
   int64_t clock_ = kStart;
 };
 
-TEST_F(LedgerBudgetTest, WhoSpendsMustLieWithinAndWhoseDataMayContain) {
+INSTANTIATE_TEST_SUITE_P(On, LedgerBudgetTest, testing::Values("sqlite", "postgres"), backend_name);
+
+TEST_P(LedgerBudgetTest, WhoSpendsMustLieWithinAndWhoseDataMayContain) {
   EXPECT_TRUE(within("clinic/cardiology", "clinic"));
   EXPECT_TRUE(within("clinic", "clinic"));
   EXPECT_FALSE(within("clinical", "clinic")) << "a name is not a prefix";
@@ -59,10 +61,10 @@ TEST_F(LedgerBudgetTest, WhoSpendsMustLieWithinAndWhoseDataMayContain) {
   EXPECT_FALSE(concerns({.purpose = "research"}, {.data_set = "stays"}));
 }
 
-TEST_F(LedgerBudgetTest, EveryGrantOnThePathIsChecked) {
+TEST_P(LedgerBudgetTest, EveryGrantOnThePathIsChecked) {
   // Room for 4 steps in the organisation, 3 in its ward, 2 in the team there; the data set has no grant of its own.
   const auto room = [](int64_t steps) { return filter_epsilon(steps) * (1 + 1e-9); };
-  Ledger ledger = Ledger::open(path_);
+  Ledger ledger = Ledger::open(location_);
   ledger.grant({.scope = {.organisation = "clinic"}, .epsilon = room(4), .delta = 1e-5});
   ledger.grant({.scope = {.organisation = "clinic/ward"}, .epsilon = room(3), .delta = 1e-5});
   ledger.grant({.scope = {.organisation = "clinic/ward", .team = "ml"}, .epsilon = room(2), .delta = 1e-5});
@@ -94,8 +96,8 @@ TEST_F(LedgerBudgetTest, EveryGrantOnThePathIsChecked) {
   expect_verified();
 }
 
-TEST_F(LedgerBudgetTest, APeopleGroupPaysForRunsOnThoseAroundIt) {
-  Ledger ledger = Ledger::open(path_);
+TEST_P(LedgerBudgetTest, APeopleGroupPaysForRunsOnThoseAroundIt) {
+  Ledger ledger = Ledger::open(location_);
   ledger.grant({.scope = {.group = "adults/over65"}, .epsilon = filter_epsilon(3) * (1 + 1e-9), .delta = 1e-5});
   const auto reserve = [&](const std::string& id, const std::string& group) {
     RunEntry entry = cheap(id);
@@ -111,8 +113,8 @@ TEST_F(LedgerBudgetTest, APeopleGroupPaysForRunsOnThoseAroundIt) {
   expect_verified();
 }
 
-TEST_F(LedgerBudgetTest, ReleasedStepsAreFreeAgainAndChargedOnesNot) {
-  Ledger ledger = Ledger::open(path_);
+TEST_P(LedgerBudgetTest, ReleasedStepsAreFreeAgainAndChargedOnesNot) {
+  Ledger ledger = Ledger::open(location_);
   ledger.grant({.scope = {.data_set = "diabetes130"}, .epsilon = filter_epsilon(4) * (1 + 1e-9), .delta = 1e-5});
   ledger.reserve(cheap("a", 4));
   ledger.charge("a", 1, 1);
@@ -123,7 +125,7 @@ TEST_F(LedgerBudgetTest, ReleasedStepsAreFreeAgainAndChargedOnesNot) {
   expect_verified();
 }
 
-TEST_F(LedgerBudgetTest, APeriodRenewsOnTimeAndOpenRunsStayOnTheBill) {
+TEST_P(LedgerBudgetTest, APeriodRenewsOnTimeAndOpenRunsStayOnTheBill) {
   Ledger ledger = open_at(clock_);
   ledger.grant({.scope = {}, .epsilon = filter_epsilon(4) * (1 + 1e-9), .delta = 1e-5, .renew_days = 30});
   ledger.reserve(cheap("done", 2));
@@ -141,7 +143,7 @@ TEST_F(LedgerBudgetTest, APeriodRenewsOnTimeAndOpenRunsStayOnTheBill) {
   expect_verified();
 }
 
-TEST_F(LedgerBudgetTest, AClockThatGoesBackRenewsNothingAndDatesNothingEarlier) {
+TEST_P(LedgerBudgetTest, AClockThatGoesBackRenewsNothingAndDatesNothingEarlier) {
   Ledger ledger = open_at(clock_);
   ledger.grant({.scope = {}, .epsilon = filter_epsilon(2) * (1 + 1e-9), .delta = 1e-5, .renew_days = 30});
   clock_ = kStart + 31 * kDay;
@@ -158,7 +160,7 @@ TEST_F(LedgerBudgetTest, AClockThatGoesBackRenewsNothingAndDatesNothingEarlier) 
   expect_verified();
 }
 
-TEST_F(LedgerBudgetTest, AfterTheEndNothingIsSpentUntilANewGrant) {
+TEST_P(LedgerBudgetTest, AfterTheEndNothingIsSpentUntilANewGrant) {
   Ledger ledger = open_at(clock_);
   ledger.grant({.scope = {.team = "ml"}, .epsilon = 2, .delta = 1e-5, .expires = kStart + 10 * kDay});
   RunEntry entry = cheap("a", 4);
@@ -182,8 +184,8 @@ TEST_F(LedgerBudgetTest, AfterTheEndNothingIsSpentUntilANewGrant) {
   expect_verified();
 }
 
-TEST_F(LedgerBudgetTest, WithAnOwnerNothingIsSpentThatNoGrantCovers) {
-  Ledger ledger = Ledger::open(path_);
+TEST_P(LedgerBudgetTest, WithAnOwnerNothingIsSpentThatNoGrantCovers) {
+  Ledger ledger = Ledger::open(location_);
   ledger.sign_with(SigningKey::generate());
   ledger.set_owner("Olga");
   EXPECT_NE(message(ErrorKind::budget_exhausted, [&] { ledger.reserve(cheap("a")); }).find("no grant covers"),
@@ -193,7 +195,7 @@ TEST_F(LedgerBudgetTest, WithAnOwnerNothingIsSpentThatNoGrantCovers) {
   expect_verified();
 }
 
-TEST_F(LedgerBudgetTest, GrantsThatMeanNothingAreRefusedWithoutARow) {
+TEST_P(LedgerBudgetTest, GrantsThatMeanNothingAreRefusedWithoutARow) {
   Ledger ledger = open_at(clock_);
   const auto refused = [&](Grant grant, const char* word) {
     EXPECT_NE(message(ErrorKind::invalid_argument, [&] { ledger.grant(grant); }).find(word), std::string::npos);
@@ -210,7 +212,7 @@ TEST_F(LedgerBudgetTest, GrantsThatMeanNothingAreRefusedWithoutARow) {
     refused({.scope = {.team = path}, .epsilon = 1, .delta = 1e-5}, "empty part");
 }
 
-TEST_F(LedgerBudgetTest, OnlyTimesThatACalendarHasAreTimes) {
+TEST_P(LedgerBudgetTest, OnlyTimesThatACalendarHasAreTimes) {
   EXPECT_EQ(utc_seconds("2100-01-01"), kStart);
   EXPECT_EQ(utc_seconds("2024-02-29T23:59:59Z"), 1'709'251'199);
   EXPECT_EQ(utc_text(0), "1970-01-01T00:00:00Z");

@@ -20,14 +20,15 @@ std::string drain(int descriptor) {
   return text;
 }
 
-void charge(Ledger& ledger, const std::string& run_id, int count) {
+void charge(Ledger& ledger, const std::string& run_id, int count, bool insist) {
   while (count > 0) {
-    const int64_t next = ledger.run(run_id)->charged_steps + 1;
+    int64_t next = 0;
     try {
+      next = ledger.run(run_id)->charged_steps + 1;
       ledger.charge(run_id, next, next);
     } catch (const Error& error) {
-      if (error.kind() != ErrorKind::invalid_argument) throw;
-      continue;  // the other process took this step
+      if (error.kind() != ErrorKind::invalid_argument && !(insist && error.kind() == ErrorKind::io)) throw;
+      continue;  // the other process took this step, or the server went
     }
     const std::string line = std::to_string(next) + "\n";
     if (write(STDOUT_FILENO, line.data(), line.size()) < 0) std::abort();
@@ -73,15 +74,17 @@ Ended wait_for(const Child& child) {
 int child_main(const std::vector<std::string>& arguments) {
   try {
     if (arguments[0] == "as_nobody" && geteuid() == 0 && setuid(65534) != 0) return 3;
-    if (arguments[0] == "as_nobody" && arguments.at(2) == "verify") return Ledger::verify(arguments[1]).ok ? 0 : 2;
+    if (arguments[0] == "as_nobody" && arguments.at(2) == "verify")
+      return Ledger::verify(std::filesystem::path(arguments[1])).ok ? 0 : 2;
     if (arguments[0] == "verify") {
-      const VerifyReport report = Ledger::verify(arguments.at(1));
+      const VerifyReport report = Ledger::verify(LedgerLocation::parse(arguments.at(1)));
       for (const auto& each : report.findings) std::printf("%s\n", each.c_str());
       return report.ok ? 0 : 1;
     }
-    Ledger ledger = Ledger::open(arguments.at(1));
+    Ledger ledger = Ledger::open(LedgerLocation::parse(arguments.at(1)));
     if (arguments[0] == "reserve") ledger.reserve(entry_of(arguments.at(2)));
-    if (arguments[0] == "charge") charge(ledger, arguments.at(2), std::stoi(arguments.at(3)));
+    if (arguments[0] == "charge" || arguments[0] == "insist")
+      charge(ledger, arguments.at(2), std::stoi(arguments.at(3)), arguments[0] == "insist");
     if (arguments[0] == "release") ledger.release(arguments.at(2));
     return 0;
   } catch (const std::exception& error) {

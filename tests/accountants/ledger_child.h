@@ -22,8 +22,8 @@ struct Ended {
 Ended wait_for(const Child& child);
 
 // What the child does: "create PATH", "reserve PATH RUN", "charge PATH RUN COUNT", "release PATH RUN",
-// "verify PATH". Charging prints
-// the step after each receipt; where another process was faster it takes the next step. "as_nobody PATH create|verify"
+// "verify PATH", where a PATH may be any location. Charging prints the step after each receipt; where another process was
+// faster it takes the next step. "insist" charges likewise, and goes on when the server was away. "as_nobody PATH create|verify"
 // opens or verifies after giving up root's right to write anywhere, if it has it.
 int child_main(const std::vector<std::string>& arguments);
 

@@ -9,7 +9,9 @@
 
 #include "accountants/calibrate.h"
 #include "accountants/ledger.h"
+#include "accountants/ledger/backend.h"
 #include "base/error.h"
+#include "tests/accountants/postgres_server.h"
 
 namespace sotto::accountants {
 
@@ -63,7 +65,72 @@ class LedgerTest : public testing::Test {
     sqlite3_close(handle);
   }
 
+  static std::vector<std::pair<std::string, std::string>> triggers_of(const std::filesystem::path& path) {
+    std::vector<std::pair<std::string, std::string>> found;
+    sqlite3* handle = nullptr;
+    sqlite3_open(path.c_str(), &handle);
+    sqlite3_exec(
+        handle, "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'",
+        [](void* list, int, char** values, char**) {
+          static_cast<decltype(found)*>(list)->emplace_back(values[0], values[1]);
+          return 0;
+        },
+        &found, nullptr);
+    sqlite3_close(handle);
+    return found;
+  }
+
   std::filesystem::path folder_, path_;
 };
+
+// The same on each backend: an SQLite file, and a real PostgreSQL server where there is one.
+class LedgerOnEachBackend : public LedgerTest, public testing::WithParamInterface<const char*> {
+ protected:
+  void SetUp() override {
+    LedgerTest::SetUp();
+    location_ = path_;
+    if (std::string(GetParam()) == "sqlite") return;
+    PostgresServer* server = PostgresServer::shared();
+    if (!server) GTEST_SKIP() << PostgresServer::why();
+    location_ = another();
+    if (!has_postgres()) GTEST_SKIP() << "this build has no PostgreSQL";
+  }
+
+  // A place of the same kind where no ledger is.
+  LedgerLocation another() {
+    if (std::string(GetParam()) == "sqlite") return folder_ / ("other" + std::to_string(++others_) + ".sqlite");
+    return PostgresServer::shared()->fresh();
+  }
+
+  // Runs SQL on the ledger with the triggers out of the way, as who owns the tables can.
+  void tamper_quietly(const std::string& sql) {
+    if (location_.on_server()) {
+      std::string off = "SET search_path TO " + location_.schema() + ";", on;
+      for (const auto& [table, triggers] : {std::pair{"entry", std::vector{"in_order", "no_change"}},
+                                            {"signature", std::vector{"signed_in_order", "no_signature_change"}}})
+        for (const char* trigger : triggers) {
+          off += std::string("ALTER TABLE ") + table + " DISABLE TRIGGER " + trigger + ";";
+          on += std::string("ALTER TABLE ") + table + " ENABLE ALWAYS TRIGGER " + trigger + ";";
+        }
+      EXPECT_EQ(PostgresServer::shared()->sql(off + sql + ";" + on), "");
+      return;
+    }
+    std::string drop, restore;
+    for (const auto& [name, text] : triggers_of(path_)) {
+      drop += "DROP TRIGGER " + name + ";";
+      restore += text + ";";
+    }
+    tamper(path_, drop + sql + ";" + restore);
+  }
+
+  LedgerLocation location_;
+
+ private:
+  int others_ = 0;
+};
+
+inline std::string backend_name(const testing::TestParamInfo<const char*>& info) {
+  return info.param;
+}
 
 }  // namespace sotto::accountants

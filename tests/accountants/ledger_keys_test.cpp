@@ -4,6 +4,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "accountants/ledger/backup.h"
 #include "accountants/ledger/head_file.h"
 #include "accountants/ledger/signing_key.h"
 #include "base/atomic_file.h"
@@ -14,17 +15,18 @@ namespace sotto::accountants {
 namespace {
 
 // A ledger with an owner, an analyst who may spend for the team ml, and a grant for that team.
-class LedgerKeysTest : public LedgerTest {
+class LedgerKeysTest : public LedgerOnEachBackend {
  protected:
   void SetUp() override {
-    LedgerTest::SetUp();
+    LedgerOnEachBackend::SetUp();
+    if (IsSkipped()) return;
     Ledger ledger = as(owner_);
     ledger.set_owner("Olga");
     ledger.admit({"Ana", analyst_.public_key(), Role::analyst, {.organisation = "clinic", .team = "ml"}});
     ledger.grant({.scope = {.team = "ml"}, .epsilon = 10, .delta = 1e-5});
   }
   Ledger as(const SigningKey& key) {
-    Ledger ledger = Ledger::open(path_);
+    Ledger ledger = Ledger::open(location_);
     ledger.sign_with(key);
     return ledger;
   }
@@ -34,26 +36,12 @@ class LedgerKeysTest : public LedgerTest {
     return all;
   }
 
-  // The triggers out of the way for one change, as who owns the file can have it.
-  void tamper_quietly(const std::string& sql) {
-    sqlite3* handle = nullptr;
-    sqlite3_open(path_.c_str(), &handle);
-    std::string drop, restore;
-    sqlite3_stmt* triggers = nullptr;
-    sqlite3_prepare_v2(handle, "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'", -1, &triggers, nullptr);
-    while (sqlite3_step(triggers) == SQLITE_ROW) {
-      drop += std::string("DROP TRIGGER ") + reinterpret_cast<const char*>(sqlite3_column_text(triggers, 0)) + ";";
-      restore += std::string(reinterpret_cast<const char*>(sqlite3_column_text(triggers, 1))) + ";";
-    }
-    sqlite3_finalize(triggers);
-    sqlite3_close(handle);
-    tamper(path_, drop + sql + ";" + restore);
-  }
-
   const SigningKey owner_ = SigningKey::generate(), analyst_ = SigningKey::generate(), thief_ = SigningKey::generate();
 };
 
-TEST_F(LedgerKeysTest, SignaturesFollowTheStandard) {
+INSTANTIATE_TEST_SUITE_P(On, LedgerKeysTest, testing::Values("sqlite", "postgres"), backend_name);
+
+TEST_P(LedgerKeysTest, SignaturesFollowTheStandard) {
   // RFC 8032, section 7.1, tests 1 and 2: public key, message, signature.
   EXPECT_TRUE(
       signature_holds("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a", "",
@@ -72,7 +60,7 @@ TEST_F(LedgerKeysTest, SignaturesFollowTheStandard) {
   EXPECT_FALSE(signature_holds(owner_.public_key(), "text", analyst_.sign("text")));
 }
 
-TEST_F(LedgerKeysTest, AKeyFileIsItsOwnersAloneAndIsNeverOverwritten) {
+TEST_P(LedgerKeysTest, AKeyFileIsItsOwnersAloneAndIsNeverOverwritten) {
   const auto file = folder_ / "owner.key";
   owner_.write(file);
   struct stat info {};
@@ -92,21 +80,21 @@ TEST_F(LedgerKeysTest, AKeyFileIsItsOwnersAloneAndIsNeverOverwritten) {
   message(ErrorKind::io, [&] { SigningKey::read(folder_ / "none.key"); });
 }
 
-TEST_F(LedgerKeysTest, AnOwnerGrantsAnAnalystSpendsAndEveryRowIsSigned) {
+TEST_P(LedgerKeysTest, AnOwnerGrantsAnAnalystSpendsAndEveryRowIsSigned) {
   Ledger ledger = as(analyst_);
   ledger.reserve(entry_of("a"));
   ledger.charge({{"a", 1, 1}, {"a", 2, 4}, {"a", 5, 5}});
   ledger.release("a");
   EXPECT_EQ(ledger.run("a")->entry.team, "ml") << "what the key says of its holder";
   EXPECT_EQ(ledger.run("a")->entry.organisation, "clinic");
-  const auto report = Ledger::verify(path_, ledger.head());
+  const auto report = Ledger::verify(location_, ledger.head());
   EXPECT_TRUE(report.ok) << findings(report);
   EXPECT_EQ(report.signatures, 6) << "owner, member, grant, reserve, one for three charges, release";
 }
 
-TEST_F(LedgerKeysTest, WhoMayNotWriteARowWritesNone) {
-  const auto rows = Ledger::open(path_).rows().size();
-  Ledger ana = as(analyst_), thief = as(thief_), nobody = Ledger::open(path_);
+TEST_P(LedgerKeysTest, WhoMayNotWriteARowWritesNone) {
+  const auto rows = Ledger::open(location_).rows().size();
+  Ledger ana = as(analyst_), thief = as(thief_), nobody = Ledger::open(location_);
   EXPECT_NE(message(ErrorKind::configuration, [&] { nobody.reserve(entry_of("a")); }).find("SOTTO_LEDGER_KEY"),
             std::string::npos);
   EXPECT_NE(message(ErrorKind::configuration, [&] { thief.reserve(entry_of("a")); }).find("not known"),
@@ -121,45 +109,45 @@ TEST_F(LedgerKeysTest, WhoMayNotWriteARowWritesNone) {
   RunEntry other = entry_of("a");
   other.team = "finance";
   EXPECT_NE(message(ErrorKind::configuration, [&] { ana.reserve(other); }).find("team finance"), std::string::npos);
-  EXPECT_EQ(Ledger::open(path_).rows().size(), rows);
+  EXPECT_EQ(Ledger::open(location_).rows().size(), rows);
 }
 
-TEST_F(LedgerKeysTest, ARunIsChargedByItsOwnKeyAndReleasedByAnOwnerToo) {
+TEST_P(LedgerKeysTest, ARunIsChargedByItsOwnKeyAndReleasedByAnOwnerToo) {
   as(owner_).admit({"Ben", thief_.public_key(), Role::analyst, {.team = "ml"}});
   as(analyst_).reserve(entry_of("a"));
   message(ErrorKind::configuration, [&] { as(thief_).charge("a", 1, 1); });
   message(ErrorKind::configuration, [&] { as(thief_).release("a"); });
   as(analyst_).charge("a", 1, 1);
   as(owner_).release("a");
-  EXPECT_TRUE(Ledger::verify(path_).ok);
+  EXPECT_TRUE(Ledger::verify(location_).ok);
 }
 
-TEST_F(LedgerKeysTest, ARevokedKeySpendsNoMoreAndOneOwnerMustStay) {
+TEST_P(LedgerKeysTest, ARevokedKeySpendsNoMoreAndOneOwnerMustStay) {
   as(analyst_).reserve(entry_of("a"));
   as(owner_).admit({"Ana", analyst_.public_key(), Role::revoked, {}});
   EXPECT_NE(message(ErrorKind::configuration, [&] { as(analyst_).charge("a", 1, 1); }).find("revoked"),
             std::string::npos);
   message(ErrorKind::invalid_argument, [&] { as(owner_).admit({"Olga", owner_.public_key(), Role::revoked, {}}); });
-  EXPECT_TRUE(Ledger::verify(path_).ok) << "what she signed before still holds";
+  EXPECT_TRUE(Ledger::verify(location_).ok) << "what she signed before still holds";
 }
 
-TEST_F(LedgerKeysTest, TheEnvironmentMayNameTheKey) {
+TEST_P(LedgerKeysTest, TheEnvironmentMayNameTheKey) {
   analyst_.write(folder_ / "ana.key");
   setenv("SOTTO_LEDGER_KEY", (folder_ / "ana.key").c_str(), 1);
-  Ledger ledger = Ledger::open(path_);
+  Ledger ledger = Ledger::open(location_);
   ledger.reserve(entry_of("a"));
-  Ledger unsigned_ledger = Ledger::open(folder_ / "other.sqlite");
+  Ledger unsigned_ledger = Ledger::open(another());
   EXPECT_NE(message(ErrorKind::configuration, [&] { unsigned_ledger.reserve(entry_of("a")); }).find("has no owner"),
             std::string::npos)
       << "a ledger exchanged for one without signatures must not be filled silently";
   unsetenv("SOTTO_LEDGER_KEY");
-  EXPECT_TRUE(Ledger::verify(path_).ok);
+  EXPECT_TRUE(Ledger::verify(location_).ok);
 }
 
-TEST_F(LedgerKeysTest, AForgerWithoutAKeyIsFound) {
+TEST_P(LedgerKeysTest, AForgerWithoutAKeyIsFound) {
   as(analyst_).reserve(entry_of("a"));
   as(analyst_).charge("a", 1, 1);
-  const auto rows = Ledger::open(path_).rows();
+  const auto rows = Ledger::open(location_).rows();
   // History with one word changed and every hash recomputed: only the signatures tell.
   std::string sql, previous = rows[2].hash;
   for (size_t i = 3; i < rows.size(); ++i) {
@@ -171,49 +159,48 @@ TEST_F(LedgerKeysTest, AForgerWithoutAKeyIsFound) {
            "' WHERE id = " + std::to_string(rows[i].id) + ";";
   }
   tamper_quietly(sql);
-  const auto report = Ledger::verify(path_);
+  const auto report = Ledger::verify(location_);
   EXPECT_FALSE(report.ok);
   EXPECT_NE(findings(report).find("signature that is not of the key"), std::string::npos) << findings(report);
-  message(ErrorKind::data, [&] { Ledger::open(path_); });
+  message(ErrorKind::data, [&] { Ledger::open(location_); });
 }
 
-TEST_F(LedgerKeysTest, AMissingSignatureIsFoundAndKeepsTheLedgerShut) {
+TEST_P(LedgerKeysTest, AMissingSignatureIsFoundAndKeepsTheLedgerShut) {
   as(analyst_).reserve(entry_of("a"));
   as(analyst_).charge("a", 1, 1);
   tamper_quietly("DELETE FROM signature WHERE id = 5");
-  EXPECT_TRUE(Ledger::verify(path_).ok) << "the next one of the same key stands for row 5, too";
+  EXPECT_TRUE(Ledger::verify(location_).ok) << "the next one of the same key stands for row 5, too";
   tamper_quietly("DELETE FROM signature WHERE id = 4");
-  EXPECT_NE(findings(Ledger::verify(path_)).find("not signed"), std::string::npos);
+  EXPECT_NE(findings(Ledger::verify(location_)).find("not signed"), std::string::npos);
   tamper_quietly("DELETE FROM signature WHERE id = 6");
-  EXPECT_NE(findings(Ledger::verify(path_)).find("not signed"), std::string::npos);
-  EXPECT_NE(message(ErrorKind::data, [&] { Ledger::open(path_); }).find("signature of row 6 is missing"),
+  EXPECT_NE(findings(Ledger::verify(location_)).find("not signed"), std::string::npos);
+  EXPECT_NE(message(ErrorKind::data, [&] { Ledger::open(location_); }).find("signature of row 6 is missing"),
             std::string::npos);
 }
 
-TEST_F(LedgerKeysTest, AnOldCopyPutBackIsFoundByTheSignedHeadKeptElsewhere) {
+TEST_P(LedgerKeysTest, AnOldCopyPutBackIsFoundByTheSignedHeadKeptElsewhere) {
   as(analyst_).reserve(entry_of("a"));
-  const auto old = folder_ / "old.sqlite";
-  std::filesystem::copy_file(path_, old);
+  const LedgerLocation old = another();
+  back_up(location_, old);
   as(analyst_).charge("a", 1, 50);
   const auto kept = folder_ / "head.json";
-  write_head(kept, Ledger::open(path_).signed_head());
-  EXPECT_TRUE(Ledger::verify(path_, read_head(kept).head).ok);
-  std::filesystem::copy_file(old, path_, std::filesystem::copy_options::overwrite_existing);
-  EXPECT_TRUE(Ledger::verify(path_).ok) << "by itself the old copy is whole";
-  EXPECT_NE(findings(Ledger::verify(path_, read_head(kept).head)).find("cut off"), std::string::npos);
+  write_head(kept, Ledger::open(location_).signed_head());
+  EXPECT_TRUE(Ledger::verify(location_, read_head(kept).head).ok);
+  EXPECT_TRUE(Ledger::verify(old).ok) << "by itself the old copy is whole";
+  EXPECT_NE(findings(Ledger::verify(old, read_head(kept).head)).find("cut off"), std::string::npos);
   std::string text = read_file(kept);
   text.replace(text.find("\"id\": 6") + 6, 1, "5");
   write_file(kept, text);
   EXPECT_NE(message(ErrorKind::data, [&] { read_head(kept); }).find("signature"), std::string::npos);
 }
 
-TEST_F(LedgerKeysTest, TwoLedgersOfOneOwnerShareNoSignature) {
-  const auto other = folder_ / "other.sqlite";
+TEST_P(LedgerKeysTest, TwoLedgersOfOneOwnerShareNoSignature) {
+  const auto other = another();
   Ledger ledger = Ledger::open(other);
   ledger.sign_with(owner_);
   ledger.set_clock([] { return int64_t{1'700'000'000}; });
   ledger.set_owner("Olga");
-  EXPECT_NE(ledger.head().hash, Ledger::open(path_).rows()[1].hash);
+  EXPECT_NE(ledger.head().hash, Ledger::open(location_).rows()[1].hash);
 }
 
 }  // namespace

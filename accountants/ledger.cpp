@@ -317,7 +317,7 @@ std::vector<ChargeReceipt> Ledger::charge(const std::vector<StepRange>& ranges) 
         writer("charge", run.by);
       else
         rows.emplace(appender("charge", run.by));
-      check_granted(authority_, run.entry, rows->now());
+      check_granted(authority_, run_id, scope_of(run.entry), rows->now());
       found = progress.emplace(run_id, Progress{&run, known.charged_steps}).first;
     }
     auto& [run, charged] = found->second;

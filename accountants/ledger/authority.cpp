@@ -85,7 +85,7 @@ void Authority::apply(int64_t row_id, const json& payload) {
   }
 }
 
-const Member* Authority::member(const std::string& key_id) const {
+const Member* Authority::member(std::string_view key_id) const {
   const auto found = members_.find(key_id);
   return found == members_.end() ? nullptr : &found->second;
 }
@@ -96,7 +96,7 @@ const Grant* Authority::current(const Scope& scope, int64_t now) const {
   return nullptr;
 }
 
-void Authority::check_writer(const std::string& kind, const std::string& key_id, const std::string& run_by) const {
+void Authority::check_writer(std::string_view kind, std::string_view key_id, std::string_view run_by) const {
   const Member* who = member(key_id);
   const auto fail = [&](const auto&... parts) {
     throw Error(ErrorKind::configuration, cat("the key ", key_id, who ? " of " + who->name : "", " ", parts...));

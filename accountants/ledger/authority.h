@@ -46,18 +46,18 @@ class Authority {
 
   // Without an owner, rows are not signed and anyone who can write the file may write any row.
   bool has_owner() const { return !members_.empty(); }
-  const Member* member(const std::string& key_id) const;
-  const std::map<std::string, Member>& members() const { return members_; }  // by key id
+  const Member* member(std::string_view key_id) const;
+  const std::map<std::string, Member, std::less<>>& members() const { return members_; }  // by key id
   const std::vector<Grant>& grants() const { return grants_; }
   // The grant for exactly that scope that has not expired.
   const Grant* current(const Scope& scope, int64_t now) const;
 
   // Throws configuration unless that key may write a row of that kind. `run_by` is the key that reserved the run of a
   // charge or a release.
-  void check_writer(const std::string& kind, const std::string& key_id, const std::string& run_by) const;
+  void check_writer(std::string_view kind, std::string_view key_id, std::string_view run_by) const;
 
  private:
-  std::map<std::string, Member> members_;
+  std::map<std::string, Member, std::less<>> members_;
   std::vector<Grant> grants_;
 };
 

@@ -88,9 +88,10 @@ std::string Query::text(int column) const {
 }
 
 std::string_view Query::view(int column) const {
-  const auto* bytes = sqlite3_column_text(statement_, column);
+  // A text's bytes where they lie: sqlite3_column_text() copies them to put a zero behind.
+  const void* bytes = sqlite3_column_blob(statement_, column);
   if (!bytes) return {};
-  return {reinterpret_cast<const char*>(bytes), static_cast<size_t>(sqlite3_column_bytes(statement_, column))};
+  return {static_cast<const char*>(bytes), static_cast<size_t>(sqlite3_column_bytes(statement_, column))};
 }
 
 int64_t Query::integer(int column) const {

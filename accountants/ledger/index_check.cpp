@@ -31,23 +31,23 @@ uint64_t IndexCheck::hash(int64_t id, std::string_view kind, std::string_view ru
   return out;
 }
 
-void IndexCheck::row(int64_t id, std::string_view kind, std::string_view run_id, int64_t first_step,
-                     int64_t last_step) {
-  sums_[0] += hash(id, kind, run_id, last_step);
-  if (kind == "charge") sums_[1] += hash(id, kind, run_id, first_step);
-  if (kind == "reserve") sums_[2] += hash(id, kind, run_id, 0);
-  if (kind == "release") sums_[3] += hash(id, kind, run_id, 0);
-  if (kind == "genesis" || kind == "cap" || kind == "reserve") sums_[4] += hash(id, kind, "", 0);
-  if (kind == "owner" || kind == "member" || kind == "grant") sums_[5] += hash(id, "", "", 0);
+void IndexCheck::add(Sums& sums, int64_t id, std::string_view kind, std::string_view run_id, int64_t first_step,
+                     int64_t last_step) const {
+  sums[0] += hash(id, kind, run_id, last_step);
+  if (kind == "charge") sums[1] += hash(id, kind, run_id, first_step);
+  if (kind == "reserve") sums[2] += hash(id, kind, run_id, 0);
+  if (kind == "release") sums[3] += hash(id, kind, run_id, 0);
+  if (kind == "genesis" || kind == "cap" || kind == "reserve") sums[4] += hash(id, kind, "", 0);
+  if (kind == "owner" || kind == "member" || kind == "grant") sums[5] += hash(id, "", "", 0);
 }
 
-std::string IndexCheck::difference(LedgerReader& ledger) const {
+std::string IndexCheck::difference(LedgerReader& ledger, const Sums& sums) const {
   for (const LedgerIndex index : kLedgerIndexes) {
     uint64_t sum = 0;
     const bool there = ledger.read_index(index, [&](const LedgerReader::IndexEntry& entry) {
       sum += hash(entry.id, entry.kind, entry.run_id, entry.step);
     });
-    if (there && sum != sums_[static_cast<size_t>(index)]) return std::string(to_string(index));
+    if (there && sum != sums[static_cast<size_t>(index)]) return std::string(to_string(index));
   }
   return "";
 }

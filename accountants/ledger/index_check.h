@@ -15,16 +15,19 @@ namespace sotto::accountants {
 class IndexCheck {
  public:
   IndexCheck();
-  // A row as its payload says; the texts are empty and the steps 0 where the payload has none.
-  void row(int64_t id, std::string_view kind, std::string_view run_id, int64_t first_step, int64_t last_step);
-  // The name of an index that differs, or empty.
-  std::string difference(LedgerReader& ledger) const;
+  using Sums = std::array<uint64_t, std::size(kLedgerIndexes)>;
+
+  // Adds a row as its payload says; the texts are empty and the steps 0 where the payload has none. Several threads may
+  // do so, each to sums of its own.
+  void add(Sums& sums, int64_t id, std::string_view kind, std::string_view run_id, int64_t first_step,
+           int64_t last_step) const;
+  // The name of an index that differs from the sums over all rows, or empty.
+  std::string difference(LedgerReader& ledger, const Sums& sums) const;
 
  private:
   uint64_t hash(int64_t id, std::string_view kind, std::string_view run_id, int64_t step) const;
 
   std::array<uint8_t, 16> key_;
-  std::array<uint64_t, std::size(kLedgerIndexes)> sums_{};
 };
 
 }  // namespace sotto::accountants

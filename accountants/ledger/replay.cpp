@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "accountants/ledger/append.h"
@@ -29,45 +30,54 @@ void Replay::note(const std::string& what) {
   if (report_.findings.size() < kMostFindings) report_.findings.push_back(what);
 }
 
+bool ClaimedSignature::holds() const {
+  return signature_holds(public_key, signed_text(head), value);
+}
+
 void Replay::row(const Line& line, const std::string* signature) {
   const int64_t id = line.id;
   if (id != report_.head.id + 1) note(id, cat("follows row ", report_.head.id, ": rows are missing or out of order"));
   if (!line.hash_holds) note(id, "does not match its hash");
-  json payload;
-  if (!line.plain_charge) payload = json::parse(line.payload, nullptr, false);
-  if (!line.plain_charge && (!payload.is_object() || payload.dump() != line.payload)) {
-    note(id, "is not canonical JSON");
-  } else {
-    try {
-      if (line.plain_charge ? line.said_id != id : payload.value("id", json()) != id)
-        note(id, cat("says that it is row ", line.plain_charge ? json(line.said_id).dump() : payload["id"].dump()));
-      if (line.plain_charge ? line.previous != report_.head.hash
-                            : payload.value("previous", json()) != report_.head.hash)
-        note(id, "does not continue the row before");
-      if (line.plain_charge)
-        indexes_.row(id, "charge", line.run_id, line.first_step, line.last_step);
-      else
-        index(id, payload);
-      const std::string by = line.plain_charge ? std::string() : optional_text(payload, "by");
-      if (!line.plain_charge)
-        check_time(id, text_field(payload, "at"));
-      else if (line.at != at_)
-        check_time(id, line.at);
-      if (line.plain_charge) {
-        if (Run* run = find(id, line.run_id)) {
-          check_writer(id, "charge", line.by, run->by);
-          charge(line, *run);
-        }
-      } else {
-        meaning(id, payload);
-      }
-      check_signature({id, std::string(line.hash)}, line.plain_charge ? line.by : std::string_view(by), signature);
-    } catch (const Error& error) {
-      note(id, error.what());
-    }
+  try {
+    line.plain_charge ? plain_charge(line, signature) : other(line, signature);
+  } catch (const Error& error) {
+    note(id, error.what());
   }
   report_.head.id = id;
   report_.head.hash = line.hash;
+}
+
+void Replay::plain_charge(const Line& line, const std::string* signature) {
+  const int64_t id = line.id;
+  if (line.said_id != id) note(id, cat("says that it is row ", line.said_id));
+  if (line.previous != report_.head.hash) note(id, "does not continue the row before");
+  check_time(id, line.at);
+  if (Run* run = find(id, line.run_id)) {
+    check_writer(id, "charge", line.by, run->by);
+    charge(line, *run);
+  }
+  check_signature(line, line.by, signature);
+}
+
+void Replay::other(const Line& line, const std::string* signature) {
+  const int64_t id = line.id;
+  const json payload = json::parse(line.payload, nullptr, false);
+  if (!payload.is_object() || payload.dump() != line.payload) return note(id, "is not canonical JSON");
+  if (const json said = payload.value("id", json()); said != id) note(id, cat("says that it is row ", said.dump()));
+  if (payload.value("previous", json()) != report_.head.hash) note(id, "does not continue the row before");
+  index(id, payload);
+  const std::string by = optional_text(payload, "by");
+  check_time(id, text_field(payload, "at"));
+  meaning(id, payload);
+  check_signature(line, by, signature);
+}
+
+void Replay::add_charge(const Line& line, IndexCheck::Sums& sums) const {
+  indexes_.add(sums, line.id, "charge", line.run_id, line.first_step, line.last_step);
+}
+
+void Replay::add(const IndexCheck::Sums& sums) {
+  std::ranges::transform(sums_, sums, sums_.begin(), std::plus());
 }
 
 // As the generated columns of the table say it.
@@ -78,14 +88,14 @@ void Replay::index(int64_t id, const json& payload) {
   const auto step = [&](const char* key) {
     return payload.contains(key) && payload[key].is_number_integer() ? payload[key].get<int64_t>() : 0;
   };
-  indexes_.row(id, text("kind"), text("run_id"), step("first_step"), step("last_step"));
+  indexes_.add(sums_, id, text("kind"), text("run_id"), step("first_step"), step("last_step"));
 }
 
 void Replay::end(LedgerReader& ledger) {
   if (report_.head.id == 0) note("there are no rows");
   if (unsigned_since_)
     note(cat("rows ", unsigned_since_, " to ", report_.head.id, " of the key ", unsigned_by_, " are not signed"));
-  if (const std::string name = indexes_.difference(ledger); !name.empty())
+  if (const std::string name = indexes_.difference(ledger, sums_); !name.empty())
     note(cat("the index ", name, " does not say what the rows say"));
 }
 
@@ -97,21 +107,21 @@ void Replay::check_time(int64_t id, std::string_view at) {
   now_ = seconds;
 }
 
-void Replay::check_writer(int64_t id, const std::string& kind, std::string_view by, const std::string& run_by) {
+void Replay::check_writer(int64_t id, std::string_view kind, std::string_view by, std::string_view run_by) {
   if (!authority_.has_owner()) {
     if (!by.empty()) note(id, "names a key, but the ledger has no owner");
     return;
   }
   try {
-    authority_.check_writer(kind, std::string(by), run_by);
+    authority_.check_writer(kind, by, run_by);
   } catch (const Error& error) {
     note(id, cat("was not allowed: ", error.what()));
   }
 }
 
 // A signature stands for all rows since the one before, which must be of the same key.
-void Replay::check_signature(const Head& head, std::string_view by, const std::string* signature) {
-  const int64_t id = head.id;
+void Replay::check_signature(const Line& line, std::string_view by, const std::string* signature) {
+  const int64_t id = line.id;
   if (!authority_.has_owner()) {
     if (signature) note(id, "has a signature, but the ledger has no owner");
     return;
@@ -125,8 +135,7 @@ void Replay::check_signature(const Head& head, std::string_view by, const std::s
   unsigned_since_ = 0;
   ++report_.signatures;
   const Member* who = authority_.member(unsigned_by_);
-  if (!who || !signature_holds(who->public_key, signed_text(head), *signature))
-    note(id, cat("has a signature that is not of the key ", unsigned_by_));
+  signatures_.push_back({{id, std::string(line.hash)}, unsigned_by_, who ? who->public_key : "", *signature});
 }
 
 void Replay::meaning(int64_t id, const json& payload) {
@@ -198,6 +207,7 @@ void Replay::reserve(int64_t id, const json& payload) {
                          Cost{{}, EpsilonBySteps(entry)});
   if (fresh) cost->second.curve = rdp_curve(entry.event, entry.relation, filter_orders_);
   Run run{entry,
+          scope_of(entry),
           int64_field(payload, "reserved_steps"),
           0,
           {},
@@ -225,13 +235,13 @@ const RunAllotment* Replay::allotment(int64_t id, const json& payload, const Run
     return nullptr;
   }
   if (reserved < 1 || reserved > entry.planned_steps) return nullptr;
-  const auto [found, fresh] = allotments_.try_emplace({to_json(entry.event), to_string(entry.relation), entry.delta,
-                                                       entry.epsilon_cap, entry.planned_steps, reserved},
-                                                      allotment_of(entry, reserved));
+  const auto [found, fresh] = allotments_.try_emplace(
+      {to_json(entry.event), to_string(entry.relation), entry.delta, entry.epsilon_cap, entry.planned_steps, reserved},
+      allotment_of(entry, reserved));
   const RunAllotment& known = found->second;
   if (fresh && known.epsilon(reserved) > entry.epsilon_cap * (1 + kEpsilonTolerance))
-    note(id, cat("reserves ", reserved, " steps, which cost epsilon ", known.epsilon(reserved), " of ",
-                 entry.epsilon_cap));
+    note(id,
+         cat("reserves ", reserved, " steps, which cost epsilon ", known.epsilon(reserved), " of ", entry.epsilon_cap));
   if (refused && !known.proves(*refused))
     note(id, cat("says that ", refused->steps, " steps cost at least epsilon ", refused->epsilon_lower,
                  ", which does not hold"));
@@ -263,7 +273,8 @@ void Replay::charge(const Line& line, Run& run) {
   if (first != run.charged + 1 || last < first)
     note(id, cat("charges steps ", first, " to ", last, " after step ", run.charged));
   if (last > run.reserved) note(id, cat("charges step ", last, " of ", run.reserved, " reserved"));
-  if (authority_.has_owner() || !authority_.grants().empty()) check_granted(authority_, run.entry, now_);
+  if (authority_.has_owner() || !authority_.grants().empty())
+    check_granted(authority_, run.entry.run_id, run.scope, now_);
   run.charged = std::max(run.charged, last);
   check_epsilon(id, line.epsilon, run);
 }

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <tuple>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "accountants/ledger.h"
@@ -16,6 +17,13 @@
 
 namespace sotto::accountants {
 
+// A signature that is said to be of a member's key.
+struct ClaimedSignature {
+  Head head;
+  std::string by, public_key, value;
+  bool holds() const;
+};
+
 // Follows the rows of a ledger from the first and notes what an honest program cannot have written.
 class Replay {
  public:
@@ -26,16 +34,24 @@ class Replay {
   // After the last row: what is still open, and the indexes of the ledger that the rows came from.
   void end(LedgerReader& ledger);
 
+  // Work that waits for nothing, so that another thread may do it while rows are followed.
+  // Signatures that rows have had since the last call: check them, and note() those that do not hold.
+  std::vector<ClaimedSignature> take_signatures() { return std::exchange(signatures_, {}); }
+  // What a plain charge adds to the sums that the indexes are held to; give them to add() before end().
+  void add_charge(const Line& line, IndexCheck::Sums& sums) const;
+  void add(const IndexCheck::Sums& sums);
+
   void note(int64_t id, const std::string& what) { note(cat_row(id, what)); }
   void note(const std::string& what);
 
  private:
   struct Run {
     RunEntry entry;
+    Scope scope;  // of the entry
     int64_t reserved, charged;
     std::optional<int64_t> closed_at;
     std::string by;
-    const RdpCurve* curve;  // of a step, at the filter's orders
+    const RdpCurve* curve;          // of a step, at the filter's orders
     EpsilonBySteps* epsilon;        // null where the allotment says it
     const RunAllotment* allotment;  // null where every step has an ε of its own
   };
@@ -44,6 +60,8 @@ class Replay {
   };
 
   static std::string cat_row(int64_t id, const std::string& what);
+  void plain_charge(const Line& line, const std::string* signature);
+  void other(const Line& line, const std::string* signature);
   void index(int64_t id, const nlohmann::json& payload);
   void meaning(int64_t id, const nlohmann::json& payload);
   void genesis(int64_t id, const nlohmann::json& payload);
@@ -56,13 +74,15 @@ class Replay {
   void check_epsilon(int64_t id, double said, Run& run);
   const RunAllotment* allotment(int64_t id, const nlohmann::json& payload, const RunEntry& entry, int64_t reserved);
   void check_time(int64_t id, std::string_view at);
-  void check_writer(int64_t id, const std::string& kind, std::string_view by, const std::string& run_by);
-  void check_signature(const Head& head, std::string_view by, const std::string* signature);
+  void check_writer(int64_t id, std::string_view kind, std::string_view by, std::string_view run_by);
+  void check_signature(const Line& line, std::string_view by, const std::string* signature);
   Run* find(int64_t id, std::string_view run_id);
   std::vector<Claim> claims() const;
 
   VerifyReport& report_;
   IndexCheck indexes_;
+  IndexCheck::Sums sums_{};
+  std::vector<ClaimedSignature> signatures_;  // not taken yet
   std::vector<double> filter_orders_;
   std::map<std::string, DataSetCap> caps_;
   std::unordered_map<std::string, Run, Hash, std::equal_to<>> runs_;

@@ -70,24 +70,24 @@ double claimed(const Grant& grant, const std::vector<Claim>& runs, int64_t now, 
   return steps ? filter.epsilon(grant.delta) : 0;
 }
 
-void check_granted(const Authority& authority, const RunEntry& run, int64_t now) {
+void check_granted(const Authority& authority, const std::string& run_id, const Scope& there, int64_t now) {
   bool granted = !authority.has_owner();
   for (const Grant& grant : authority.grants()) {
-    if (!concerns(grant.scope, scope_of(run))) continue;
+    if (!concerns(grant.scope, there)) continue;
     if (grant.expired(now) && !authority.current(grant.scope, now))
       throw Error(ErrorKind::budget_exhausted,
                   cat("the grant for ", to_text(grant.scope), " ended on ", utc_text(*grant.expires), "; the run ",
-                      run.run_id, " needs a new one from an owner of the ledger"));
+                      run_id, " needs a new one from an owner of the ledger"));
     granted = true;
   }
   if (!granted)
-    throw Error(ErrorKind::budget_exhausted, cat("no grant covers ", to_text(scope_of(run)), ", where the run ",
-                                                 run.run_id, " would spend; an owner of the ledger can give one"));
+    throw Error(ErrorKind::budget_exhausted, cat("no grant covers ", to_text(there), ", where the run ", run_id,
+                                                 " would spend; an owner of the ledger can give one"));
 }
 
 void check_grants(const Authority& authority, std::vector<Claim> runs, const Claim& added, int64_t now,
                   const std::vector<double>& orders, double slack) {
-  check_granted(authority, *added.entry, now);
+  check_granted(authority, added.entry->run_id, scope_of(*added.entry), now);
   runs.push_back(added);
   for (const Grant& grant : authority.grants()) {
     if (grant.expired(now) || !added.counts(grant, now)) continue;

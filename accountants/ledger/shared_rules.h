@@ -33,9 +33,9 @@ double claimed(const std::string& data_set, double delta, const std::vector<Clai
 // The ε that those of the runs hold of the grant in its period at `now`, at grant.delta.
 double claimed(const Grant& grant, const std::vector<Claim>& runs, int64_t now, const std::vector<double>& orders);
 
-// Throws budget_exhausted when a grant that concerned the run has ended without a successor, or when the ledger has an
-// owner and no grant concerns it.
-void check_granted(const Authority& authority, const RunEntry& run, int64_t now);
+// Throws budget_exhausted when a grant that concerned a run there has ended without a successor, or when the ledger has
+// an owner and no grant concerns it.
+void check_granted(const Authority& authority, const std::string& run_id, const Scope& there, int64_t now);
 
 // The same, and when `added` does not fit beside the others into every grant that concerns it. `slack` is how much
 // further, relatively, a claim may go.

@@ -1,6 +1,8 @@
-#include <deque>
+#include <algorithm>
+#include <functional>
+#include <future>
+#include <iterator>
 #include <nlohmann/json.hpp>
-#include <thread>
 
 #include "accountants/ledger.h"
 #include "accountants/ledger/backend.h"
@@ -10,35 +12,50 @@
 namespace sotto::accountants {
 namespace {
 
-constexpr size_t kBatchRows = 4096;
+constexpr size_t kBatchRows = 4096, kBatchBytes = kBatchRows * 512;
 
-// Some rows in a row, with room for their texts.
+// Some rows in a row, with room for their texts. Filled again and again: allocating would take as long as reading.
 struct Batch {
-  std::deque<std::string> texts;
+  std::vector<char> texts = std::vector<char>(kBatchBytes);
+  size_t used = 0;
   std::vector<Line> lines;
   std::map<int64_t, std::string> signatures;
+  IndexCheck::Sums charges{};  // what they add to the indexes
+
+  bool has_room(size_t size) const { return lines.size() < kBatchRows && texts.size() - used >= size; }
+  std::string_view keep(std::string_view text) {
+    char* start = texts.data() + used;
+    std::ranges::copy(text, start);
+    used += text.size();
+    return {start, text.size()};
+  }
 };
 
-// Reads the rows in order; a batch without lines is the end.
+// Reads the rows in order.
 class Rows {
  public:
-  explicit Rows(LedgerReader& ledger) : ledger_(ledger), signature_(ledger.next_signature()) {}
+  explicit Rows(LedgerReader& ledger) : ledger_(ledger), row_(ledger.next_row()), signature_(ledger.next_signature()) {}
 
-  Batch read() {
-    Batch batch;
-    batch.lines.reserve(kBatchRows);
-    while (batch.lines.size() < kBatchRows) {
-      const auto row = ledger_.next_row();
-      if (!row) break;
+  // A batch without lines is the end.
+  void read(Batch& batch) {
+    batch.used = 0;
+    batch.lines.clear();
+    batch.signatures.clear();
+    batch.charges = {};
+    for (; row_; row_ = ledger_.next_row()) {
+      const size_t size = row_->payload.size() + row_->hash.size();
+      if (!batch.has_room(size)) {
+        if (!batch.lines.empty()) return;
+        batch.texts.resize(size);
+      }
       Line line{};
-      line.id = row->id;
-      line.payload = batch.texts.emplace_back(row->payload);
-      line.hash = batch.texts.emplace_back(row->hash);
+      line.id = row_->id;
+      line.payload = batch.keep(row_->payload);
+      line.hash = batch.keep(row_->hash);
       batch.lines.push_back(line);
       for (; signature_ && signature_->id <= line.id; signature_ = ledger_.next_signature())
         batch.signatures[signature_->id] = signature_->value;
     }
-    return batch;
   }
 
   // The row of a signature that no row was read for, or 0.
@@ -46,6 +63,7 @@ class Rows {
 
  private:
   LedgerReader& ledger_;
+  std::optional<LedgerReader::Row> row_;
   std::optional<LedgerReader::Signature> signature_;
 };
 
@@ -57,6 +75,7 @@ VerifyReport Ledger::verify(const LedgerLocation& location, const std::optional<
   Replay replay(report);
   bool head_seen = false;
   const auto follow = [&](const Batch& batch) {
+    replay.add(batch.charges);
     for (const Line& line : batch.lines) {
       const auto signature = batch.signatures.find(line.id);
       replay.row(line, signature == batch.signatures.end() ? nullptr : &signature->second);
@@ -66,22 +85,35 @@ VerifyReport Ledger::verify(const LedgerLocation& location, const std::optional<
         replay.note(expected->id, "is not the one that was certified: history was rewritten");
     }
   };
+  // What needs no row before it, and takes about as long as reading a batch and following its meaning.
+  const auto inspect_all = [&replay](Batch& batch, const std::vector<ClaimedSignature>& signatures) {
+    for (Line& line : batch.lines) {
+      inspect(line);
+      if (line.plain_charge) replay.add_charge(line, batch.charges);
+    }
+    std::vector<ClaimedSignature> wrong;
+    std::ranges::remove_copy_if(signatures, std::back_inserter(wrong), &ClaimedSignature::holds);
+    return wrong;
+  };
+  const auto refuse = [&replay](const std::vector<ClaimedSignature>& wrong) {
+    for (const ClaimedSignature& each : wrong)
+      replay.note(each.head.id, cat("has a signature that is not of the key ", each.by));
+  };
   try {
     for (const std::string& each : ledger->alterations()) replay.note(each);
     Rows rows(*ledger);
-    // Hashing a batch takes about as long as reading one and following its meaning, so another thread does it.
-    Batch hashed, next = rows.read();
+    Batch inspected, next, coming;
+    rows.read(next);
     while (!next.lines.empty()) {
-      std::jthread worker([&next] {
-        for (Line& line : next.lines) inspect(line);
-      });
-      follow(hashed);
-      Batch coming = rows.read();
-      worker.join();
-      hashed = std::move(next);
-      next = std::move(coming);
+      auto wrong = std::async(std::launch::async, inspect_all, std::ref(next), replay.take_signatures());
+      follow(inspected);
+      rows.read(coming);
+      refuse(wrong.get());
+      std::swap(inspected, next);
+      std::swap(next, coming);
     }
-    follow(hashed);
+    follow(inspected);
+    refuse(inspect_all(next, replay.take_signatures()));
     if (const int64_t id = rows.left_over()) replay.note(cat("there is a signature of row ", id, ", but no such row"));
     replay.end(*ledger);
     if (expected && !head_seen)

@@ -61,13 +61,13 @@ TEST(RunningCheck, AgreesWithTheFullBracketAfterEachStepOfSmallSchedules) {
     FixedSchedule schedule;
     double epsilon, delta;
   } cases[] = {
-      {"Laplace", {kAddRemove, {{{Laplace{3}}, 40}}}, 4, 1e-6},
-      {"discrete Laplace", {kAddRemove, {{{DiscreteLaplace{4, 1}}, 40}}}, 4, 1e-6},
-      {"tiny rate", {kAddRemove, {{sampled(0.8, 1e-4), 40}}}, 0.3, 1e-7},
+      {"Laplace", {kAddRemove, {{{Laplace{3}}, 16}}}, 4, 1e-6},
+      {"discrete Laplace", {kAddRemove, {{{DiscreteLaplace{4, 1}}, 16}}}, 3, 1e-6},
+      {"tiny rate", {kAddRemove, {{sampled(0.8, 1e-4), 12}}}, 0.3, 1e-7},
       {"large steps", {kAddRemove, {{sampled(0.6, 0.3), 12}}}, 12, 1e-10},
-      {"replace one", {kReplaceOne, {{sampled(1, 0.05), 30}}}, 3, 1e-5},
-      {"an event of several", {kAddRemove, {{{SelfComposed{Event{Laplace{8}}, 3}}, 20}}}, 3, 1e-6},
-      {"upper bounds alone", {kAddRemove, {{{ReportNoisyMax{10, true}}, 8}}}, 2, 1e-6},
+      {"replace one", {kReplaceOne, {{sampled(1, 0.05), 10}}}, 2, 1e-5},
+      {"an event of several", {kAddRemove, {{{SelfComposed{Event{Laplace{8}}, 3}}, 12}}}, 3, 1e-6},
+      {"upper bounds alone", {kAddRemove, {{{ReportNoisyMax{10, true}}, 6}}}, 0.5, 1e-6},
   };
   for (const auto& each : cases) {
     RunningCheck check(each.schedule, each.epsilon, each.delta);

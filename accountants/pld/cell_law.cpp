@@ -150,14 +150,16 @@ BracketedLaw CellLaw::on_grid(Direction direction, double step, double tail, siz
           " levels is too small for a step of ", step, " and losses from ", lowest, " to ", highest);
   const bool remove = direction == Direction::remove;
   const LossCells forward = cells(step, tail), cut = remove ? forward : forward.reversed();
+  const std::optional<LossCells> apart = cells_below(step, tail);
+  const LossCells& under = !apart ? cut : remove ? *apart : apart->reversed();
   const double offset = remove ? anchor() : -anchor();
   BracketedLaw law;
   law.above = atoms_above(cut, offset, step);
-  law.below = atoms_below(cut, offset, step);
-  law.below.at_infinity = cut.p_at_infinity;
+  law.below = atoms_below(under, offset, step);
+  law.below.at_infinity = under.p_at_infinity;
   const double largest = std::max(std::abs(lowest), std::abs(highest)) + std::abs(offset);
-  law.loss_error = 2 * cut.loss_error + 16 * kUnit * largest;
-  law.mass_error = cut.mass_error + 32 * kUnit;
+  law.loss_error = 2 * std::max(cut.loss_error, under.loss_error) + 16 * kUnit * largest;
+  law.mass_error = std::max(cut.mass_error, under.mass_error) + 32 * kUnit;
   return law;
 }
 

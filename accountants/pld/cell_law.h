@@ -1,4 +1,6 @@
 #pragma once
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "accountants/pld/loss_law.h"
@@ -37,11 +39,12 @@ class CellLaw : public LossLaw {
   LossSketch sketch(Direction direction, double tail) const override;
   double span(double tail) const override;
 
- private:
   // No cell reaches over a level anchor() + i · step, up to loss_error.
   virtual LossCells cells(double step, double tail) const = 0;
   virtual double anchor() const = 0;
   virtual std::pair<double, double> range(double tail) const = 0;  // lowest and highest loss
+  // Of a pair that the mechanism attains, where the one above is only known to dominate it.
+  virtual std::optional<LossCells> cells_below(double /*step*/, double /*tail*/) const { return std::nullopt; }
 };
 
 }  // namespace sotto::accountants

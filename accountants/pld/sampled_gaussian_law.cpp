@@ -112,7 +112,8 @@ LossSketch SampledGaussianLaw::sketch(Direction direction, double tail) const {
 }
 
 double SampledGaussianLaw::span(double tail) const {
-  return log_ratio(upper_cut(tail)) - log_ratio(lower_cut(tail));
+  // 0 would say that there is no loss at all; where the unit hardly joins and then tells all, it is beyond these tails.
+  return std::max(log_ratio(upper_cut(tail)) - log_ratio(lower_cut(tail)), std::numeric_limits<double>::min());
 }
 
 // Adding a unit never loses more than −log(1−q), whatever the output.
@@ -180,7 +181,12 @@ GridBuilder SampledGaussianLaw::discretise(double step, double tail_p, double ta
   }
   size_t spare = 0;  // levels below the first that outputs reach
   if (has_floor)
-    while (lift(base - static_cast<double>(spare) * step) > 0) ++spare;
+    while (spare < most_levels / 2 && lift(base - static_cast<double>(spare) * step) > 0) ++spare;
+  if (spare == most_levels / 2) {  // so much noise that the least loss is far below all that matter
+    base = bottom;
+    spare = 0;
+    has_floor = false;
+  }
   const double offset = base - static_cast<double>(spare) * step;
   const size_t levels =
       std::min(most_levels, spare + 2 + static_cast<size_t>(std::max(0.0, std::ceil((top - base) / step))));

@@ -19,6 +19,7 @@ class UpperBoundLaw final : public LossLaw {
   LossSketch sketch(Direction direction, double tail) const override { return law_->sketch(direction, tail); }
   double span(double tail) const override { return law_->span(tail); }
   double most_loss(Direction direction) const override { return law_->most_loss(direction); }
+  double at_infinity() const override { return law_->at_infinity(); }
   double lattice() const override { return law_->lattice(); }
 
  private:

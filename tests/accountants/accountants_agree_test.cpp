@@ -35,6 +35,18 @@ std::vector<Plan> plans() {
     all.push_back({"discrete_gaussian" + times, kAdd, {{{DiscreteGaussian{5, 2}}, count}}});
     all.push_back({"discrete_gaussian_replaced" + times, kReplace, {{{DiscreteGaussian{5, 1}}, count}}});
     all.push_back({"skellam" + times, kAdd, {{{Skellam{40, 2, 2}}, count}}});
+    all.push_back({"skellam_of_many" + times, kReplace, {{{Skellam{400, 6, 3}}, count}}});
+    all.push_back({"staircase" + times, kAdd, {{{Staircase{0.4, 0.3}}, count}}});
+    all.push_back({"staircase_replaced" + times, kReplace, {{{Staircase{0.2, 0.7}}, count}}});
+    all.push_back({"sampled_staircase" + times, kAdd, {{{PoissonSampled{0.1, Event{Staircase{1, 0.3}}}}, count}}});
+    all.push_back({"sampled_skellam" + times, kAdd, {{{PoissonSampled{0.1, Event{Skellam{4, 1, 1}}}}, count}}});
+    all.push_back({"truncated" + times, kZero, {{{TruncatedLaplace{4, 100}}, count}}});
+    all.push_back({"batch" + times, kReplace, {{{FixedSizeSampled{5, 100, false, Event{Gaussian{2}}}}, count}}});
+    all.push_back({"batch_zeroed" + times, kZero, {{{FixedSizeSampled{5, 100, false, Event{Laplace{3}}}}, count}}});
+    all.push_back(
+        {"batch_of_integers" + times, kReplace, {{{FixedSizeSampled{5, 100, false, Event{Skellam{9, 1, 1}}}}, count}}});
+    all.push_back(
+        {"drawn_with_replacement" + times, kAdd, {{{FixedSizeSampled{5, 100, true, Event{Gaussian{2}}}}, count}}});
     all.push_back({"response" + times, kReplace, {{{RandomizedResponse{0.4, 2}}, count}}});
     all.push_back({"response_of_five" + times, kReplace, {{{RandomizedResponse{0.4, 5}}, count}}});
     all.push_back({"pure" + times, kAdd, {{{EpsilonDelta{0.2, 0}}, count}}});

@@ -236,7 +236,7 @@ TEST(PldAccountant, RefusesWhatItHasNoDominatingPairFor) {
   PldAccountant accountant(NeighbouringRelation::add_remove);
   EXPECT_THROW(accountant.compose({PoissonSampledDiscreteGaussian{1, 0.1}}), Error);
   PldAccountant replace(NeighbouringRelation::replace_one);
-  EXPECT_THROW(replace.compose({FixedSizeSampled{10, 100, false, Event{Gaussian{1}}}}), Error);
+  EXPECT_THROW(replace.compose({FixedSizeSampled{10, 100, true, Event{Gaussian{1}}}}), Error);
   replace.compose({Gaussian{1}});
   EXPECT_NEAR(replace.epsilon(1e-5), 9.9972561464343, 1e-8) << "sensitivity 2";
 }

@@ -1,0 +1,46 @@
+#pragma once
+#include <memory>
+#include <optional>
+
+#include "accountants/event.h"
+#include "accountants/pld/shifted_noise_law.h"
+
+namespace sotto::accountants {
+
+// Noise with a log-concave density and how far a unit moves it: at most by `shift` in L1 norm (L2 for Gaussian noise),
+// and by attained_shift where it moves one entry alone.
+struct Noise {
+  NoiseShape shape;
+  double scale, shift, attained_shift, bound;
+};
+
+// Of the events that add such noise to a sum: Gaussian, Laplace, TruncatedLaplace, DiscreteLaplace, DiscreteGaussian,
+// Skellam. A vector of integers within l1 and l2 moves by min(⌊l1⌋, ⌊l2²⌋) in L1, and by ⌊l2⌋ in one entry.
+std::optional<Noise> noise_of(const Event& event);
+
+// All functions below return null where arithmetic would need more than 2^20 outputs or leave doubles.
+
+// The unit joins with probability `rate`. Both bounds under every relation (ShiftedNoiseLaw says why): with it against
+// without, and under replace_one, where it moves the sum by +shift or −shift when it joins.
+std::shared_ptr<const LossLaw> poisson_sampled_law(const Noise& noise, double rate, NeighbouringRelation relation);
+
+// A batch of fixed size without replacement, of which the unit takes the place of another with probability γ = batch /
+// population. With N, N' the noise 2 · shift apart and P = (1−γ) N + γ N' (Zhu, Dong, Wang 2022, Theorem 11 and
+// Proposition 30; attained where all others contribute the opposite):
+//   add_remove    (P, N), from both sides; `population` is that of the larger data set
+//   replace_one   above: at every ε ≥ 0 the δ of (P, N), in both directions; below: (P, N)
+//   zero_out      above: the same; below: ((1−γ) M + γ M', M), M and M' one shift apart, all others contributing 0
+std::shared_ptr<const LossLaw> fixed_size_law(const Noise& noise, double rate, NeighbouringRelation relation);
+
+// `draws` draws with replacement from `population`: add_remove only. The unit comes k ~ Bin(draws, 1 / population)
+// times, and moves the sum by 2 · shift · k at most: Σ P(k) N(2 · shift · k) against N(0), from both sides (for
+// Gaussian noise Choquette-Choo, Ganesh, Steinke, Thakurta 2024). Null for other relations, and where the unit may come
+// more than 60 times.
+std::shared_ptr<const LossLaw> with_replacement_law(const Noise& noise, double draws, double population,
+                                                    NeighbouringRelation relation);
+
+// A law above alone: (ε, δ)-DP, also on the share `rate` of a batch: (log(1 + rate (e^ε − 1)), rate · δ) (Balle,
+// Barthe, Gaboardi 2018, Theorems 8 and 9).
+std::shared_ptr<const LossLaw> at_most(const EpsilonDelta& promise, double rate = 1);
+
+}  // namespace sotto::accountants

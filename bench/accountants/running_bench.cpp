@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "accountants/pld/running_check.h"
+#include "accountants/run_allotment.h"
 
 namespace sotto::accountants {
 namespace {
@@ -58,6 +59,25 @@ void million_mixed_steps(benchmark::State& state) {
   state.counters["steps_that_hold"] = static_cast<double>(held);
 }
 BENCHMARK(million_mixed_steps)->Unit(benchmark::kMillisecond);
+
+// What a run's reservation pays once: finding its 1,202 steps of 10,000 with the proof, and the ladder of its receipts.
+void allotment_made(benchmark::State& state) {
+  const FixedSchedule plan(kRelation, {{{PoissonSampledGaussian{1, 0.01}}, 10'000}});
+  for (auto _ : state) {
+    const RunAllotment allotment(plan, {2, 1e-5, "pld"});
+    benchmark::DoNotOptimize(allotment.epsilon(1));
+  }
+}
+BENCHMARK(allotment_made)->Unit(benchmark::kMillisecond);
+
+// And what each charge pays after that.
+void allotment_asked(benchmark::State& state) {
+  const FixedSchedule plan(kRelation, {{{PoissonSampledGaussian{1, 0.01}}, 10'000}});
+  const RunAllotment allotment(plan, {2, 1e-5, "pld"});
+  int64_t step = 0;
+  for (auto _ : state) benchmark::DoNotOptimize(allotment.epsilon(step = step % 1202 + 1));
+}
+BENCHMARK(allotment_asked)->Unit(benchmark::kMicrosecond);
 
 }  // namespace
 }  // namespace sotto::accountants

@@ -298,6 +298,10 @@ std::vector<ChargeReceipt> Ledger::charge(const std::vector<StepRange>& ranges) 
   for (const auto& range : ranges) run_ids.push_back(range.run_id);
   std::ranges::sort(run_ids);
   run_ids.erase(std::ranges::unique(run_ids).begin(), run_ids.end());
+  // The first ε of a run by "pld" takes a while to find: not while others wait for the lock.
+  for (const std::string& run_id : run_ids)
+    if (!reservations_.contains(run_id))
+      if (const Reservation* run = find(run_id)) run->allotment.epsilon(run->steps);
   struct Progress {
     const Reservation* run;
     int64_t charged;

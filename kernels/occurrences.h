@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/view.h"
+#include "kernels/segments.h"
 
 namespace sotto::kernels {
 
@@ -51,11 +52,12 @@ inline void find_occurrences(const int64_t* ids, int64_t first, int64_t count, i
   sort_by_id(found);
 }
 
-inline void require_ids(MatrixView<const int64_t> ids, int64_t padding_index, int64_t vocabulary) {
-  for (int64_t row = 0; row < ids.rows * ids.cols; ++row) {
-    const int64_t id = ids.data[row];
+inline void require_ids(const int64_t* ids, const Segments& segments, int64_t padding_index, int64_t vocabulary) {
+  for (int64_t row = 0; row < segments.first(segments.count); ++row) {
+    const int64_t id = ids[row];
     if ((id >= 0 && id < vocabulary) || (padding_index >= 0 && id == padding_index)) continue;
-    require(false, "id ", id, " of sample ", row / ids.cols, ", position ", row % ids.cols,
+    const int64_t sample = segments.sample_of(row);
+    require(false, "id ", id, " of sample ", sample, ", position ", row - segments.first(sample),
             " is outside the vocabulary of ", vocabulary);
   }
 }

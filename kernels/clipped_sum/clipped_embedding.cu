@@ -8,9 +8,9 @@ constexpr int kThreads = 256;
 
 // One block a word and kThreads columns. It reads all ids once, kThreads at a time, and visits the word's rows in
 // order: no sort, no atomics. A sample's rows are summed before its factor is applied.
-__global__ void accumulate_clipped_embedding_kernel(MatrixView<const int64_t> ids, MatrixView<const float> g,
-                                                    VectorView<const float> factors, int64_t padding_index,
-                                                    MatrixView<float> sum) {
+__global__ void accumulate_clipped_embedding_kernel(const int64_t* ids, MatrixView<const float> g,
+                                                    VectorView<const float> factors, Segments segments,
+                                                    int64_t padding_index, MatrixView<float> sum) {
   __shared__ bool matches[kThreads];
   const int64_t word = blockIdx.x, j = int64_t(blockIdx.y) * kThreads + threadIdx.x;
   if (word == padding_index) return;
@@ -18,14 +18,15 @@ __global__ void accumulate_clipped_embedding_kernel(MatrixView<const int64_t> id
   int64_t sample = -1;
   for (int64_t start = 0; start < g.rows; start += kThreads) {
     const int64_t mine = start + threadIdx.x;
-    matches[threadIdx.x] = mine < g.rows && ids.data[mine] == word && factors.data[mine / ids.cols] != 0;
+    matches[threadIdx.x] = mine < g.rows && ids[mine] == word && factors.data[segments.sample_of(mine)] != 0;
     if (!__syncthreads_or(matches[threadIdx.x])) continue;
     for (int k = 0; k < kThreads; ++k) {
       if (!matches[k]) continue;
       const int64_t row = start + k;
-      if (row / ids.cols != sample) {
+      const int64_t own = segments.sample_of(row);
+      if (own != sample) {
         if (sample >= 0) total += double(factors.data[sample]) * sample_sum;
-        sample = row / ids.cols;
+        sample = own;
         sample_sum = 0;
       }
       if (j < g.cols) sample_sum += double(g.data[row * g.cols + j]);
@@ -40,11 +41,12 @@ __global__ void accumulate_clipped_embedding_kernel(MatrixView<const int64_t> id
 
 }  // namespace
 
-void accumulate_clipped_embedding_cuda(const Exec& exec, MatrixView<const int64_t> ids, MatrixView<const float> g,
-                                       VectorView<const float> factors, int64_t padding_index, MatrixView<float> sum) {
+void accumulate_clipped_embedding_cuda(const Exec& exec, const int64_t* ids, MatrixView<const float> g,
+                                       VectorView<const float> factors, const Segments& segments, int64_t padding_index,
+                                       MatrixView<float> sum) {
   if (g.rows == 0 || sum.rows == 0 || sum.cols == 0) return;
   const dim3 blocks(static_cast<unsigned>(sum.rows), static_cast<unsigned>((g.cols + kThreads - 1) / kThreads));
-  launch(exec, {blocks, kThreads}, accumulate_clipped_embedding_kernel, ids, g, factors, padding_index, sum);
+  launch(exec, {blocks, kThreads}, accumulate_clipped_embedding_kernel, ids, g, factors, segments, padding_index, sum);
 }
 
 }  // namespace sotto::kernels

@@ -32,14 +32,14 @@ struct Plan {
   std::vector<Word> words;
 };
 
-void make_plan(MatrixView<const int64_t> ids, MatrixView<const float> g, const float* factors, int64_t padding_index,
-               MatrixView<float> sum, Plan& plan) {
-  find_occurrences(ids.data, 0, g.rows, padding_index, plan.occurrences);
+void make_plan(const int64_t* ids, MatrixView<const float> g, const float* factors, const Segments& segments,
+               int64_t padding_index, MatrixView<float> sum, Plan& plan) {
+  find_occurrences(ids, 0, g.rows, padding_index, plan.occurrences);
   plan.rows.clear();
   plan.words.clear();
   int64_t id = -1;
   for (const Occurrence& at : plan.occurrences) {
-    const int64_t sample = at.row / ids.cols, place = static_cast<int64_t>(plan.rows.size());
+    const int64_t sample = segments.sample_of(at.row), place = static_cast<int64_t>(plan.rows.size());
     if (factors[sample] == 0) continue;  // 0 · NaN would poison the sum
     if (at.id != id) plan.words.push_back({place, place, sum.data + at.id * sum.cols});
     id = at.id;
@@ -102,11 +102,12 @@ struct AddWords {
 
 // The work is cut into stripes of columns, one a thread where there are enough, since they are even whatever the ids;
 // several threads of one stripe divide its words by their rows.
-void accumulate_clipped_embedding_cpu(const Exec& exec, MatrixView<const int64_t> ids, MatrixView<const float> g,
-                                      VectorView<const float> factors, int64_t padding_index, MatrixView<float> sum) {
+void accumulate_clipped_embedding_cpu(const Exec& exec, const int64_t* ids, MatrixView<const float> g,
+                                      VectorView<const float> factors, const Segments& segments, int64_t padding_index,
+                                      MatrixView<float> sum) {
   thread_local Plan made;
-  require_ids(ids, padding_index, sum.rows);
-  make_plan(ids, g, factors.data, padding_index, sum, made);
+  require_ids(ids, segments, padding_index, sum.rows);
+  make_plan(ids, g, factors.data, segments, padding_index, sum, made);
   if (made.words.empty() || g.cols == 0) return;
   const Plan& plan = made;  // a thread's own `made` is another
   const int64_t threads = std::max(exec.threads(), 1), rows = plan.words.back().end;

@@ -19,7 +19,7 @@ constexpr float kLargeActivation = 0x1p20f;
 struct Problem {
   MatrixView<const float> g, a;
   const float* factors;
-  int64_t rows_per_sample;
+  Segments segments;
   const float* scales;  // a power of two a row
   MatrixView<float> weight_sum;
   float* bias_sum;
@@ -207,13 +207,15 @@ SOTTO_INLINE void add_part(const Problem& problem, Range is, Range js, bool with
   std::fill(sums, sums + is.size() * stride, 0.0);
   std::fill(scratch.bias.begin(), scratch.bias.end(), 0.0);
   for (int64_t begin = 0, end; begin < problem.g.rows; begin = end) {
-    end = chain_end(begin, problem.g.rows, problem.rows_per_sample);
+    end = chain_end(begin, problem.g.rows, problem.segments);
+    const bool one_row = one_row_each(problem.segments);
+    const int64_t sample = problem.segments.sample_of(begin);
     Block block{begin, end - begin, problem.scales + begin, {}, {}};
     for (int64_t k = 0; k < block.depth; ++k) {
-      block.factors[k] = problem.factors[(begin + k) / problem.rows_per_sample];
+      block.factors[k] = problem.factors[one_row ? begin + k : sample];
       block.inverses[k] = 1 / block.scales[k];
     }
-    if (problem.rows_per_sample > 1 && block.factors[0] == 0) continue;
+    if (!one_row && block.factors[0] == 0) continue;
     pack_gradients<V>(problem, block, is, scratch.gradients.data());
     if (with_bias) add_bias<V>(block, is.size(), scratch.gradients.data(), scratch.bias.data());
     pack_activations<V>(problem, block, js, scratch.activations.data());
@@ -251,7 +253,7 @@ struct AddRange {
 }  // namespace
 
 void accumulate_clipped_outer_cpu(const Exec& exec, MatrixView<const float> g, MatrixView<const float> a,
-                                  VectorView<const float> factors, int64_t rows_per_sample,
+                                  VectorView<const float> factors, const Segments& segments,
                                   MatrixView<float> weight_sum, VectorView<float> bias_sum) {
   if (g.rows == 0 || g.cols == 0) return;
   thread_local std::vector<float> scales;
@@ -260,7 +262,7 @@ void accumulate_clipped_outer_cpu(const Exec& exec, MatrixView<const float> g, M
   parallel_for(exec.threads(), g.rows, 65536 / std::max<int64_t>(a.cols, 1) + 1,
                [&](int64_t begin, int64_t end) { find_scales(a, scale, begin, end); });
 
-  const Problem problem{g, a, factors.data, rows_per_sample, scale, weight_sum, bias_sum.data};
+  const Problem problem{g, a, factors.data, segments, scale, weight_sum, bias_sum.data};
   const bool wide = best_instruction_set() == InstructionSet::avx512;
   const int64_t height = wide ? kTileHeight<Float16> : kTileHeight<Float8>;
   const int64_t width = wide ? kTileColumns<Float16> : kTileColumns<Float8>;

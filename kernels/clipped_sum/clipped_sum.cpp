@@ -8,16 +8,21 @@ namespace sotto::kernels {
 void accumulate_clipped_outer(const Exec& exec, MatrixView<const float> g, MatrixView<const float> a,
                               VectorView<const float> factors, int64_t rows_per_sample, MatrixView<float> weight_sum,
                               VectorView<float> bias_sum) {
-  require(rows_per_sample >= 1, "rows_per_sample must be at least 1, got ", rows_per_sample);
+  accumulate_ragged_clipped_outer(exec, g, a, factors, {factors.size, rows_per_sample}, weight_sum, bias_sum);
+}
+
+void accumulate_ragged_clipped_outer(const Exec& exec, MatrixView<const float> g, MatrixView<const float> a,
+                                     VectorView<const float> factors, const Segments& segments,
+                                     MatrixView<float> weight_sum, VectorView<float> bias_sum) {
   require(a.rows == g.rows, "need a gradient an activation: ", g.rows, " rows for ", a.rows);
-  require(g.rows == factors.size * rows_per_sample, "got ", g.rows, " rows for ", factors.size, " samples of ",
-          rows_per_sample, " rows");
+  require(factors.size == segments.count, "need a factor a sample: ", factors.size, " factors for ", segments.count);
+  require_segments(exec, segments, g.rows);
   require(weight_sum.rows == g.cols && weight_sum.cols == a.cols, "weight_sum is ", weight_sum.rows, "x",
           weight_sum.cols, ", expected ", g.cols, "x", a.cols);
   require(bias_sum.size == g.cols || bias_sum.data == nullptr, "bias_sum has ", bias_sum.size, " entries, expected ",
           g.cols);
-  if (exec.on_cuda()) return accumulate_clipped_outer_cuda(exec, g, a, factors, rows_per_sample, weight_sum, bias_sum);
-  accumulate_clipped_outer_cpu(exec, g, a, factors, rows_per_sample, weight_sum, bias_sum);
+  if (exec.on_cuda()) return accumulate_clipped_outer_cuda(exec, g, a, factors, segments, weight_sum, bias_sum);
+  accumulate_clipped_outer_cpu(exec, g, a, factors, segments, weight_sum, bias_sum);
 }
 
 template <class T, class Sum>
@@ -46,11 +51,21 @@ void accumulate_clipped_rows(const Exec& exec, MatrixView<const Bfloat16> x, Vec
 
 void accumulate_clipped_embedding(const Exec& exec, MatrixView<const int64_t> ids, MatrixView<const float> g,
                                   VectorView<const float> factors, int64_t padding_index, MatrixView<float> sum) {
-  require(factors.size == ids.rows, "need a factor a sample: ", factors.size, " factors for ", ids.rows);
-  require(g.rows == ids.rows * ids.cols, "need a gradient an id: ", g.rows, " rows for ", ids.rows * ids.cols);
+  if (ids.cols == 0) return;
+  accumulate_ragged_clipped_embedding(exec, {ids.data, ids.rows * ids.cols}, g, factors, {ids.rows, ids.cols},
+                                      padding_index, sum);
+}
+
+void accumulate_ragged_clipped_embedding(const Exec& exec, VectorView<const int64_t> ids, MatrixView<const float> g,
+                                         VectorView<const float> factors, const Segments& segments,
+                                         int64_t padding_index, MatrixView<float> sum) {
+  require(factors.size == segments.count, "need a factor a sample: ", factors.size, " factors for ", segments.count);
+  require(g.rows == ids.size, "need a gradient an id: ", g.rows, " rows for ", ids.size);
   require(g.cols == sum.cols, "sum has ", sum.cols, " columns, expected ", g.cols);
-  if (exec.on_cuda()) return accumulate_clipped_embedding_cuda(exec, ids, g, factors, padding_index, sum);
-  accumulate_clipped_embedding_cpu(exec, ids, g, factors, padding_index, sum);
+  require_segments(exec, segments, ids.size);
+  if (exec.on_cuda())
+    return accumulate_clipped_embedding_cuda(exec, ids.data, g, factors, segments, padding_index, sum);
+  accumulate_clipped_embedding_cpu(exec, ids.data, g, factors, segments, padding_index, sum);
 }
 
 namespace {

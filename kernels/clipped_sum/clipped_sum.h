@@ -1,7 +1,7 @@
 #pragma once
 #include "base/view.h"
-#include "cuda/exec.h"
 #include "kernels/bfloat16.h"
+#include "kernels/segments.h"
 
 namespace sotto::kernels {
 
@@ -14,6 +14,12 @@ namespace sotto::kernels {
 void accumulate_clipped_outer(const Exec& exec, MatrixView<const float> g, MatrixView<const float> a,
                               VectorView<const float> factors, int64_t rows_per_sample, MatrixView<float> weight_sum,
                               VectorView<float> bias_sum);
+
+// The same of samples that have rows by a table, several where a unit's count: norms from accumulate_ragged_ghost_norms
+// or accumulate_ragged_direct_norms, and of no more than `length` rows in clipped_outer_slack.
+void accumulate_ragged_clipped_outer(const Exec& exec, MatrixView<const float> g, MatrixView<const float> a,
+                                     VectorView<const float> factors, const Segments& segments,
+                                     MatrixView<float> weight_sum, VectorView<float> bias_sum);
 
 // sum += Σ_i f[i] x[i], for stored per-sample gradients x [B, P], floats or Bfloat16. Into doubles, samples can come in
 // any number of calls, whose total is rounded into the floats once.
@@ -28,6 +34,11 @@ void accumulate_clipped_rows(const Exec& exec, MatrixView<const Bfloat16> x, Vec
 // d]. On the CPU an id outside [0, V) throws; on CUDA, where that would need a synchronisation, its row is left out.
 void accumulate_clipped_embedding(const Exec& exec, MatrixView<const int64_t> ids, MatrixView<const float> g,
                                   VectorView<const float> factors, int64_t padding_index, MatrixView<float> sum);
+
+// The same where sample i has the ids of its segment.
+void accumulate_ragged_clipped_embedding(const Exec& exec, VectorView<const int64_t> ids, MatrixView<const float> g,
+                                         VectorView<const float> factors, const Segments& segments,
+                                         int64_t padding_index, MatrixView<float> sum);
 
 // Bounds on rounding. Write c_i for what sample i adds to *all* tensors, C for clip_norm. Each function returns an r
 // with

@@ -6,21 +6,26 @@
 
 namespace sotto::kernels {
 
-// Rows [begin, end) whose products share one float chain: kChain rows, or fewer where the sample ends and has several.
-SOTTO_HOST_DEVICE inline int64_t chain_end(int64_t begin, int64_t rows, int64_t rows_per_sample) {
+// Whether every sample has one row, so that chains may cross samples.
+SOTTO_HOST_DEVICE inline bool one_row_each(const Segments& segments) {
+  return !segments.starts && segments.length == 1;
+}
+
+// Rows [begin, end) whose products share one float chain: kChain rows, or fewer where the sample ends.
+SOTTO_HOST_DEVICE inline int64_t chain_end(int64_t begin, int64_t rows, const Segments& segments) {
   int64_t end = begin + kChain < rows ? begin + kChain : rows;
-  if (rows_per_sample > 1) {
-    const int64_t sample_end = (begin / rows_per_sample + 1) * rows_per_sample;
+  if (!one_row_each(segments)) {
+    const int64_t sample = segments.sample_of(begin), sample_end = segments.first(sample) + segments.rows(sample);
     if (sample_end < end) end = sample_end;
   }
   return end;
 }
 
 void accumulate_clipped_outer_cpu(const Exec& exec, MatrixView<const float> g, MatrixView<const float> a,
-                                  VectorView<const float> factors, int64_t rows_per_sample,
+                                  VectorView<const float> factors, const Segments& segments,
                                   MatrixView<float> weight_sum, VectorView<float> bias_sum);
 void accumulate_clipped_outer_cuda(const Exec& exec, MatrixView<const float> g, MatrixView<const float> a,
-                                   VectorView<const float> factors, int64_t rows_per_sample,
+                                   VectorView<const float> factors, const Segments& segments,
                                    MatrixView<float> weight_sum, VectorView<float> bias_sum);
 void accumulate_clipped_rows_cpu(const Exec& exec, MatrixView<const float> x, VectorView<const float> factors,
                                  VectorView<float> sum);
@@ -34,9 +39,11 @@ void accumulate_clipped_rows_cuda(const Exec& exec, MatrixView<const float> x, V
                                   VectorView<double> sum);
 void accumulate_clipped_rows_cuda(const Exec& exec, MatrixView<const Bfloat16> x, VectorView<const float> factors,
                                   VectorView<float> sum);
-void accumulate_clipped_embedding_cpu(const Exec& exec, MatrixView<const int64_t> ids, MatrixView<const float> g,
-                                      VectorView<const float> factors, int64_t padding_index, MatrixView<float> sum);
-void accumulate_clipped_embedding_cuda(const Exec& exec, MatrixView<const int64_t> ids, MatrixView<const float> g,
-                                       VectorView<const float> factors, int64_t padding_index, MatrixView<float> sum);
+void accumulate_clipped_embedding_cpu(const Exec& exec, const int64_t* ids, MatrixView<const float> g,
+                                      VectorView<const float> factors, const Segments& segments, int64_t padding_index,
+                                      MatrixView<float> sum);
+void accumulate_clipped_embedding_cuda(const Exec& exec, const int64_t* ids, MatrixView<const float> g,
+                                       VectorView<const float> factors, const Segments& segments, int64_t padding_index,
+                                       MatrixView<float> sum);
 
 }  // namespace sotto::kernels

@@ -11,7 +11,7 @@ namespace {
 }  // namespace
 
 void accumulate_clipped_outer_cuda(const Exec&, MatrixView<const float>, MatrixView<const float>,
-                                   VectorView<const float>, int64_t, MatrixView<float>, VectorView<float>) {
+                                   VectorView<const float>, const Segments&, MatrixView<float>, VectorView<float>) {
   refuse();
 }
 
@@ -27,8 +27,8 @@ void accumulate_clipped_rows_cuda(const Exec&, MatrixView<const Bfloat16>, Vecto
   refuse();
 }
 
-void accumulate_clipped_embedding_cuda(const Exec&, MatrixView<const int64_t>, MatrixView<const float>,
-                                       VectorView<const float>, int64_t, MatrixView<float>) {
+void accumulate_clipped_embedding_cuda(const Exec&, const int64_t*, MatrixView<const float>, VectorView<const float>,
+                                       const Segments&, int64_t, MatrixView<float>) {
   refuse();
 }
 

@@ -49,14 +49,15 @@ size_t shared_bytes(int64_t length) {
 }
 
 // One block a sample, one thread a column of a word's row.
-__global__ void accumulate_embedding_norms_kernel(MatrixView<const int64_t> ids, MatrixView<const float> g,
+__global__ void accumulate_embedding_norms_kernel(const int64_t* ids, MatrixView<const float> g, Segments segments,
                                                   int64_t padding_index, VectorView<double> squared) {
-  const int length = static_cast<int>(ids.cols);
+  const int64_t begin = segments.first(blockIdx.x);
+  const int length = static_cast<int>(segments.rows(blockIdx.x));
   int* next;
   bool* first;
   split_shared(length, next, first);
-  link_positions(ids.data + blockIdx.x * ids.cols, length, padding_index, next, first);
-  const float* rows = g.data + blockIdx.x * ids.cols * g.cols;
+  link_positions(ids + begin, length, padding_index, next, first);
+  const float* rows = g.data + begin * g.cols;
   double squares = 0;
   for (int64_t k = threadIdx.x; k < length * g.cols; k += kBlockThreads) {
     const int t = static_cast<int>(k / g.cols);
@@ -66,7 +67,7 @@ __global__ void accumulate_embedding_norms_kernel(MatrixView<const int64_t> ids,
     squares += bound * bound;
   }
   const double sum = block_sum(squares);
-  if (threadIdx.x == 0) add_up(squared.data[blockIdx.x], raised(sum, ids.cols * g.cols));
+  if (threadIdx.x == 0) add_up(squared.data[blockIdx.x], raised(sum, length * g.cols));
 }
 
 __device__ double norm(const float* x, int64_t n) {
@@ -77,12 +78,13 @@ __device__ double norm(const float* x, int64_t n) {
 
 // One block a sample, one thread a column of a word's row; the masses by one thread a row.
 __global__ void accumulate_tied_cross_norms_kernel(TiedInput input, VectorView<double> squared) {
-  const int length = static_cast<int>(input.ids.cols);
   const int64_t d = input.g_embedding.cols, words = input.g_head.cols, i = blockIdx.x;
-  const int64_t* ids = input.ids.data + i * length;
-  const float* g = input.g_embedding.data + i * length * d;
-  const float* a_head = input.a_head.data + i * input.head_length * d;
-  const float* g_head = input.g_head.data + i * input.head_length * words;
+  const int length = static_cast<int>(input.segments.rows(i));
+  const int64_t head_length = input.head.rows(i);
+  const int64_t* ids = input.ids + input.segments.first(i);
+  const float* g = input.g_embedding.data + input.segments.first(i) * d;
+  const float* a_head = input.a_head.data + input.head.first(i) * d;
+  const float* g_head = input.g_head.data + input.head.first(i) * words;
   int* next;
   bool* first;
   split_shared(length, next, first);
@@ -100,7 +102,7 @@ __global__ void accumulate_tied_cross_norms_kernel(TiedInput input, VectorView<d
     const Entry entry = entry_of(g, d, next, t, j);
     const double bound = entry_bound(entry.sum, entry.magnitude, entry.rows);
     double head = 0, head_magnitude = 0;
-    for (int64_t s = 0; s < input.head_length; ++s) {
+    for (int64_t s = 0; s < head_length; ++s) {
       const double product = double(g_head[s * words + id]) * double(a_head[s * d + j]);
       head += product;
       head_magnitude += fabs(product);
@@ -109,24 +111,24 @@ __global__ void accumulate_tied_cross_norms_kernel(TiedInput input, VectorView<d
     squares += bound * bound;
     mass += entry.magnitude * head_magnitude;
   }
-  for (int64_t s = threadIdx.x; s < input.head_length; s += kBlockThreads)
+  for (int64_t s = threadIdx.x; s < head_length; s += kBlockThreads)
     head_mass += norm(a_head + s * d, d) * norm(g_head + s * words, words);
   const Cross cross{block_sum(value), block_sum(mass), block_sum(squares), block_sum(head_mass)};
-  const int64_t roundings = 2 * (length + input.head_length + d) + length * d / kBlockThreads;
+  const int64_t roundings = 2 * (length + head_length + d) + length * d / kBlockThreads;
   if (threadIdx.x == 0) add_up(squared.data[i], cross_bound(cross, roundings));
 }
 
 }  // namespace
 
-void accumulate_embedding_norms_cuda(const Exec& exec, MatrixView<const int64_t> ids, MatrixView<const float> g,
-                                     int64_t padding_index, VectorView<double> squared) {
-  if (ids.rows == 0) return;
-  const Grid grid{static_cast<unsigned>(ids.rows), kBlockThreads, shared_bytes(ids.cols)};
-  launch(exec, grid, accumulate_embedding_norms_kernel, ids, g, padding_index, squared);
+void accumulate_embedding_norms_cuda(const Exec& exec, const int64_t* ids, MatrixView<const float> g,
+                                     const Segments& segments, int64_t padding_index, VectorView<double> squared) {
+  if (segments.count == 0) return;
+  const Grid grid{static_cast<unsigned>(segments.count), kBlockThreads, shared_bytes(segments.length)};
+  launch(exec, grid, accumulate_embedding_norms_kernel, ids, g, segments, padding_index, squared);
 }
 
 void accumulate_tied_cross_norms_cuda(const Exec& exec, const TiedInput& input, VectorView<double> squared) {
-  const Grid grid{static_cast<unsigned>(input.ids.rows), kBlockThreads, shared_bytes(input.ids.cols)};
+  const Grid grid{static_cast<unsigned>(input.segments.count), kBlockThreads, shared_bytes(input.segments.length)};
   launch(exec, grid, accumulate_tied_cross_norms_kernel, input, squared);
 }
 

@@ -1,6 +1,6 @@
 #pragma once
 #include "base/view.h"
-#include "cuda/exec.h"
+#include "kernels/segments.h"
 
 namespace sotto::kernels {
 
@@ -21,5 +21,14 @@ void accumulate_embedding_norms(const Exec& exec, MatrixView<const int64_t> ids,
 void accumulate_tied_cross_norms(const Exec& exec, MatrixView<const int64_t> ids, MatrixView<const float> g_embedding,
                                  int64_t padding_index, MatrixView<const float> a_head, MatrixView<const float> g_head,
                                  VectorView<double> squared);
+
+// Both where sample i has the ids of its segment, and the rows of the head of its segment there.
+void accumulate_ragged_embedding_norms(const Exec& exec, VectorView<const int64_t> ids, MatrixView<const float> g,
+                                       const Segments& segments, int64_t padding_index, VectorView<double> squared);
+void accumulate_ragged_tied_cross_norms(const Exec& exec, VectorView<const int64_t> ids,
+                                        MatrixView<const float> g_embedding, const Segments& segments,
+                                        int64_t padding_index, MatrixView<const float> a_head,
+                                        MatrixView<const float> g_head, const Segments& head_segments,
+                                        VectorView<double> squared);
 
 }  // namespace sotto::kernels

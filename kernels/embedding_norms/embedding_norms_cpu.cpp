@@ -1,6 +1,6 @@
+#include "kernels/double_sum.h"
 #include "kernels/embedding_norms/embedding_norms_impl.h"
 #include "kernels/occurrences.h"
-#include "kernels/double_sum.h"
 
 namespace sotto::kernels {
 namespace {
@@ -122,10 +122,10 @@ int64_t round_up(int64_t n) {
 // ‖a_t‖‖g_head[t]‖.
 struct MeasureHead {
   template <class V>
-  static SOTTO_INLINE double run(const TiedInput& input, int64_t first_head, Scratch& scratch) {
+  static SOTTO_INLINE double run(const TiedInput& input, int64_t first_head, int64_t head_length, Scratch& scratch) {
     const int64_t d = input.a_head.cols, distinct = static_cast<int64_t>(scratch.words.size()) - 1;
     double mass = 0;
-    for (int64_t t = 0; t < input.head_length; ++t) {
+    for (int64_t t = 0; t < head_length; ++t) {
       const float* gradient = input.g_head.data + (first_head + t) * input.g_head.cols;
       scratch.a_norms[t] = norm<V>(input.a_head.data + (first_head + t) * d, d);
       mass += scratch.a_norms[t] * norm<V>(gradient, input.g_head.cols);
@@ -217,7 +217,8 @@ struct MassOfBlock {
 };
 
 void find_words(const TiedInput& input, int64_t sample, Scratch& scratch) {
-  find_occurrences(input.ids.data, sample * input.ids.cols, input.ids.cols, input.padding_index, scratch.found);
+  find_occurrences(input.ids, input.segments.first(sample), input.segments.rows(sample), input.padding_index,
+                   scratch.found);
   const Occurrence* const end = scratch.found.data() + scratch.found.size();
   scratch.words.clear();
   for (const Occurrence* at = scratch.found.data(); at != end; at = end_of_id(at, end)) scratch.words.push_back(at);
@@ -225,19 +226,20 @@ void find_words(const TiedInput& input, int64_t sample, Scratch& scratch) {
 }
 
 Cross cross_of(const TiedInput& input, int64_t sample, Scratch& scratch) {
-  const int64_t first_head = sample * input.head_length, vectors = (input.a_head.cols + 7) / 8;
+  const int64_t first_head = input.head.first(sample), head_length = input.head.rows(sample);
+  const int64_t vectors = (input.a_head.cols + 7) / 8;
   find_words(input, sample, scratch);
   const int64_t distinct = static_cast<int64_t>(scratch.words.size()) - 1;
   scratch.stride = (distinct + 7) / 8 * 8;
-  scratch.met.resize(static_cast<size_t>(round_up(input.head_length) * scratch.stride));
-  std::fill(scratch.met.begin() + input.head_length * scratch.stride, scratch.met.end(), 0.0f);  // a tile's last rows
-  Cross cross{0, 0, 0, run_widest<MeasureHead>(input, first_head, scratch)};
+  scratch.met.resize(static_cast<size_t>(round_up(head_length) * scratch.stride));
+  std::fill(scratch.met.begin() + head_length * scratch.stride, scratch.met.end(), 0.0f);  // a tile's last rows
+  Cross cross{0, 0, 0, run_widest<MeasureHead>(input, first_head, head_length, scratch)};
   for (int64_t first = 0; first < distinct; first += kBlock) {
     const int64_t count = std::min(kBlock, distinct - first);
     cross.embedding_square += run_widest<SumWords>(input, first, count, vectors, scratch);
     double value = 0;
-    for (int64_t t = 0; t < input.head_length; t += kBlock) {
-      const int64_t rows = std::min(kBlock, input.head_length - t);
+    for (int64_t t = 0; t < head_length; t += kBlock) {
+      const int64_t rows = std::min(kBlock, head_length - t);
       run_widest<LoadRows>(input, first_head, t, rows, vectors, scratch);
       value += run_widest<MultiplyBlock>(t, rows, first, count, vectors, scratch);
       cross.mass += run_widest<MassOfBlock>(t, rows, first, count, scratch);
@@ -249,12 +251,13 @@ Cross cross_of(const TiedInput& input, int64_t sample, Scratch& scratch) {
 
 }  // namespace
 
-void add_embedding_norms_cpu(MatrixView<const int64_t> ids, MatrixView<const float> g, int64_t padding_index,
-                             double* squared, int64_t begin, int64_t end) {
+void add_embedding_norms_cpu(const int64_t* ids, MatrixView<const float> g, const Segments& segments,
+                             int64_t padding_index, double* squared, int64_t begin, int64_t end) {
   thread_local std::vector<Occurrence> found;
   for (int64_t i = begin; i < end; ++i) {
-    find_occurrences(ids.data, i * ids.cols, ids.cols, padding_index, found);
-    add_up(squared[i], raised(run_widest<SquareOfSample>(found, g), ids.cols * g.cols));
+    const int64_t rows = segments.rows(i);
+    find_occurrences(ids, segments.first(i), rows, padding_index, found);
+    add_up(squared[i], raised(run_widest<SquareOfSample>(found, g), rows * g.cols));
   }
 }
 
@@ -263,9 +266,11 @@ void add_tied_cross_norms_cpu(const TiedInput& input, double* squared, int64_t b
   const size_t vectors = static_cast<size_t>((input.a_head.cols + 7) / 8);
   scratch.sums.resize(kBlock * vectors);
   scratch.rows.resize(kBlock * vectors);
-  scratch.a_norms.resize(static_cast<size_t>(input.head_length));
-  const int64_t roundings = input.ids.cols * 2 + input.head_length + input.g_embedding.cols;
-  for (int64_t i = begin; i < end; ++i) add_up(squared[i], cross_bound(cross_of(input, i, scratch), roundings));
+  scratch.a_norms.resize(static_cast<size_t>(input.head.length));
+  for (int64_t i = begin; i < end; ++i) {
+    const int64_t roundings = input.segments.rows(i) * 2 + input.head.rows(i) + input.g_embedding.cols;
+    add_up(squared[i], cross_bound(cross_of(input, i, scratch), roundings));
+  }
 }
 
 }  // namespace sotto::kernels

@@ -7,11 +7,12 @@
 namespace sotto::kernels {
 
 struct TiedInput {
-  MatrixView<const int64_t> ids;
+  const int64_t* ids;
   MatrixView<const float> g_embedding;
+  Segments segments;
   int64_t padding_index;
   MatrixView<const float> a_head, g_head;
-  int64_t head_length;  // rows of the head a sample
+  Segments head;
 };
 
 // Times Σ|x|: how far the double sum of n floats x may be from the true one. One float is its own sum.
@@ -44,11 +45,11 @@ SOTTO_HOST_DEVICE inline double cross_bound(const Cross& cross, int64_t rounding
   return bound < lowest ? lowest : bound;
 }
 
-void accumulate_embedding_norms_cuda(const Exec& exec, MatrixView<const int64_t> ids, MatrixView<const float> g,
-                                     int64_t padding_index, VectorView<double> squared);
+void accumulate_embedding_norms_cuda(const Exec& exec, const int64_t* ids, MatrixView<const float> g,
+                                     const Segments& segments, int64_t padding_index, VectorView<double> squared);
 void accumulate_tied_cross_norms_cuda(const Exec& exec, const TiedInput& input, VectorView<double> squared);
-void add_embedding_norms_cpu(MatrixView<const int64_t> ids, MatrixView<const float> g, int64_t padding_index,
-                             double* squared, int64_t begin, int64_t end);
+void add_embedding_norms_cpu(const int64_t* ids, MatrixView<const float> g, const Segments& segments,
+                             int64_t padding_index, double* squared, int64_t begin, int64_t end);
 void add_tied_cross_norms_cpu(const TiedInput& input, double* squared, int64_t begin, int64_t end);
 
 }  // namespace sotto::kernels

@@ -3,7 +3,7 @@
 
 namespace sotto::kernels {
 
-void accumulate_embedding_norms_cuda(const Exec&, MatrixView<const int64_t>, MatrixView<const float>, int64_t,
+void accumulate_embedding_norms_cuda(const Exec&, const int64_t*, MatrixView<const float>, const Segments&, int64_t,
                                      VectorView<double>) {
   throw Error(ErrorKind::cuda, "accumulate_embedding_norms: this sotto was built without the CUDA toolkit");
 }

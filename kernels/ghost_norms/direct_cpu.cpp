@@ -45,10 +45,10 @@ SOTTO_INLINE double tile_square(int64_t length, const double* g, const double* a
 
 struct GradientSquare {
   template <class V>
-  static SOTTO_INLINE double run(const GhostInput& input, int64_t first) {
+  static SOTTO_INLINE double run(const GhostInput& input, int64_t sample) {
     thread_local std::vector<double> packed_g, packed_a;
     constexpr int64_t rows = kSumRows<V>, cols = kSumCols<V>;
-    const int64_t length = input.length;
+    const int64_t first = input.segments.first(sample), length = input.segments.rows(sample);
     packed_g.resize(static_cast<size_t>(kPartRows * length));
     packed_a.resize(static_cast<size_t>(cols * length));
     double total = 0;
@@ -75,7 +75,7 @@ struct GradientSquare {
 }  // namespace
 
 double direct_square_cpu(const GhostInput& input, int64_t sample) {
-  return run_widest<GradientSquare>(input, sample * input.length);
+  return run_widest<GradientSquare>(input, sample);
 }
 
 }  // namespace sotto::kernels

@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <vector>
 
-#include "kernels/ghost_norms/ghost_norms_impl.h"
 #include "kernels/double_sum.h"
+#include "kernels/ghost_norms/ghost_norms_impl.h"
 
 namespace sotto::kernels {
 namespace {
@@ -162,7 +162,7 @@ double mass_of(const Operand& a, const Operand& g) {
 
 double direct_norm(const GhostInput& input, int64_t sample, double mass) {
   const double square = raised(direct_square_cpu(input, sample), input.g.cols * (input.a.cols + 1));
-  return sample_norm(square, mass, 2 * double(input.length + 8));
+  return sample_norm(square, mass, 2 * double(input.segments.rows(sample) + 8));
 }
 
 template <class V>
@@ -184,8 +184,9 @@ SOTTO_INLINE double ghost_norm(const GhostInput& input, const Operand& a, const 
 // False, and NaN added, for a sample that is not finite.
 template <class V>
 SOTTO_INLINE bool prepare_sample(const GhostInput& input, int64_t i, Operand& a, Operand& g, double* squared) {
-  prepare<V>(input.a, i * input.length, input.length, input.with_bias ? 1.0 : 0.0, a);
-  prepare<V>(input.g, i * input.length, input.length, 0.0, g);
+  const int64_t first = input.segments.first(i), rows = input.segments.rows(i);
+  prepare<V>(input.a, first, rows, input.with_bias ? 1.0 : 0.0, a);
+  prepare<V>(input.g, first, rows, 0.0, g);
   if (a.square_sum < INFINITY && g.square_sum < INFINITY) return true;
   squared[i] += NAN;
   return false;

@@ -9,16 +9,17 @@
 namespace sotto::kernels {
 namespace {
 
-void check(const GhostInput& input, VectorView<double> squared) {
-  require(input.length >= 1, "length must be at least 1, got ", input.length);
+void check(const Exec& exec, const GhostInput& input, VectorView<double> squared) {
   require(input.a.rows == input.g.rows, "need a gradient an activation: ", input.g.rows, " rows for ", input.a.rows);
-  require(input.a.rows == squared.size * input.length, "got ", input.a.rows, " rows for ", squared.size, " samples of ",
-          input.length, " rows");
+  require(squared.size == input.segments.count, "need a norm a sample: ", squared.size, " norms for ",
+          input.segments.count, " samples");
+  require_segments(exec, input.segments, input.a.rows);
 }
 
 template <class AddNorms>
 void for_samples(const Exec& exec, const GhostInput& input, VectorView<double> squared, AddNorms add_norms) {
-  const int64_t work = input.length * input.length * (input.a.cols + input.g.cols) / 2;
+  const int64_t length = input.a.rows / std::max<int64_t>(1, squared.size) + 1;  // the mean
+  const int64_t work = length * length * (input.a.cols + input.g.cols) / 2;
   const int64_t grain = (int64_t{1} << 19) / std::max<int64_t>(1, work) + 1;
   parallel_for(exec.threads(), squared.size, grain,
                [&](int64_t begin, int64_t end) { add_norms(input, squared.data, begin, end); });
@@ -28,16 +29,26 @@ void for_samples(const Exec& exec, const GhostInput& input, VectorView<double> s
 
 void accumulate_ghost_norms(const Exec& exec, MatrixView<const float> a, MatrixView<const float> g, int64_t length,
                             bool with_bias, VectorView<double> squared) {
-  const GhostInput input{a, g, length, with_bias};
-  check(input, squared);
-  if (exec.on_cuda()) return accumulate_ghost_norms_cuda(exec, input, squared);
-  for_samples(exec, input, squared, add_ghost_norms_cpu);
+  accumulate_ragged_ghost_norms(exec, a, g, {squared.size, length}, with_bias, squared);
 }
 
 void accumulate_direct_norms(const Exec& exec, MatrixView<const float> a, MatrixView<const float> g, int64_t length,
                              bool with_bias, VectorView<double> squared) {
-  const GhostInput input{a, g, length, with_bias};
-  check(input, squared);
+  accumulate_ragged_direct_norms(exec, a, g, {squared.size, length}, with_bias, squared);
+}
+
+void accumulate_ragged_ghost_norms(const Exec& exec, MatrixView<const float> a, MatrixView<const float> g,
+                                   const Segments& segments, bool with_bias, VectorView<double> squared) {
+  const GhostInput input{a, g, segments, with_bias};
+  check(exec, input, squared);
+  if (exec.on_cuda()) return accumulate_ghost_norms_cuda(exec, input, squared);
+  for_samples(exec, input, squared, add_ghost_norms_cpu);
+}
+
+void accumulate_ragged_direct_norms(const Exec& exec, MatrixView<const float> a, MatrixView<const float> g,
+                                    const Segments& segments, bool with_bias, VectorView<double> squared) {
+  const GhostInput input{a, g, segments, with_bias};
+  check(exec, input, squared);
   if (exec.on_cuda()) return accumulate_direct_norms_cuda(exec, input, squared);
   for_samples(exec, input, squared, add_direct_norms_cpu);
 }

@@ -12,12 +12,12 @@ struct Sample {
 };
 
 __device__ Sample sample_of(const GhostInput& input, int64_t i) {
-  const int64_t first = i * input.length;
+  const int64_t first = input.segments.first(i);
   return {input.a.data + first * input.a.cols,
           input.g.data + first * input.g.cols,
           input.a.cols,
           input.g.cols,
-          input.length,
+          input.segments.rows(i),
           input.with_bias ? 1.0 : 0.0};
 }
 

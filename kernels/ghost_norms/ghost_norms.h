@@ -1,6 +1,6 @@
 #pragma once
 #include "base/view.h"
-#include "cuda/exec.h"
+#include "kernels/segments.h"
 
 namespace sotto::kernels {
 
@@ -20,5 +20,11 @@ void accumulate_ghost_norms(const Exec& exec, MatrixView<const float> a, MatrixV
 // By the gradient itself, tile by tile in double: 2 · length · p · d multiplications.
 void accumulate_direct_norms(const Exec& exec, MatrixView<const float> a, MatrixView<const float> g, int64_t length,
                              bool with_bias, VectorView<double> squared);
+
+// Both of samples that have rows by a table: what is added is the same, bit by bit, as alone with that length.
+void accumulate_ragged_ghost_norms(const Exec& exec, MatrixView<const float> a, MatrixView<const float> g,
+                                   const Segments& segments, bool with_bias, VectorView<double> squared);
+void accumulate_ragged_direct_norms(const Exec& exec, MatrixView<const float> a, MatrixView<const float> g,
+                                    const Segments& segments, bool with_bias, VectorView<double> squared);
 
 }  // namespace sotto::kernels

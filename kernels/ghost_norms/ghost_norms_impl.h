@@ -18,14 +18,14 @@ constexpr double kWorstRelativeError = 1e-3;
 
 struct GhostInput {
   MatrixView<const float> a, g;
-  int64_t length;
+  Segments segments;
   bool with_bias;
 };
 
 // Samples [begin, end); `direct` says which way.
 void add_ghost_norms_cpu(const GhostInput& input, double* squared, int64_t begin, int64_t end);
 void add_direct_norms_cpu(const GhostInput& input, double* squared, int64_t begin, int64_t end);
-// One sample's ‖Σ g aᵀ‖² + Σ‖g‖² (bias), in double; its error is at most (length + 4)·2^-53 · mass before squaring.
+// One sample's ‖Σ g aᵀ‖² + Σ‖g‖² (bias), in double; its error is at most (rows + 4)·2^-53 · mass before squaring.
 double direct_square_cpu(const GhostInput& input, int64_t sample);
 void accumulate_ghost_norms_cuda(const Exec& exec, const GhostInput& input, VectorView<double> squared);
 void accumulate_direct_norms_cuda(const Exec& exec, const GhostInput& input, VectorView<double> squared);

@@ -8,6 +8,7 @@
 
 #include "base/view.h"
 #include "engine/site.h"
+#include "kernels/bfloat16.h"
 
 namespace sotto {
 
@@ -47,6 +48,9 @@ std::vector<RooflineCase> recurrent_contests();
 // A contiguous tensor as kernels take it: a matrix has the last dimension's columns.
 inline MatrixView<const float> in(const at::Tensor& x) {
   return {x.const_data_ptr<float>(), x.numel() / x.size(-1), x.size(-1)};
+}
+inline MatrixView<const kernels::Bfloat16> in_bfloat16(const at::Tensor& x) {
+  return {static_cast<const kernels::Bfloat16*>(x.const_data_ptr()), x.numel() / x.size(-1), x.size(-1)};
 }
 inline MatrixView<float> out(const at::Tensor& x) {
   return {x.mutable_data_ptr<float>(), x.numel() / x.size(-1), x.size(-1)};

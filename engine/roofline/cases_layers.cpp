@@ -1,5 +1,5 @@
 #include "engine/roofline/case.h"
-#include "kernels/convolution/convolution.h"
+#include "kernels/convolution_norms/convolution_norms.h"
 #include "kernels/layer_norm/layer_norm.h"
 
 namespace sotto {
@@ -112,6 +112,44 @@ RooflineCase convolution(const kernels::ConvolutionShape& s) {
           }};
 }
 
+// Norms of convolutions of stride 1 without their gradients. P = H W places, T positions, K taps. Bytes 4B(in P + out
+// T) and 16B; FLOPs B(P(P + 1) in + T(T + 1)(out + K/2)): one triangle of both Gram matrices and the sums of the
+// filter.
+RooflineCase convolution_norms(const kernels::ConvolutionShape& s) {
+  const int64_t N = s.samples, y = s.positions();
+  const double b = double(N), p = double(s.places()), t = double(y);
+  return {.kernel = "accumulate_convolution_norms",
+          .folder = "convolution_norms",
+          .shape = {{"B", N},
+                    {"in", s.in_channels},
+                    {"out", s.out_channels},
+                    {"H", s.input[1]},
+                    {"W", s.input[2]},
+                    {"k", s.kernel[2]}},
+          .composite = "im2col, bmm, vector_norm, square",
+          .bytes = 4 * b * (double(s.in_channels) * p + double(s.out_channels) * t) + 16 * b,
+          .flops =
+              b * (p * (p + 1) * double(s.in_channels) + t * (t + 1) * (double(s.out_channels) + double(s.taps()) / 2)),
+          .tolerance = 2e-3,  // sotto adds its error bounds, a thousandth at most
+          .make = [=](const Site& site) {
+            const at::Tensor x = site.normals({N, s.in_channels, s.input[1], s.input[2]}, 1);
+            const at::Tensor g = site.normals({N, s.out_channels, y}, 2), squared = site.zeros({N}, at::kDouble);
+            return Contest{
+                [=] {
+                  kernels::accumulate_convolution_norms(site.exec, s, x.const_data_ptr<float>(),
+                                                        g.const_data_ptr<float>(), vector_out<double>(squared));
+                  return Tensors{squared};
+                },
+                [=] {
+                  const auto last_two = [](const int64_t* size) { return at::IntArrayRef(size + 1, 2); };
+                  const at::Tensor columns =
+                      at::im2col(x, last_two(s.kernel), last_two(s.dilation), last_two(s.padding), last_two(s.stride));
+                  const at::Tensor product = at::bmm(g, columns.transpose(1, 2));
+                  return Tensors{at::linalg_vector_norm(product, 2, at::IntArrayRef{1, 2}).square_()};
+                }};
+          }};
+}
+
 }  // namespace
 
 // The layers of the bench's convolutional models, of ResNet-50, depthwise and grouped ones.
@@ -124,6 +162,10 @@ std::vector<RooflineCase> layer_contests() {
           group_norm(128, 128, 8, 64),
           convolution({256, 1, 16, 1, {1, 28, 28}, {1, 14, 14}, {1, 8, 8}, {1, 2, 2}, {0, 3, 3}}),
           convolution({256, 16, 32, 1, {1, 13, 13}, {1, 5, 5}, {1, 4, 4}, {1, 2, 2}}),
+          convolution_norms({16, 16, 16, 1, {1, 8, 8}, {1, 8, 8}, {1, 3, 3}, {1, 1, 1}, {0, 1, 1}}),
+          convolution_norms({128, 64, 128, 1, {1, 8, 8}, {1, 8, 8}, {1, 3, 3}, {1, 1, 1}, {0, 1, 1}}),
+          convolution_norms({32, 512, 512, 1, {1, 7, 7}, {1, 7, 7}, {1, 3, 3}, {1, 1, 1}, {0, 1, 1}}),
+          convolution_norms({32, 256, 256, 1, {1, 14, 14}, {1, 14, 14}, {1, 3, 3}, {1, 1, 1}, {0, 1, 1}}),
           convolution({128, 3, 32, 1, {1, 32, 32}, {1, 32, 32}, {1, 3, 3}, {1, 1, 1}, {0, 1, 1}}),
           convolution({128, 32, 32, 1, {1, 32, 32}, {1, 32, 32}, {1, 3, 3}, {1, 1, 1}, {0, 1, 1}}),
           convolution({128, 128, 128, 1, {1, 8, 8}, {1, 8, 8}, {1, 3, 3}, {1, 1, 1}, {0, 1, 1}}),

@@ -16,23 +16,28 @@ at::Tensor square_norms(const at::Tensor& x, at::IntArrayRef over) {
   return at::linalg_vector_norm(x, 2, over).square_();
 }
 
-// Bytes 4BP, and 16B for the norms that are added to; FLOPs 2BP.
-RooflineCase row_norms(int64_t B, int64_t P) {
+// Bytes 4BP, of Bfloat16 2BP, and 16B for the norms that are added to; FLOPs 2BP.
+RooflineCase row_norms(int64_t B, int64_t P, bool of_bfloat16 = false) {
   const double b = double(B), p = double(P);
-  return {.kernel = "accumulate_row_norms",
+  return {.kernel = of_bfloat16 ? "accumulate_row_norms (Bfloat16)" : "accumulate_row_norms",
           .folder = "row_norms",
           .shape = {{"B", B}, {"P", P}},
           .composite = "vector_norm, square",
-          .bytes = 4 * b * p + 16 * b,
+          .bytes = (of_bfloat16 ? 2 : 4) * b * p + 16 * b,
           .flops = 2 * b * p,
           .tolerance = kRowTolerance,
           .make = [=](const Site& site) {
-            const at::Tensor x = site.normals({B, P}, 1), squared = site.zeros({B}, at::kDouble);
-            return Contest{[=] {
-                             kernels::accumulate_row_norms(site.exec, in(x), vector_out<double>(squared));
-                             return Tensors{squared};
-                           },
-                           [=] { return Tensors{square_norms(x, {1})}; }};
+            const at::Tensor x = site.normals({B, P}, 1).to(of_bfloat16 ? at::kBFloat16 : at::kFloat);
+            const at::Tensor squared = site.zeros({B}, at::kDouble);
+            return Contest{
+                [=] {
+                  if (of_bfloat16)
+                    kernels::accumulate_row_norms(site.exec, in_bfloat16(x), vector_out<double>(squared));
+                  else
+                    kernels::accumulate_row_norms(site.exec, in(x), vector_out<double>(squared));
+                  return Tensors{squared};
+                },
+                [=] { return Tensors{at::linalg_vector_norm(x, 2, at::IntArrayRef{1}, false, at::kFloat).square_()}; }};
           }};
 }
 
@@ -192,6 +197,8 @@ std::vector<RooflineCase> norm_contests() {
   return {row_norms(64, 1000),
           row_norms(128, 36928),
           row_norms(32, 1 << 20),
+          row_norms(128, 36928, true),
+          row_norms(32, 1 << 20, true),
           outer_norms(64, 32, 32),
           outer_norms(1024, 120, 256),
           outer_norms(4096, 2048, 2048),

@@ -98,6 +98,30 @@ RooflineCase clipped_rows(int64_t B, int64_t P, bool into_doubles) {
           }};
 }
 
+// The same of Bfloat16: bytes 2BP + 4B + 8P.
+RooflineCase clipped_bfloat16_rows(int64_t B, int64_t P) {
+  const double b = double(B), p = double(P);
+  return {.kernel = "accumulate_clipped_rows (Bfloat16)",
+          .folder = "clipped_sum",
+          .shape = {{"B", B}, {"P", P}},
+          .composite = "to float, addmv",
+          .bytes = 2 * b * p + 4 * b + 8 * p,
+          .flops = 2 * b * p,
+          .tolerance = kTolerance,
+          .make = [=](const Site& site) {
+            const at::Tensor x = site.normals({B, P}, 1).to(at::kBFloat16), f = factors(site, B);
+            const at::Tensor sum = site.zeros({P}), other = site.zeros({P});
+            return Contest{[=] {
+                             kernels::accumulate_clipped_rows(site.exec, in_bfloat16(x), vector_in(f), vector_out(sum));
+                             return Tensors{sum};
+                           },
+                           [=] {
+                             other.addmv_(x.to(at::kFloat).t(), f);
+                             return Tensors{other};
+                           }};
+          }};
+}
+
 // U = V(1 − (1 − 1/V)^BT) rows of the sum are met on average. Bytes 8BT + 4BTd + 4B + 8Ud; FLOPs 2BTd.
 RooflineCase clipped_embedding(int64_t B, int64_t T, int64_t D, int64_t V) {
   const double rows = double(B * T), d = double(D), v = double(V);
@@ -139,6 +163,8 @@ std::vector<RooflineCase> sum_contests() {
           clipped_rows(128, 36928, false),
           clipped_rows(32, 1 << 20, false),
           clipped_rows(128, 36928, true),
+          clipped_bfloat16_rows(128, 36928),
+          clipped_bfloat16_rows(32, 1 << 20),
           clipped_embedding(16, 32, 32, 100),
           clipped_embedding(32, 128, 128, 1000),
           clipped_embedding(32, 100, 768, 50257)};

@@ -76,6 +76,11 @@ class LawOf {
   }
   Law operator()(const PoissonSampled& e) const { return poisson_sampled_law(*e.event, e.sample_rate, relation_); }
   Law operator()(const FixedSizeSampled& e) const { return fixed_size_law(e, relation_); }
+  Law operator()(const RandomAllocation& e) const {
+    if (e.selected == e.steps && e.steps == 1) return loss_law(*e.event, relation_);
+    const auto noise = noise_of(*e.event);
+    return noise && e.selected == 1 ? random_allocation_law(*noise, e.steps, relation_) : nullptr;
+  }
   Law operator()(const MixtureOfGaussians& e) const {
     if (relation_ == NeighbouringRelation::replace_one) return nullptr;
     if (e.noise_multiplier < kLeastNoise && e.sensitivities.back() > 0) return FewOutcomesLaw::epsilon_delta(0, 1);

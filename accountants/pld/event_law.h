@@ -11,6 +11,7 @@ namespace sotto::accountants {
 //   Gaussian, Laplace, TruncatedLaplace, DiscreteLaplace, DiscreteGaussian, Skellam, and Poisson samples of them
 //                                           every relation (noise_law.h)
 //   batches of fixed size of these          without replacement every relation, with it add_remove
+//   random allocation of one step of these  add_remove, zero_out (random_allocation_law.h)
 //   Staircase                               every relation; its Poisson samples add_remove, zero_out (staircase_law.h)
 //   MixtureOfGaussians                      add_remove, zero_out
 //   RandomizedResponse                      replace_one

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "accountants/pld/few_outcomes_law.h"
+#include "accountants/pld/random_allocation_law.h"
 #include "accountants/pld/sampled_gaussian_law.h"
 #include "accountants/pld/two_sided_law.h"
 #include "accountants/pld/upper_bound_law.h"
@@ -199,6 +200,19 @@ Law with_replacement_law(const Noise& noise, double draws, double population, Ne
   return bounded(std::make_shared<ShiftedNoiseLaw>(noise.shape, fitting.scale, shifts, noise.bound, std::nullopt,
                                                    2 * mass + std::numeric_limits<double>::min()),
                  fitting.attained && noise.attained_shift == noise.shift);
+}
+
+Law random_allocation_law(const Noise& noise, int64_t steps, NeighbouringRelation relation) {
+  constexpr int64_t kMostSteps = 100'000'000;
+  if (relation == NeighbouringRelation::replace_one) return nullptr;
+  const Law known = poisson_sampled_law(noise, 1, relation);
+  if (known == nullptr || noise.shift == 0 || steps == 1) return known;
+  const Fit fitting = fit(noise, noise.shift, noise.shift, 1);
+  if (!fitting.cut || !fitting.attained || noise.attained_shift != noise.shift || steps > kMostSteps)
+    return std::make_shared<UpperBoundLaw>(known);
+  const Cells one = cells(noise, fitting.scale, there_or_not(noise.shift, 1));
+  if (!RandomAllocationLaw::fits(*one, steps)) return std::make_shared<UpperBoundLaw>(known);
+  return std::make_shared<RandomAllocationLaw>(one, steps);
 }
 
 }  // namespace sotto::accountants

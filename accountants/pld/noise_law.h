@@ -39,6 +39,10 @@ std::shared_ptr<const LossLaw> fixed_size_law(const Noise& noise, double rate, N
 std::shared_ptr<const LossLaw> with_replacement_law(const Noise& noise, double draws, double population,
                                                     NeighbouringRelation relation);
 
+// `steps` uses, of which the unit joins one, drawn uniformly (RandomAllocationLaw): add_remove and zero_out, from both
+// sides. Where its grid would be too coarse, from above alone, by what joining a known one costs.
+std::shared_ptr<const LossLaw> random_allocation_law(const Noise& noise, int64_t steps, NeighbouringRelation relation);
+
 // A law above alone: (ε, δ)-DP, also on the share `rate` of a batch: (log(1 + rate (e^ε − 1)), rate · δ) (Balle,
 // Barthe, Gaboardi 2018, Theorems 8 and 9).
 std::shared_ptr<const LossLaw> at_most(const EpsilonDelta& promise, double rate = 1);

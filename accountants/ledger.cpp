@@ -9,6 +9,7 @@
 #include "accountants/ledger/append.h"
 #include "accountants/ledger/backend.h"
 #include "accountants/ledger/calendar.h"
+#include "accountants/ledger/claim_sums.h"
 #include "accountants/ledger/payload.h"
 #include "accountants/ledger/shared_rules.h"
 #include "base/error.h"
@@ -95,6 +96,8 @@ Ledger Ledger::open_existing(const LedgerLocation& location) {
     ledger.filter_orders_ = parsed(*genesis).value("filter_orders", std::vector<double>());
   if (ledger.filter_orders_.empty())
     throw Error(ErrorKind::data, cat(location.text(), " was altered: its first row is not its own"));
+  ledger.people_ = std::make_unique<KnownPeople>();
+  ledger.claims_ = std::make_unique<ClaimSums>(ledger.filter_orders_);
   if (ledger.authority().has_owner()) check_last_signature(*ledger.backend_, last, ledger.authority());
   return ledger;
 }
@@ -176,7 +179,7 @@ void Ledger::grant(Grant grant) {
   validate(grant);
   require(!grant.expired(rows.now()), "the grant for ", to_text(grant.scope), " would have ended before now, ",
           utc_text(rows.now()));
-  const double held = claimed(grant, claims(), rows.now(), filter_orders_);
+  const double held = claims().claimed(grant, rows.now());
   if (held > grant.epsilon)
     throw Error(ErrorKind::budget_exhausted,
                 cat("the runs on ", to_text(grant.scope), " already hold epsilon ", held, ", the grant is ",
@@ -187,35 +190,55 @@ void Ledger::grant(Grant grant) {
 
 std::vector<Budget> Ledger::budgets() const {
   const int64_t at = now();
-  const std::vector<Claim> runs = claims();
-  std::vector<Claim> charged = runs;
-  for (Claim& each : charged) each.reserved = each.charged;
+  const ClaimSums& runs = claims();
+  ClaimSums charged(filter_orders_);
+  const std::vector<RunProgress> progress = progress_of(in_order_);
+  for (Claim run : runs.runs()) {
+    run.reserved = progress[charged.runs().size()].charged_steps;
+    charged.add(run);
+  }
   std::vector<Budget> all;
   for (const Grant& grant : authority().grants()) {
     Budget budget{grant,
                   grant.period_start(at),
                   grant.period_end(at),
                   grant.expired(at),
-                  claimed(grant, runs, at, filter_orders_),
-                  claimed(grant, charged, at, filter_orders_),
+                  runs.claimed(grant, at),
+                  charged.claimed(grant, at),
                   {}};
-    for (const Claim& run : runs)
+    for (const Claim& run : runs.runs())
       if (run.counts(grant, at)) budget.run_ids.push_back(run.entry->run_id);
     all.push_back(std::move(budget));
   }
   return all;
 }
 
-std::vector<Claim> Ledger::claims() const {
-  const std::vector<const Reservation*> runs = runs_on("");
-  const std::vector<RunProgress> progress = progress_of(runs);
-  std::vector<Claim> all;
-  for (size_t i = 0; i < runs.size(); ++i) {
-    const Reservation& run = *runs[i];
+ClaimSums& Ledger::claims() const {
+  // First, so that what others write meanwhile is looked at again the next time.
+  const auto last = backend_->last_row();
+  read_reservations();
+  for (size_t i = claims_->runs().size(); i < in_order_.size(); ++i) {
+    const Reservation& run = *in_order_[i];
     if (run.curve.empty()) run.curve = rdp_curve(run.entry.event, run.entry.relation, filter_orders_);
-    all.push_back({&run.entry, &run.curve, run.steps, progress[i].charged_steps, closed_at(progress[i])});
+    claims_->add({&run.entry, &run.curve, run.steps, 0, {}});
   }
-  return all;
+  // Whichever is less to look at: the rows since, or the open runs.
+  if (const int64_t rows = last ? last->id - claims_row_ : 0; rows > claims_->open_runs()) {
+    std::vector<std::string> open;
+    for (const Claim& run : claims_->runs())
+      if (!run.closed_at) open.push_back(run.entry->run_id);
+    const std::vector<RunProgress> progress = backend_->progress(open);
+    for (size_t i = 0; i < open.size(); ++i)
+      if (const auto at = closed_at(progress[i])) claims_->close(open[i], progress[i].charged_steps, *at);
+  } else {
+    for (const LedgerRow& row : backend_->rows_after(LedgerBackend::Rows::releases, claims_row_)) {
+      const json payload = parsed(row);
+      claims_->close(text_field(payload, "run_id"), int64_field(payload, "charged_steps"),
+                     utc_seconds(text_field(payload, "at")));
+    }
+  }
+  if (last) claims_row_ = last->id;
+  return *claims_;
 }
 
 void Ledger::set_cap(const std::string& data_set, double epsilon, double delta) {
@@ -235,12 +258,14 @@ void Ledger::set_cap(const std::string& data_set, double epsilon, double delta) 
 }
 
 std::optional<DataSetCap> Ledger::cap(const std::string& data_set) const {
-  for (const LedgerRow& row : backend_->rows_after(LedgerBackend::Rows::caps, 0)) {
+  for (const LedgerRow& row : backend_->rows_after(LedgerBackend::Rows::caps, cap_row_)) {
     const json payload = parsed(row);
-    if (text_field(payload, "data_set") == data_set)
-      return DataSetCap{number_field(payload, "epsilon"), number_field(payload, "delta")};
+    caps_.try_emplace(text_field(payload, "data_set"),
+                      DataSetCap{number_field(payload, "epsilon"), number_field(payload, "delta")});
+    cap_row_ = row.id;
   }
-  return std::nullopt;
+  const auto found = caps_.find(data_set);
+  return found == caps_.end() ? std::nullopt : std::optional(found->second);
 }
 
 void Ledger::reserve(const RunEntry& wanted) {
@@ -255,8 +280,8 @@ void Ledger::reserve(const RunEntry& wanted) {
   }
   require(!find(entry.run_id), "the run ", entry.run_id, " is already in ", location_.text(),
           "; resume it or choose another run_id");
-  const std::vector<Claim> runs = claims();
-  for (const Claim& other : runs) check_same_people(*other.entry, entry);
+  ClaimSums& runs = claims();
+  people_->check(entry);
   const int64_t steps = allotment.steps();
   if (steps == 0)
     throw Error(ErrorKind::budget_exhausted,
@@ -265,7 +290,7 @@ void Ledger::reserve(const RunEntry& wanted) {
   const RdpCurve curve = rdp_curve(entry.event, entry.relation, filter_orders_);
   const Claim added{&entry, &curve, steps, 0, {}};
   check_cap(runs, added);
-  check_grants(authority_, runs, added, rows.now(), filter_orders_);
+  check_grants(authority_, runs, added, rows.now());
   json fields = to_fields(entry);
   fields["reserved_steps"] = steps;
   if (const auto& refused = allotment.refused()) fields["refused"] = to_fields(*refused);
@@ -273,12 +298,11 @@ void Ledger::reserve(const RunEntry& wanted) {
   commit(transaction, rows);
 }
 
-void Ledger::check_cap(std::vector<Claim> runs, const Claim& added) const {
+void Ledger::check_cap(ClaimSums& runs, const Claim& added) const {
   const RunEntry& entry = *added.entry;
   const auto limit = cap(entry.data_set);
   if (!limit) return;
-  runs.push_back(added);
-  const double would_spend = claimed(entry.data_set, limit->delta, runs, filter_orders_);
+  const double would_spend = runs.claimed(entry.data_set, limit->delta, added);
   if (would_spend <= limit->epsilon) return;
   throw Error(ErrorKind::budget_exhausted,
               cat("the runs on data set ", entry.data_set, " with ", added.steps(), " steps of ", entry.run_id,
@@ -442,12 +466,17 @@ const Ledger::Reservation& Ledger::open_run(const std::string& run_id, const Run
   return *found;
 }
 
-// All runs where the name is empty, in order of reservation.
-std::vector<const Ledger::Reservation*> Ledger::runs_on(const std::string& data_set) const {
+void Ledger::read_reservations() const {
   for (const LedgerRow& row : backend_->rows_after(LedgerBackend::Rows::reservations, reservation_row_)) {
     in_order_.push_back(&keep(row));
+    people_->add(in_order_.back()->entry);
     reservation_row_ = row.id;
   }
+}
+
+// All runs where the name is empty, in order of reservation.
+std::vector<const Ledger::Reservation*> Ledger::runs_on(const std::string& data_set) const {
+  read_reservations();
   std::vector<const Reservation*> runs;
   for (const Reservation* run : in_order_)
     if (data_set.empty() || run->entry.data_set == data_set) runs.push_back(run);

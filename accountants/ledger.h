@@ -20,6 +20,8 @@
 namespace sotto::accountants {
 
 class Appender;
+class ClaimSums;
+class KnownPeople;
 class LedgerBackend;
 struct Claim;
 struct RunProgress;
@@ -102,14 +104,15 @@ struct VerifyReport {
   std::vector<std::string> findings;  // what is wrong, with row numbers; at most 100
 };
 
-// The durable, append-only record of privacy spent on a data set: an SQLite file shared by all runs and processes that
-// use it. A call that returns has reached the disk; one that throws has written nothing. A charge is final: only what
-// was reserved and never charged can be given back. Not for use by two threads at once; processes may share the file
+// The durable, append-only record of privacy spent on a data set: an SQLite file, or tables on a PostgreSQL server, shared
+// by all runs and processes that use it. A call that returns has reached the disk; one that throws has written nothing. A charge is final: only what
+// was reserved and never charged can be given back. Not for use by two threads at once; processes may share the ledger
 // freely.
 class Ledger {
  public:
-  // Opens the ledger, or creates it (a file of mode 0600) where there is none. Throws io when the location cannot be used, data when the
-  // file is not a ledger, has a newer format, lacks its append-only triggers or ends in a broken row.
+  // Opens the ledger, or creates it (a file of mode 0600) where there is none. Throws io when the location cannot be
+  // used, data when the file is not a ledger, has a newer format, lacks its append-only triggers or ends in a broken
+  // row.
   static Ledger open(const LedgerLocation& location);
 
   // Opens an existing ledger; throws io where there is none.
@@ -140,8 +143,8 @@ class Ledger {
   void grant(Grant grant);
   std::vector<Budget> budgets() const;  // oldest first
 
-  // Sets min(planned_steps, what epsilon_cap allows) steps aside: a RunAllotment, which by "pld" is what makes the run a
-  // schedule that is fixed before its first step. Caps and grants add runs up by a filter, whatever their accountant.
+  // Sets min(planned_steps, what epsilon_cap allows) steps aside: a RunAllotment, which by "pld" is what makes the run
+  // a schedule that is fixed before its first step. Caps and grants add runs up by a filter, whatever their accountant.
   // Throws invalid_argument when the run is already
   // there, or when the data set is known with another unit of privacy or relation, or its content under another name;
   // budget_exhausted when not even one step fits the run's cap, or the whole does not fit the data set's.
@@ -188,7 +191,7 @@ class Ledger {
   struct Reservation {
     RunEntry entry;
     int64_t steps;
-    std::string by;            // the key id, where the row is signed
+    std::string by;  // the key id, where the row is signed
     RunAllotment allotment;
     std::optional<RefusedSteps> refused;
     mutable RdpCurve curve{};  // of a step at the filter's orders, once it is asked for
@@ -199,8 +202,10 @@ class Ledger {
   const Reservation& open_run(const std::string& run_id, const RunProgress& progress) const;
   std::vector<RunProgress> progress_of(const std::vector<const Reservation*>& runs) const;
   std::vector<const Reservation*> runs_on(const std::string& data_set) const;
-  void check_cap(std::vector<Claim> runs, const Claim& added) const;
-  std::vector<Claim> claims() const;
+  void check_cap(ClaimSums& runs, const Claim& added) const;
+  void read_reservations() const;
+  // What runs claim now: kept, and brought up to date by the rows since the last call.
+  ClaimSums& claims() const;
   // The key to sign a row of that kind with, if it may be written.
   const SigningKey* writer(const std::string& kind, const std::string& run_by = "");
   Appender appender(const std::string& kind, const std::string& run_by = "");
@@ -214,7 +219,12 @@ class Ledger {
   std::function<int64_t()> clock_;
   mutable std::map<std::string, Reservation> reservations_;
   mutable std::vector<const Reservation*> in_order_;
-  mutable int64_t reservation_row_ = 0;  // the last row that in_order_ has seen
+  mutable int64_t reservation_row_ = 0;          // the last row that in_order_ has seen
+  mutable std::unique_ptr<KnownPeople> people_;  // of in_order_
+  mutable std::unique_ptr<ClaimSums> claims_;
+  mutable int64_t claims_row_ = 0;  // the last row that claims_ has seen
+  mutable std::map<std::string, DataSetCap> caps_;
+  mutable int64_t cap_row_ = 0;  // the last row that caps_ has seen
   mutable Authority authority_;
   mutable int64_t authority_row_ = 0;  // the last row that authority_ has seen
 };

@@ -27,8 +27,9 @@ struct RunProgress {
 // otherwise, naming it.
 class LedgerBackend {
  public:
-  // The rows that can be asked for by what they are about: owner, member and grant; cap; reserve.
-  enum class Rows { authority, caps, reservations };
+  // The rows that can be asked for by what they are about: owner, member and grant; cap; reserve; release. The last are
+  // found by looking at every row above the id.
+  enum class Rows { authority, caps, reservations, releases };
 
   virtual ~LedgerBackend() = default;
   virtual const std::string& name() const = 0;  // for people

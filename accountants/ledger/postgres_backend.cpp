@@ -122,6 +122,8 @@ class PostgresBackend final : public LedgerBackend {
                                                  "'member', 'grant') AND id > $1 ORDER BY id"
                       : about == Rows::caps
                           ? "SELECT id, kind, payload, hash FROM entry WHERE kind = 'cap' AND id > $1 ORDER BY id"
+                      : about == Rows::releases
+                          ? "SELECT id, kind, payload, hash FROM entry WHERE kind = 'release' AND id > $1 ORDER BY id"
                           : "SELECT id, kind, payload, hash FROM entry WHERE kind = 'reserve' AND id > $1 ORDER BY id";
     return rows_in(read({sql, {std::to_string(id)}}));
   }

@@ -174,7 +174,8 @@ void Replay::genesis(int64_t id, const json& payload) {
   const json orders = payload.value("filter_orders", json());
   if (!orders.is_array() || orders.empty() || !std::ranges::all_of(orders, [](const json& o) { return o.is_number(); }))
     return note(id, "has no filter_orders");
-  filter_orders_ = orders.get<std::vector<double>>();
+  // A second one would give runs curves of different lengths.
+  if (costs_.empty()) filter_orders_ = orders.get<std::vector<double>>();
 }
 
 void Replay::cap(int64_t id, const json& payload) {
@@ -187,16 +188,9 @@ void Replay::cap(int64_t id, const json& payload) {
 
 void Replay::grant(int64_t id) {
   const Grant& given = authority_.grants().back();
-  const double held = claimed(given, claims(), now_, filter_orders_);
+  const double held = claims_ ? claims_->claimed(given, now_) : 0;
   if (held > given.epsilon * (1 + kEpsilonTolerance))
     note(id, cat("grants epsilon ", given.epsilon, " where open runs hold ", held));
-}
-
-std::vector<Claim> Replay::claims() const {
-  std::vector<Claim> all;
-  for (const auto& [name, run] : runs_)
-    all.push_back({&run.entry, run.curve, run.reserved, run.charged, run.closed_at});
-  return all;
 }
 
 void Replay::reserve(int64_t id, const json& payload) {
@@ -205,6 +199,7 @@ void Replay::reserve(int64_t id, const json& payload) {
   const auto [cost, fresh] =
       costs_.try_emplace({to_json(entry.event), to_string(entry.relation), entry.accountant, entry.delta},
                          Cost{{}, EpsilonBySteps(entry)});
+  if (!claims_) claims_.emplace(filter_orders_);
   if (fresh) cost->second.curve = rdp_curve(entry.event, entry.relation, filter_orders_);
   Run run{entry,
           scope_of(entry),
@@ -217,14 +212,16 @@ void Replay::reserve(int64_t id, const json& payload) {
           nullptr};
   if (run.reserved < 1 || run.reserved > entry.planned_steps) note(id, cat("reserves ", run.reserved, " steps"));
   run.allotment = allotment(id, payload, entry, run.reserved);
-  check_same_people(by_data_set_.try_emplace(entry.data_set, entry).first->second, entry);
-  check_same_people(by_content_.try_emplace(entry.data_hash, entry).first->second, entry);
+  people_.check(entry);
+  people_.add(entry);
   if (const Member* who = authority_.member(run.by)) check_within(*who, entry);
   const Claim added{&entry, run.curve, run.reserved, 0, {}};
   if (caps_.contains(entry.data_set)) check_cap(id, added);
   if (authority_.has_owner() || !authority_.grants().empty())
-    check_grants(authority_, claims(), added, now_, filter_orders_, kEpsilonTolerance);
-  if (!runs_.emplace(entry.run_id, std::move(run)).second) note(id, cat("reserves the run ", entry.run_id, " again"));
+    check_grants(authority_, *claims_, added, now_, kEpsilonTolerance);
+  const auto [reserved, is_new] = runs_.emplace(entry.run_id, std::move(run));
+  if (!is_new) return note(id, cat("reserves the run ", entry.run_id, " again"));
+  claims_->add({&reserved->second.entry, reserved->second.curve, reserved->second.reserved, 0, {}});
 }
 
 // By "pld" the reservation is what the run is held to, and what it leaves out is proved too much.
@@ -251,9 +248,7 @@ const RunAllotment* Replay::allotment(int64_t id, const json& payload, const Run
 void Replay::check_cap(int64_t id, const Claim& added) {
   const std::string& data_set = added.entry->data_set;
   const DataSetCap& limit = caps_.at(data_set);
-  std::vector<Claim> runs = claims();
-  runs.push_back(added);
-  const double spent = claimed(data_set, limit.delta, runs, filter_orders_);
+  const double spent = claims_->claimed(data_set, limit.delta, added);
   if (spent > limit.epsilon * (1 + kEpsilonTolerance))
     note(id, cat("takes the data set ", data_set, " to epsilon ", spent, ", its cap is ", limit.epsilon));
 }
@@ -283,6 +278,7 @@ void Replay::release(int64_t id, const json& payload, Run& run) {
   if (int64_field(payload, "charged_steps") != run.charged)
     note(id, cat("releases at a step that is not the charged ", run.charged));
   check_epsilon(id, number_field(payload, "epsilon"), run);
+  if (!run.closed_at) claims_->close(run.entry.run_id, run.charged, now_);
   run.closed_at = now_;
 }
 

@@ -10,6 +10,7 @@
 
 #include "accountants/ledger.h"
 #include "accountants/ledger/authority.h"
+#include "accountants/ledger/claim_sums.h"
 #include "accountants/ledger/epsilon_by_steps.h"
 #include "accountants/ledger/index_check.h"
 #include "accountants/ledger/line.h"
@@ -77,7 +78,6 @@ class Replay {
   void check_writer(int64_t id, std::string_view kind, std::string_view by, std::string_view run_by);
   void check_signature(const Line& line, std::string_view by, const std::string* signature);
   Run* find(int64_t id, std::string_view run_id);
-  std::vector<Claim> claims() const;
 
   VerifyReport& report_;
   IndexCheck indexes_;
@@ -94,8 +94,8 @@ class Replay {
   std::map<std::tuple<std::string, std::string_view, std::string, double>, Cost> costs_;
   // By event, relation, delta, cap and the steps planned and reserved.
   std::map<std::tuple<std::string, std::string_view, double, double, int64_t, int64_t>, RunAllotment> allotments_;
-  // A run of each data set, and of each content: who agrees with it agrees with all of them.
-  std::map<std::string, RunEntry> by_data_set_, by_content_;
+  std::optional<ClaimSums> claims_;  // of runs_, once there is one
+  KnownPeople people_;
   Authority authority_;
   bool time_is_ordered_ = false;  // format 1 wrote the clock's time
   std::string at_;                // of the last row

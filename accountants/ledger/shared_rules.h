@@ -1,6 +1,8 @@
 #pragma once
 #include <cstdint>
+#include <map>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "accountants/ledger.h"
@@ -11,8 +13,20 @@ namespace sotto::accountants {
 
 // What binds runs to each other: the ledger refuses what breaks these rules, and verify() holds its rows to them.
 
-// Throws invalid_argument when `known` and `entry` read the same content under two names, or one name with two units.
-void check_same_people(const RunEntry& known, const RunEntry& entry);
+// Who the runs so far are about. One of each data set and of each content is enough: who agrees with it agrees with
+// all.
+class KnownPeople {
+ public:
+  // Throws invalid_argument when an earlier run reads the same content under another name, or the name with another
+  // unit or relation.
+  void check(const RunEntry& entry) const;
+  void add(const RunEntry& entry);
+
+ private:
+  std::map<std::string, RunEntry> by_data_set_, by_content_;
+};
+
+class ClaimSums;
 
 // What a run holds of the budgets that concern it.
 struct Claim {
@@ -26,21 +40,13 @@ struct Claim {
   bool counts(const Grant& grant, int64_t now) const;
 };
 
-// The ε that those of the runs on the data set hold together, at delta.
-double claimed(const std::string& data_set, double delta, const std::vector<Claim>& runs,
-               const std::vector<double>& orders);
-
-// The ε that those of the runs hold of the grant in its period at `now`, at grant.delta.
-double claimed(const Grant& grant, const std::vector<Claim>& runs, int64_t now, const std::vector<double>& orders);
-
 // Throws budget_exhausted when a grant that concerned a run there has ended without a successor, or when the ledger has
 // an owner and no grant concerns it.
 void check_granted(const Authority& authority, const std::string& run_id, const Scope& there, int64_t now);
 
 // The same, and when `added` does not fit beside the others into every grant that concerns it. `slack` is how much
 // further, relatively, a claim may go.
-void check_grants(const Authority& authority, std::vector<Claim> runs, const Claim& added, int64_t now,
-                  const std::vector<double>& orders, double slack = 0);
+void check_grants(const Authority& authority, ClaimSums& runs, const Claim& added, int64_t now, double slack = 0);
 
 // Throws configuration unless the run lies within what the member may spend on.
 void check_within(const Member& member, const RunEntry& run);

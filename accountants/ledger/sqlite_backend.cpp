@@ -88,12 +88,16 @@ std::optional<LedgerRow> SqliteBackend::reservation(const std::string& run_id) {
 }
 
 std::vector<LedgerRow> SqliteBackend::rows_after(Rows about, int64_t id) {
-  // The kinds stand there in letters: SQLite takes a partial index only for a condition that it can read.
-  const char* sql = about == Rows::authority ? "SELECT id, kind, payload, hash FROM entry WHERE kind IN ('owner', "
-                                               "'member', 'grant') AND id > ? ORDER BY id"
-                    : about == Rows::caps
-                        ? "SELECT id, kind, payload, hash FROM entry WHERE kind = 'cap' AND id > ? ORDER BY id"
-                        : "SELECT id, kind, payload, hash FROM entry WHERE kind = 'reserve' AND id > ? ORDER BY id";
+  // SQLite takes a partial index only where the index's own condition stands in letters too.
+  const char* sql =
+      about == Rows::authority ? "SELECT id, kind, payload, hash FROM entry "
+                                 "WHERE kind IN ('owner', 'member', 'grant') AND id > ? ORDER BY id"
+      : about == Rows::caps    ? "SELECT id, kind, payload, hash FROM entry INDEXED BY by_kind "
+                                 "WHERE kind IN ('genesis', 'cap', 'reserve') AND kind = 'cap' AND id > ? ORDER BY id"
+      : about == Rows::reservations
+          ? "SELECT id, kind, payload, hash FROM entry INDEXED BY by_kind "
+            "WHERE kind IN ('genesis', 'cap', 'reserve') AND kind = 'reserve' AND id > ? ORDER BY id"
+          : "SELECT id, kind, payload, hash FROM entry NOT INDEXED WHERE kind = 'release' AND id > ? ORDER BY id";
   Query query = database_.query(sql);
   query.bind(id);
   return all(query);

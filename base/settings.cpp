@@ -336,6 +336,16 @@ void Settings::set(std::string_view assignment) {
   node->as_table()->insert_or_assign(last.name, std::move(*parsed.get("value")));
 }
 
+void Settings::remove(std::string_view key) {
+  std::vector<Step> steps = split(join(prefix_, key));
+  const Step last = steps.back();
+  steps.pop_back();
+  toml::node* node = &document_->root;
+  for (const Step& step : steps)
+    if (node) node = child(*node, step);
+  if (node && node->is_table() && !last.index) node->as_table()->erase(last.name);
+}
+
 double Settings::number(std::string_view key) const {
   return Reader(*this, key).required<double>();
 }

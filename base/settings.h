@@ -51,6 +51,9 @@ class Settings {
   // Throws unless every key of the whole document has been asked for; names each with the nearest known key.
   void reject_unknown() const;
 
+  // Takes the value out, where it is there; the key stays known.
+  void remove(std::string_view key);
+
   // This table with sorted keys, whatever order and notation it was written in; parse_text() gives back the same
   // values, doubles exactly. hash() is its SHA-256 in hexadecimal.
   std::string to_toml() const;

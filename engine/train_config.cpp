@@ -86,6 +86,19 @@ OptimizerConfig read_optimizer(const Settings& s, const Reader& reader) {
   return optimizer;
 }
 
+accountants::Scope read_scope(const Settings& s, const Reader& reader) {
+  const auto path = [&](const std::string& key) {
+    if (!s.has(key)) return std::string();
+    const std::string text = s.text(key);
+    return reader.checked(key, text, !text.empty() && accountants::well_formed(text),
+                          "a path without empty parts, such as clinic/cardiology (or absent)");
+  };
+  return {.organisation = path("ledger.organisation"),
+          .purpose = path("ledger.purpose"),
+          .team = path("ledger.team"),
+          .group = path("ledger.group")};
+}
+
 }  // namespace
 
 TrainConfig TrainConfig::read(const std::filesystem::path& path, const std::vector<std::string>& overrides) {
@@ -130,7 +143,13 @@ TrainConfig TrainConfig::read(const std::filesystem::path& path, const std::vect
 
   config.ledger.path = accountants::LedgerLocation::parse(s.text("ledger.path"));
   config.ledger.block_steps = reader.at_least("ledger.block_steps", 1, 1);
+  config.ledger.scope = read_scope(s, reader);
+  if (s.has("ledger.signing_key"))
+    config.ledger.signing_key =
+        reader.checked("ledger.signing_key", s.text("ledger.signing_key"), !s.text("ledger.signing_key").empty(),
+                       "the path of a key file that `sotto ledger key` made");
   s.reject_unknown();
+  s.remove("ledger.signing_key");  // RUN/config.toml is handed on; where a secret lies is nobody else's business
   config.toml = s.to_toml();
   return config;
 }

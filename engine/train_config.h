@@ -4,6 +4,7 @@
 #include <string>
 
 #include "accountants/ledger/location.h"
+#include "accountants/ledger/scope.h"
 #include "base/settings.h"
 #include "engine/model.h"
 #include "engine/optimizer.h"
@@ -27,6 +28,9 @@ struct RunConfig {
 struct LedgerConfig {
   accountants::LedgerLocation path;
   int64_t block_steps = 1;  // steps charged in one durable row
+  // What the run is for, for the grants that cover it. The data set is the schema's name.
+  accountants::Scope scope;
+  std::filesystem::path signing_key;  // empty: what SOTTO_LEDGER_KEY names
 };
 
 // A training run as its TOML file says, with --set overrides. docs/configuration.md describes every key.
@@ -38,9 +42,9 @@ struct TrainConfig {
   OptimizerConfig optimizer;
   PerformanceConfig performance;
   LedgerConfig ledger;
-  std::string toml;  // as run: overrides applied, keys sorted
+  std::string toml;  // as run: overrides applied, keys sorted, without the place of the signing key
 
-  // Paths in [data] and [model] are relative to the file's folder, run.dir and ledger.path to the working directory.
+  // Paths in [data] and [model] are relative to the file's folder, those in [run] and [ledger] to the working directory.
   // Throws configuration for unknown keys (with the nearest known one), wrong types and values out of range.
   static TrainConfig read(const std::filesystem::path& path, const std::vector<std::string>& overrides);
 };

@@ -76,6 +76,8 @@ Trainer::Trainer(TrainConfig config, bool resume, TrainHooks hooks)
   // Of a ledger on a server there is no file.
   if (const auto& file = config_.ledger.path.file(); file.has_parent_path()) make_folder(file.parent_path());
   ledger_ = std::make_unique<accountants::Ledger>(accountants::Ledger::open(config_.ledger.path));
+  if (const auto& file = config_.ledger.signing_key; !file.empty())
+    ledger_->sign_with(accountants::SigningKey::read(file));
   optimizer_ = std::make_unique<Optimizer>(site_.exec, *parameters_, config_.optimizer, plan_->expected_batch(),
                                            config_.privacy.steps);
   if (resume_) {
@@ -182,7 +184,11 @@ void Trainer::reserve() {
                     .event = plan_->event(),
                     .epsilon_cap = config_.privacy.epsilon,
                     .delta = plan_->accounting_delta(),
-                    .planned_steps = config_.privacy.steps});
+                    .planned_steps = config_.privacy.steps,
+                    .organisation = config_.ledger.scope.organisation,
+                    .purpose = config_.ledger.scope.purpose,
+                    .team = config_.ledger.scope.team,
+                    .group = config_.ledger.scope.group});
   save_checkpoint();
 }
 
@@ -216,6 +222,16 @@ void Trainer::refuse_another_run(const accountants::RunEntry& entry) const {
                                               entry.data_set, ", unit ", entry.unit_of_privacy,
                                               ", another file content or name); resume "
                                               "with the same file and schema, or start a new run"));
+  // What the run left out came from its key's member.
+  const accountants::Scope& said = config_.ledger.scope;
+  for (const auto& [name, now, then] : {std::tuple{"organisation", &said.organisation, &entry.organisation},
+                                        {"purpose", &said.purpose, &entry.purpose},
+                                        {"team", &said.team, &entry.team},
+                                        {"group", &said.group, &entry.group}})
+    if (!now->empty() && *now != *then)
+      throw Error(ErrorKind::configuration,
+                  cat("ledger.", name, " is \"", *now, "\", the run was reserved for \"", *then,
+                      "\"; resume with the same one, or start a new run"));
 }
 
 void Trainer::restore() {

@@ -32,12 +32,14 @@ bool concerns(const Scope& scope, const Scope& run) {
   return true;
 }
 
+bool well_formed(std::string_view path) {
+  return path.empty() || (path.front() != '/' && path.back() != '/' && path.find("//") == std::string_view::npos);
+}
+
 void validate(const Scope& scope) {
-  for (const Dimension& each : kDimensions) {
-    const std::string& path = scope.*each.path;
-    require(path.empty() || (path.front() != '/' && path.back() != '/' && path.find("//") == std::string::npos), "the ",
-            each.name, " \"", path, "\" has an empty part; write it as clinic/cardiology");
-  }
+  for (const Dimension& each : kDimensions)
+    require(well_formed(scope.*each.path), "the ", each.name, " \"", scope.*each.path,
+            "\" has an empty part; write it as clinic/cardiology");
 }
 
 nlohmann::json to_fields(const Scope& scope) {

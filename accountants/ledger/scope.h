@@ -20,6 +20,8 @@ bool within(std::string_view path, std::string_view ancestor);
 // that names no group costs everybody, so there it is enough that one contains the other.
 bool concerns(const Scope& scope, const Scope& run);
 
+// Whether no part of the path is empty.
+bool well_formed(std::string_view path);
 // Throws invalid_argument where a path has an empty part.
 void validate(const Scope& scope);
 

@@ -67,6 +67,52 @@ class LedgerTest(harness.Case):
                 secret = (place.path / "ana.key").read_text().split(": ")[1].strip()
                 self.assertNotIn(secret.encode(), path.read_bytes(), path)
 
+    def test_ARunIsForThePurposeItsSettingsName(self):
+        place = self.place()
+        (place.path / "keys").mkdir()
+        for name in ("owner", "ana"):
+            self.ledger(place, "key", f"keys/{name}.key")
+        self.ledger(place, "init", "ledger.sqlite", "--owner-key", "keys/owner.key", "--owner", "Olga")
+        self.ledger(place, "member", "ledger.sqlite", "--key", "keys/owner.key", "--public-key", "keys/ana.key.pub",
+                    "--name", "Ana", "--organisation", "clinic")
+        self.ledger(place, "grant", "ledger.sqlite", "--key", "keys/owner.key", "--purpose", "research", "--epsilon", 6,
+                    "--delta", 1e-5)
+        rows = len(place.ledger_entries())
+
+        def train(run, *assignments):
+            words = [f"run.dir={run}", "ledger.signing_key=keys/ana.key", *assignments]
+            return place.train(*(word for each in words for word in ("--set", each)))
+
+        for purpose in ("advertising", "researchers", None):
+            with self.subTest(purpose):
+                self.assertExit(train("refused", *([f"ledger.purpose={purpose}"] if purpose else [])), 3, "no grant covers")
+        for assignment, expected in (
+            ("ledger.purpose=a//b", "ledger.purpose"), ("ledger.team=/a", "ledger.team"), ("ledger.group=a/", "ledger.group"),
+            ('ledger.purpose=""', "ledger.purpose"), ('ledger.signing_key=""', "ledger.signing_key"),
+            ("ledger.organisation=firm", "Ana may spend on organisation clinic")):
+            with self.subTest(assignment):
+                self.assertExit(train("refused", assignment), 2, expected)
+        self.assertExit(train("refused", "ledger.purpose=research", "ledger.signing_key=keys/nobody.key"), 1, "nobody.key")
+        self.assertEqual(len(place.ledger_entries()), rows, "a refused run leaves no row")
+        self.assertFalse((place.path / "refused" / "config.toml").exists())
+
+        said = ("ledger.purpose=research/readmission", "ledger.team=ml/tabular", "ledger.group=adults")
+        self.assertExit(train("run", *said), 0)
+        reservation = json.loads(place.ledger_entries()[rows][0])
+        self.assertEqual({name: reservation[name] for name in ("organisation", "purpose", "team", "group")},
+                         {"organisation": "clinic", "purpose": "research/readmission", "team": "ml/tabular", "group": "adults"})
+        self.assertTrue(self.ledger(place, "verify", "ledger.sqlite", "--against", "run/certificate.json")["ok"])
+        resumed = place.train("--resume", *(word for each in ("ledger.signing_key=keys/ana.key", "ledger.purpose=research")
+                                            for word in ("--set", each)))
+        self.assertExit(resumed, 2, "reserved for \"research/readmission\"")
+
+        secret = (place.path / "keys/ana.key").read_text().split(": ")[1].strip()
+        forms = (secret.encode(), bytes.fromhex(secret), b"ana.key")
+        for path in place.path.glob("**/*"):
+            if path.is_file() and path.parent.name != "keys":
+                for form in forms:
+                    self.assertNotIn(form, path.read_bytes(), path)
+
     def test_KeysArePrivateAndNeverShown(self):
         place = self.place()
         done = self.assertExit(place.call("ledger", "key", "owner.key"), 0)

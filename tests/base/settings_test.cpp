@@ -193,6 +193,16 @@ TEST(Settings, CanonicalTextDependsOnValuesAlone) {
   EXPECT_NE(a.hash(), Settings::parse_text("b = 2\na = 16\n[t]\ny = 'lit'\nx = {q = 1.5}\n", "a").hash());
 }
 
+TEST(Settings, ARemovedValueIsInNoTextAndItsKeyStaysKnown) {
+  Settings settings = readmission();
+  for (const char* key : {"privacy.epsilon", "privacy.epsilon", "privacy.nothing", "nothing.at.all", "seed.x"})
+    settings.remove(key);
+  EXPECT_FALSE(settings.has("privacy.epsilon"));
+  EXPECT_EQ(settings.to_toml().find("epsilon"), std::string::npos);
+  EXPECT_EQ(settings.number("privacy.delta"), 1e-5);
+  EXPECT_EQ(settings.integer("seed"), 7);
+}
+
 TEST(Settings, CanonicalTextReadsBackExactly) {
   Settings settings = readmission();
   const double hard[] = {0.1, 1e-300, 5e-324, std::numeric_limits<double>::max(), 1.0 / 3, -0.0, 1e22, 123456789.0};

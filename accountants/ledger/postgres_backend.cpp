@@ -2,7 +2,7 @@
 
 #include <sodium.h>
 
-#include <map>
+#include <chrono>
 
 #include "accountants/ledger/postgres_connection.h"
 #include "accountants/ledger/postgres_schema.h"
@@ -13,6 +13,7 @@
 namespace sotto::accountants {
 namespace {
 
+constexpr auto kPatience = std::chrono::seconds(30);
 constexpr size_t kMostWaiting = 4096;  // rows that wait for the commit; a copy of a large ledger sends more by and by
 
 // ARRAY['…', …] as PostgreSQL reads it from text.
@@ -207,20 +208,24 @@ class PostgresBackend final : public LedgerBackend {
   // is over; the token tells its rows from equal ones that another process may have written since.
   bool has_landed(const Head& last) {
     const std::string token = token_;
-    try {
-      come_back();
-      begin();
-      const PostgresResult found =
-          connection_.query({"SELECT 1 FROM entry WHERE id = $1 AND hash = $2 AND commit_token = $3",
-                             {std::to_string(last.id), last.hash, token}});
-      roll_back();
-      return found.rows() == 1;
-    } catch (const Error& error) {
-      throw Error(error.kind(),
-                  cat("the connection to ", name(), " was lost while row ", last.id,
-                      " was being written, and whether it "
-                      "was could not be found out (",
-                      error.what(), "). If it was, it counts as spent; whoever goes on finds it in the ledger"));
+    const auto end = std::chrono::steady_clock::now() + kPatience;
+    for (;;) {
+      try {
+        come_back();
+        begin();
+        const PostgresResult found =
+            connection_.query({"SELECT 1 FROM entry WHERE id = $1 AND hash = $2 AND commit_token = $3",
+                               {std::to_string(last.id), last.hash, token}});
+        roll_back();
+        return found.rows() == 1;
+      } catch (const Error& error) {
+        roll_back();
+        // The new connection may be lost as well, and looking changes nothing.
+        if (connection_.lost() && std::chrono::steady_clock::now() < end) continue;
+        throw Error(error.kind(), cat("the connection to ", name(), " was lost while row ", last.id,
+                                      " was being written, and whether it was could not be found out (", error.what(),
+                                      "). If it was, it counts as spent; whoever goes on finds it in the ledger"));
+      }
     }
   }
 

@@ -158,9 +158,12 @@ PostgresPlace look_for_ledger(PostgresConnection& connection) {
   const std::string& name = connection.location().text();
   const PostgresResult found = connection.query(
       {"SELECT coalesce(obj_description(oid, 'pg_namespace'), ''), EXISTS (SELECT FROM pg_class WHERE relnamespace = "
-       "pg_namespace.oid) FROM pg_namespace WHERE nspname = $1",
+       "pg_namespace.oid), has_schema_privilege(oid, 'USAGE') FROM pg_namespace WHERE nspname = $1",
        {connection.location().schema()}});
   if (found.rows() == 0) return PostgresPlace::nothing;
+  if (found.text(0, 2) == "f")
+    throw Error(ErrorKind::io, cat("not allowed to use ", name, ": the role needs USAGE on the schema ",
+                                   connection.location().schema(), " and SELECT and INSERT on its tables"));
   const std::string said = found.text(0, 0);
   constexpr std::string_view known = "sotto ledger, format ";
   if (!said.starts_with(known)) {

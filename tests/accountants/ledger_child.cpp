@@ -20,6 +20,14 @@ std::string drain(int descriptor) {
   return text;
 }
 
+Ledger open(const LedgerLocation& location, bool insist) {
+  for (;;) try {
+      return Ledger::open(location);
+    } catch (const Error& error) {
+      if (!insist || error.kind() != ErrorKind::io) throw;
+    }
+}
+
 void charge(Ledger& ledger, const std::string& run_id, int count, bool insist) {
   while (count > 0) {
     int64_t next = 0;
@@ -81,10 +89,10 @@ int child_main(const std::vector<std::string>& arguments) {
       for (const auto& each : report.findings) std::printf("%s\n", each.c_str());
       return report.ok ? 0 : 1;
     }
-    Ledger ledger = Ledger::open(LedgerLocation::parse(arguments.at(1)));
+    const bool insist = arguments[0] == "insist";
+    Ledger ledger = open(LedgerLocation::parse(arguments.at(1)), insist);
     if (arguments[0] == "reserve") ledger.reserve(entry_of(arguments.at(2)));
-    if (arguments[0] == "charge" || arguments[0] == "insist")
-      charge(ledger, arguments.at(2), std::stoi(arguments.at(3)), arguments[0] == "insist");
+    if (arguments[0] == "charge" || insist) charge(ledger, arguments.at(2), std::stoi(arguments.at(3)), insist);
     if (arguments[0] == "release") ledger.release(arguments.at(2));
     return 0;
   } catch (const std::exception& error) {

@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <memory>
+#include <sstream>
 #include <stdexcept>
 #include <thread>
 
@@ -36,15 +37,35 @@ const passwd* unprivileged() {
   return user ? user : getpwnam("nobody");
 }
 
-// In the child: gives up root, and goes when the test goes, however that ends.
+// In the child: gives up root, and goes when the thread that made it goes, however that ends.
 void become_unprivileged(const passwd* user) {
   if (user && (setgroups(0, nullptr) != 0 || setgid(user->pw_gid) != 0 || setuid(user->pw_uid) != 0)) _exit(126);
   prctl(PR_SET_PDEATHSIG, SIGQUIT);
 }
 
+// With owners and modes; false where there is nothing to copy.
+bool copy_folder(const std::filesystem::path& from, const std::filesystem::path& to) {
+  if (!std::filesystem::exists(from)) return false;
+  const pid_t pid = fork();
+  if (pid == 0) {
+    execlp("cp", "cp", "-a", from.c_str(), to.c_str(), nullptr);
+    _exit(127);
+  }
+  int status = 0;
+  waitpid(pid, &status, 0);
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
 std::string read_whole(const std::filesystem::path& path) {
   std::ifstream in(path);
   return std::string(std::istreambuf_iterator<char>(in), {});
+}
+
+// Not even waiting to be collected by whoever inherited it.
+bool is_alive(pid_t pid) {
+  const std::string stat = read_whole("/proc/" + std::to_string(pid) + "/stat");
+  const size_t state = stat.rfind(") ");
+  return state != std::string::npos && stat[state + 2] != 'Z';
 }
 
 }  // namespace
@@ -74,9 +95,20 @@ PostgresServer::PostgresServer() : programs_(find_programs()) {
   folder_ = name;
   if (const passwd* user = geteuid() == 0 ? unprivileged() : nullptr)
     if (chown(name, user->pw_uid, user->pw_gid) != 0) throw std::runtime_error("cannot give the server its folder");
-  const std::string said = run({"initdb", "-D", folder_ / "data", "-U", "sotto", "-A", "trust", "-E", "UTF8",
-                                "--locale=C", "--no-sync", "--no-instructions"});
-  if (!std::filesystem::exists(folder_ / "data/PG_VERSION")) throw std::runtime_error("initdb: " + said);
+  // Making a cluster takes a second or two and each test is a process of its own, so the first leaves a copy to the
+  // others.
+  const std::filesystem::path kept =
+      std::filesystem::path(SOTTO_BINARY) / "tests" /
+      ("postgres_" + programs_.parent_path().filename().string() + "_" + std::to_string(geteuid()));
+  const std::filesystem::path data = folder_ / "data", unfinished = kept.string() + "." + std::to_string(getpid());
+  if (copy_folder(kept, data)) return;
+  const std::string said = run({"initdb", "-D", data, "-U", "sotto", "-A", "trust", "-E", "UTF8", "--locale=C",
+                                "--no-sync", "--no-instructions"});
+  if (!std::filesystem::exists(data / "PG_VERSION")) throw std::runtime_error("initdb: " + said);
+  std::error_code another_was_first;
+  std::filesystem::create_directories(kept.parent_path());
+  if (copy_folder(data, unfinished)) std::filesystem::rename(unfinished, kept, another_was_first);
+  std::filesystem::remove_all(unfinished);
 }
 
 PostgresServer::~PostgresServer() {
@@ -103,8 +135,9 @@ void PostgresServer::start() {
     const std::string program = programs_ / "postgres", data = folder_ / "data",
                       socket = "unix_socket_directories=" + folder_.string();
     execl(program.c_str(), "postgres", "-D", data.c_str(), "-c", socket.c_str(), "-c", "listen_addresses=", "-c",
-          "shared_buffers=16MB", "-c", "max_connections=60", "-c", "wal_level=minimal", "-c", "max_wal_senders=0",
-          nullptr);
+          "shared_buffers=16MB", "-c", "max_connections=60", "-c", "wal_level=minimal", "-c", "max_wal_senders=0", "-c",
+          // Nothing is flushed but what somebody waits for.
+          "wal_writer_delay=10000", nullptr);
     _exit(127);
   }
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(120);
@@ -129,14 +162,15 @@ void PostgresServer::kill_hard() {
   kill(pid_, SIGSTOP);
   const std::string children =
       read_whole("/proc/" + std::to_string(pid_) + "/task/" + std::to_string(pid_) + "/children");
-  for (size_t at = 0; at < children.size();) {
-    const size_t end = std::min(children.find(' ', at), children.size());
-    if (end > at) kill(std::stoi(children.substr(at, end - at)), SIGKILL);
-    at = end + 1;
-  }
+  std::istringstream in(children);
+  std::vector<pid_t> killed;
+  for (pid_t child; in >> child; killed.push_back(child)) kill(child, SIGKILL);
   kill(pid_, SIGKILL);
   waitpid(pid_, nullptr, 0);
   pid_ = 0;
+  // A new server refuses to start while one of the old one's processes lives.
+  for (const pid_t child : killed)
+    while (is_alive(child)) std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
 
 std::string PostgresServer::sql(const std::string& statement) const {

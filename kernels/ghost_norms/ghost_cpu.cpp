@@ -206,7 +206,10 @@ struct AddDirectNorms {
   static SOTTO_INLINE void run(const GhostInput& input, double* squared, int64_t begin, int64_t end) {
     Operand a, g;
     for (int64_t i = begin; i < end; ++i)
-      if (prepare_sample<V>(input, i, a, g, squared)) add_up(squared[i], direct_norm(input, i, mass_of(a, g)));
+      if (prepare_sample<V>(input, i, a, g, squared)) {
+        const double mass = mass_of(a, g), in_floats = float_direct_norm_cpu(input, i, mass);
+        add_up(squared[i], in_floats < 0 ? direct_norm(input, i, mass) : in_floats);
+      }
   }
 };
 

@@ -17,7 +17,9 @@ namespace sotto::kernels {
 void accumulate_ghost_norms(const Exec& exec, MatrixView<const float> a, MatrixView<const float> g, int64_t length,
                             bool with_bias, VectorView<double> squared);
 
-// By the gradient itself, tile by tile in double: 2 · length · p · d multiplications.
+// By the gradient itself: 2 · length · p · d multiplications. On the CPU block by block in floats, with a bound on
+// their error (γ · Σ_t ‖g_t‖‖a_t‖) that is added; a sample where that exceeds 2.4e-4 of the norm, or whose products
+// leave float's range, is summed in double. On CUDA in double.
 void accumulate_direct_norms(const Exec& exec, MatrixView<const float> a, MatrixView<const float> g, int64_t length,
                              bool with_bias, VectorView<double> squared);
 

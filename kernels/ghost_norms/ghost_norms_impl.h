@@ -15,6 +15,7 @@ SOTTO_HOST_DEVICE inline double sample_norm(double bound, double mass, double ro
 
 // The two ways of one operation: whether a Gram sum is good enough.
 constexpr double kWorstRelativeError = 1e-3;
+constexpr double kWorstFloatError = 2.4e-4;  // of a norm from a gradient in floats: both ways, in its square
 
 struct GhostInput {
   MatrixView<const float> a, g;
@@ -27,6 +28,8 @@ void add_ghost_norms_cpu(const GhostInput& input, double* squared, int64_t begin
 void add_direct_norms_cpu(const GhostInput& input, double* squared, int64_t begin, int64_t end);
 // One sample's ‖Σ g aᵀ‖² + Σ‖g‖² (bias), in double; its error is at most (rows + 4)·2^-53 · mass before squaring.
 double direct_square_cpu(const GhostInput& input, int64_t sample);
+// What a sample adds by its gradient in floats, with a bound on their error; -1 where that is not good enough.
+double float_direct_norm_cpu(const GhostInput& input, int64_t sample, double mass);
 void accumulate_ghost_norms_cuda(const Exec& exec, const GhostInput& input, VectorView<double> squared);
 void accumulate_direct_norms_cuda(const Exec& exec, const GhostInput& input, VectorView<double> squared);
 

@@ -90,10 +90,10 @@ class LedgerOnEachBackend : public LedgerTest, public testing::WithParamInterfac
     LedgerTest::SetUp();
     location_ = path_;
     if (std::string(GetParam()) == "sqlite") return;
+    if (!has_postgres()) GTEST_SKIP() << "this build has no PostgreSQL (Debian: libpq-dev)";
     PostgresServer* server = PostgresServer::shared();
     if (!server) GTEST_SKIP() << PostgresServer::why();
     location_ = another();
-    if (!has_postgres()) GTEST_SKIP() << "this build has no PostgreSQL";
   }
 
   // A place of the same kind where no ledger is.

@@ -5,6 +5,7 @@
 #include <limits>
 #include <vector>
 
+#include "accountants/binomial.h"
 #include "accountants/pure_dp.h"
 #include "base/error.h"
 
@@ -34,30 +35,7 @@ double delta_given(double c, double u, double v) {
   return sum * (1 + 1e-10 + 1e-15 * std::lgamma(c + 2));
 }
 
-// P(C = c) from the mode outwards until nothing is left of it.
-struct Clones {
-  double first;
-  std::vector<double> mass;
-
-  Clones(double trials, double probability) {
-    const double mode = std::floor((trials + 1) * probability), odds = probability / (1 - probability);
-    std::vector<double> below, above;
-    for (double c = mode, mass = 1; mass > 1e-40 && c <= trials; mass *= (trials - c) / (c + 1) * odds, ++c)
-      above.push_back(mass);
-    for (double c = mode, mass = 1; c >= 1;) {
-      mass *= c / (trials - c + 1) / odds;
-      if (mass <= 1e-40) break;
-      below.push_back(mass);
-      --c;
-    }
-    first = mode - static_cast<double>(below.size());
-    mass.assign(below.rbegin(), below.rend());
-    mass.insert(mass.end(), above.begin(), above.end());
-    double sum = 0;
-    for (const double each : mass) sum += each;
-    for (double& each : mass) each /= sum;
-  }
-};
+using Clones = BinomialMasses;  // P(C = c)
 
 double delta_at(const Clones& clones, double epsilon_0, double epsilon) {
   if (epsilon >= epsilon_0) return 0;

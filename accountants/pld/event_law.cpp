@@ -8,6 +8,7 @@
 #include "accountants/pld/few_outcomes_law.h"
 #include "accountants/pld/noise_law.h"
 #include "accountants/pld/numerics.h"
+#include "accountants/pld/shuffled_law.h"
 #include "accountants/pld/staircase_law.h"
 #include "accountants/pld/upper_bound_law.h"
 #include "accountants/pure_dp.h"
@@ -80,6 +81,18 @@ class LawOf {
     if (e.selected == e.steps && e.steps == 1) return loss_law(*e.event, relation_);
     const auto noise = noise_of(*e.event);
     return noise && e.selected == 1 ? random_allocation_law(*noise, e.steps, relation_) : nullptr;
+  }
+  Law operator()(const Shuffled& e) const {
+    constexpr double kMostLocal = 50;
+    constexpr int64_t kMostReports = 100'000'000;
+    if (relation_ != NeighbouringRelation::replace_one) return nullptr;
+    const auto local = pure_dp(*e.event, relation_);
+    if (!local || !std::isfinite(local->epsilon)) return nullptr;
+    if (local->epsilon == 0) return FewOutcomesLaw::epsilon_delta(0, 0);
+    if (e.reports < 2 || local->epsilon > kMostLocal || e.reports > kMostReports) return at_most({local->epsilon, 0});
+    if (const auto* response = std::get_if<RandomizedResponse>(&e.event->mechanism))
+      return shuffled_response_law(response->epsilon, response->categories, e.reports);
+    return shuffled_clones_law(local->epsilon, e.reports);
   }
   Law operator()(const MixtureOfGaussians& e) const {
     if (relation_ == NeighbouringRelation::replace_one) return nullptr;

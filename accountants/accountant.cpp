@@ -86,9 +86,10 @@ std::unique_ptr<Accountant> make_accountant(std::string_view name, NeighbouringR
     throw Error(ErrorKind::configuration,
                 "the accountant \"tcdp\" is for questions: \"rdp\" is never looser and limits runs");
   if (name == "pld")
-    throw Error(
-        ErrorKind::configuration,
-        "the accountant \"pld\" is valid for a schedule fixed in advance only and cannot limit a run; use \"rdp\"");
+    throw Error(ErrorKind::configuration,
+                "the accountant \"pld\" is valid for a schedule fixed in advance only and limits nothing that is added "
+                "up step by "
+                "step; use \"rdp\", or a RunAllotment");
   refuse(name, accountant_names());
 }
 

@@ -56,11 +56,12 @@ int print_fingerprint(const std::string& config, bool json) {
   std::filesystem::create_directory(scratch);
   std::string hash;
   try {
-    Trainer trainer(TrainConfig::read(config, {"run.seed=0", "train.steps=20", "performance.threads=1",
-                                               "performance.microbatch=512", "performance.planner=shape",
-                                               "run.evaluate_every=20", cat("run.dir=", (scratch / "run").string()),
-                                               cat("ledger.path=", (scratch / "ledger.sqlite").string())}),
-                    false, {});
+    Trainer trainer(
+        TrainConfig::read(config, {"run.seed=0", "train.steps=20", "privacy.accountant=rdp", "performance.threads=1",
+                                   "performance.microbatch=512", "performance.planner=shape", "run.evaluate_every=20",
+                                   cat("run.dir=", (scratch / "run").string()),
+                                   cat("ledger.path=", (scratch / "ledger.sqlite").string())}),
+        false, {});
     hash = hash_of(trainer, trainer.run().run_id);
   } catch (...) {
     std::filesystem::remove_all(scratch);

@@ -45,7 +45,6 @@ class Reader {
 
 PrivacyConfig read_privacy(const Settings& s, const Reader& reader) {
   PrivacyConfig privacy;
-  privacy.accountant = s.text("privacy.accountant", "rdp");
   privacy.relation =
       accountants::relation_from_string(reader.one_of("privacy.neighbouring_relation", "add_remove", {"add_remove"}));
   privacy.epsilon = reader.positive("privacy.epsilon");
@@ -61,6 +60,7 @@ PrivacyConfig read_privacy(const Settings& s, const Reader& reader) {
   privacy.public_size = reader.at_least("privacy.public_size", 1);
   privacy.steps = reader.at_least("train.steps", 1);
   privacy.noise = reader.one_of("privacy.noise", privacy.noise, {"gaussian", "discrete_gaussian"});
+  privacy.accountant = s.text("privacy.accountant", privacy.on_lattice() ? "rdp" : "pld");  // which knows no lattice
   privacy.generator = reader.one_of("privacy.generator", privacy.generator, {"chacha20", "philox"});
   privacy.unsafe_generator = s.flag("privacy.unsafe_generator", false);  // the plan refuses philox without it
   ClippingConfig& clipping = privacy.clipping;  // the plan checks the ranges

@@ -9,7 +9,7 @@ namespace sotto::app {
 namespace {
 
 constexpr const char* kAccountants =
-    "pld: a bracket of the exact value, for a schedule fixed in advance; rdp: the bound that limits a run; or another "
+    "pld: a bracket of the exact value, for a schedule fixed in advance; rdp: the bound that filters use; or another "
     "of `sotto account compare`. By default pld, and rdp for what pld does not know";
 
 int print_answer(const Question& question, const Answer& answer, const std::string& name, Json object,

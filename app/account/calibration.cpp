@@ -15,13 +15,13 @@ using report::counted;
 using report::exact;
 
 constexpr const char* kAccountants =
-    "rdp: what a run can do, since rdp limits it; pld: what the exact value allows, for a schedule fixed in advance. "
-    "By default rdp";
+    "pld: what the exact value allows, for a schedule fixed in advance, such as a run; rdp: what a filter allows. By "
+    "default what limits a run: pld where it knows the step, else rdp";
 
 accountants::Target target_of(Question& question) {
   check_epsilon(question);
   check_delta(question.delta);
-  if (question.accountant.empty()) question.accountant = "rdp";
+  question.accountant = accountant_for(question, {{step_of(question, 1, 0.5), 1}});  // any of that kind
   return {question.epsilon, question.delta, question.accountant, question.neighbouring_relation()};
 }
 

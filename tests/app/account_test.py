@@ -64,7 +64,8 @@ class AccountTest(harness.Case):
         self.assertLessEqual(found["epsilon"], 2)
         self.assertGreater(found["refused"]["epsilon_lower"], 2)
         self.assertEqual(found["target_epsilon"], 2)
-        by_rdp = self.answer("steps", *budget)
+        self.assertEqual(self.answer("steps", *budget)["accountant"], "pld", "what limits a run")
+        by_rdp = self.answer("steps", *budget, "--accountant", "rdp")
         self.assertEqual((by_rdp["accountant"], by_rdp["steps"], by_rdp["refused"]["proven"]), ("rdp", 881, False))
         none = self.answer("steps", "--epsilon", 0.1, "--noise-multiplier", 1, "--sample-rate", 1, "--delta", 1e-5)
         self.assertEqual((none["steps"], none["epsilon"]), (0, 0))
@@ -171,9 +172,9 @@ class AccountTest(harness.Case):
             (1, ["epsilon", "--opacus-history", self.file("o.json", [[1, 2, 3]]), "--delta", 1e-5], ["item 1 of 1", "sample_rate"]),
             (2, ["delta", *PLAN, "--epsilon", "nan"], ["--epsilon"]),
             (2, ["noise", *budget, "--sample-rate", 0.1], ["--steps"]),
-            (2, ["noise", "--epsilon", 1e-9, "--delta", 1e-30, *sampled], ["no noise reaches", "larger epsilon"]),
+            (2, ["noise", "--epsilon", 1e-9, "--delta", 1e-30, "--accountant", "rdp", *sampled], ["no noise reaches", "larger epsilon"]),
             (2, ["steps", *budget, "--noise-multiplier", 0, "--sample-rate", 0.1], ["--noise-multiplier", "0"]),
-            (2, ["steps", *budget, "--noise-multiplier", 1e7, "--sample-rate", 1e-6], ["nothing to limit"]),
+            (2, ["steps", *budget, "--noise-multiplier", 1e7, "--sample-rate", 1e-6, "--accountant", "rdp"], ["nothing to limit"]),
             (2, ["batch", *budget, "--noise-multiplier", 1, "--steps", 10, "--units", 0], ["--units", "at least 1"]),
             (2, ["batch", "--epsilon", 1e-4, "--delta", 1e-9, "--noise-multiplier", 1, "--steps", 1000, "--units", 10], ["mean batch of 1"]),
             (2, ["curve", *PLAN, "--from", 0], ["--from"]),

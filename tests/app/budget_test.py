@@ -4,7 +4,8 @@ Usage: budget_test.py SOTTO FOLDER
 """
 import harness
 
-PLAN = {"train__steps": 40, "privacy__noise_multiplier": 1.0, "privacy__epsilon": 1.9}  # enough for some of the steps
+# Enough for some of the steps. What RDP says of a number of steps is the same number wherever it is asked.
+PLAN = {"train__steps": 40, "privacy__noise_multiplier": 1.0, "privacy__epsilon": 1.9, "privacy__accountant": "rdp"}
 
 
 class BudgetTest(harness.Case):
@@ -40,6 +41,31 @@ class BudgetTest(harness.Case):
         place = self.place(**PLAN)
         self.check_stopped(place, place.train())
 
+    def test_ByPldItTakesMoreStepsAndProvesTheNextOneTooMany(self):
+        by_rdp = self.place("rdp", **PLAN)
+        fewer = self.check_stopped(by_rdp, by_rdp.train())
+        place = self.place("pld", **{**PLAN, "privacy__accountant": None, "run__seed": None})
+        done = self.assertExit(place.train(), 3, "budget of ε = 1.9 is spent")
+        found = place.certificate()
+        self.assertEqual((done.json()["status"], found["accountant"]), ("budget_exhausted", "pld"))
+        self.assertGreater(found["steps"], fewer)
+        exact, next_one = (self.assertExit(place.call(
+            "account", "epsilon", "--noise-multiplier", 1, "--sample-rate", found["sample_rate"], "--steps", steps,
+            "--delta", 1e-5 * (1 - 1e-4), "--accountant", "pld", "--gap", 1e-5, "--json"), 0).json()
+            for steps in (found["steps"], found["steps"] + 1))
+        self.assertLessEqual(exact["epsilon_lower"], found["epsilon"])
+        self.assertLessEqual(found["epsilon"], 1.9)
+        self.assertGreater(next_one["epsilon_lower"], 1.9, "another step could have been paid")
+        self.assertLessEqual(found["refused"]["epsilon_lower"], next_one["epsilon"])
+        self.assertEqual(found["refused"]["steps"], found["steps"] + 1)
+        self.assertGreater(found["refused"]["epsilon_lower"], 1.9)
+        self.assertChargedOnce(place, found["steps"])
+        self.assertLedgerHolds(place)
+        sentence = "steps are proved to cost more than the ε = 1.9 allowed"
+        for verb, *more in (("show",), ("history",), ("explain", "--run", place.identity()["run_id"])):
+            self.assertIn(sentence, self.assertExit(place.call("ledger", verb, "ledger.sqlite", *more), 0).out, verb)
+        self.assertTrue(sentence in (place.run / "report.html").read_text(), "the page does not say it")
+
     def test_ChargedInBlocksStopsAtTheSameStep(self):
         single, blocks = self.place("single", **PLAN), self.place("blocks", **PLAN, ledger__block_steps=3)
         steps = self.check_stopped(single, single.train())
@@ -73,7 +99,7 @@ class BudgetTest(harness.Case):
         self.assertExit(place.train("--set", "privacy.noise_multiplier=6"), 0)
 
     def test_CapOfTheDataSetStopsTheSecondRun(self):
-        place = self.place()
+        place = self.place(privacy__accountant="rdp")  # as the cap adds runs up: by pld there would be less noise
         cap = ["ledger", "cap", "ledger.sqlite", "--data-set", "diabetes130", "--epsilon", 4.3, "--delta", 1e-5]
         self.assertExit(place.call(*cap), 0)
         self.assertExit(place.train(), 0)

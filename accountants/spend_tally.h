@@ -34,6 +34,11 @@ class SpendTally {
   const std::vector<Spend>& preview(const Event& event, int64_t count);
   // Makes the last preview the truth.
   void commit();
+  // Both at once.
+  void add(const Event& event, int64_t count) {
+    preview(event, count);
+    commit();
+  }
 
  private:
   struct Known {

@@ -14,7 +14,8 @@ namespace {
 using accountants::LedgerLocation;
 
 struct Options {
-  std::string path, certificate, head;
+  std::string path, certificate, head, data_set;
+  double epsilon = 0, delta = 0;
   bool json = false;
 };
 
@@ -84,11 +85,12 @@ int verify(const Options& options) {
   return found.ok ? 0 : 1;
 }
 
-int cap(const Options& options, const std::string& data_set, double epsilon, double delta) {
-  accountants::Ledger::open(LedgerLocation::parse(options.path)).set_cap(data_set, epsilon, delta);  // a first cap makes the ledger
-  print(options.json, {{"data_set", data_set}, {"epsilon_cap", epsilon}, {"delta", delta}},
-        cat("all runs on ", data_set, " together stay within ε = ", report::exact(epsilon),
-            " at δ = ", report::exact(delta)));
+int cap(const Options& options) {
+  accountants::Ledger ledger = accountants::Ledger::open(LedgerLocation::parse(options.path));  // a first cap makes it
+  ledger.set_cap(options.data_set, options.epsilon, options.delta);
+  print(options.json, {{"data_set", options.data_set}, {"epsilon_cap", options.epsilon}, {"delta", options.delta}},
+        cat("all runs on ", options.data_set, " together stay within ε = ", report::exact(options.epsilon),
+            " at δ = ", report::exact(options.delta)));
   return 0;
 }
 
@@ -104,32 +106,21 @@ void add_ledger(CLI::App& program, Action& chosen) {
       "  sotto ledger verify runs/ledger.sqlite --against runs/readmission/certificate.json\n"
       "  sotto ledger cap runs/ledger.sqlite --data-set diabetes130 --epsilon 8 --delta 1e-5");
   auto options = std::make_shared<Options>();
-  const auto add = [&](const char* name, const char* what) {
-    auto* command = ledger->add_subcommand(name, what);
+  const auto add = [&](const char* name, const char* what, int (*act)(const Options&)) {
+    auto* command = add_verb(*ledger, chosen, options, name, what, act);
     command->add_option("LEDGER", options->path, "ledger file")->required();
-    add_json_flag(*command, options->json);
     return command;
   };
-  add("show", "runs, what they may spend and what they spent")->callback([options, &chosen] {
-    chosen = [options] { return show(*options); };
-  });
-  auto* verify_command = add("verify", "check the hash chain and the signatures; exit code 1 when it does not hold");
+  add("show", "runs, what they may spend and what they spent", show);
+  auto* verify_command =
+      add("verify", "check the hash chain and the signatures; exit code 1 when it does not hold", verify);
   auto* against = verify_command->add_option("--against", options->certificate, "certificate whose row must be there");
   verify_command->add_option("--head", options->head, "head kept elsewhere (`head --out`), whose row must be there")
       ->excludes(against);
-  verify_command->callback([options, &chosen] { chosen = [options] { return verify(*options); }; });
-  auto* cap_command = add("cap", "limit what all runs on a data set may spend together, before its first run");
-  struct Cap {
-    std::string data_set;
-    double epsilon = 0, delta = 0;
-  };
-  auto wanted = std::make_shared<Cap>();
-  cap_command->add_option("--data-set", wanted->data_set, "name in the schema")->required();
-  cap_command->add_option("--epsilon", wanted->epsilon)->required();
-  cap_command->add_option("--delta", wanted->delta)->required();
-  cap_command->callback([options, wanted, &chosen] {
-    chosen = [options, wanted] { return cap(*options, wanted->data_set, wanted->epsilon, wanted->delta); };
-  });
+  auto* cap_command = add("cap", "limit what all runs on a data set may spend together, before its first run", cap);
+  cap_command->add_option("--data-set", options->data_set, "name in the schema")->required();
+  cap_command->add_option("--epsilon", options->epsilon)->required();
+  cap_command->add_option("--delta", options->delta)->required();
   add_ledger_keys(*ledger, chosen);
   add_ledger_budgets(*ledger, chosen);
   add_ledger_exports(*ledger, chosen);

@@ -1,4 +1,5 @@
 #pragma once
+#include <memory>
 #include <string>
 
 #include "accountants/ledger.h"
@@ -16,6 +17,16 @@ Json to_json(const accountants::Budget& budget);
 
 // An existing ledger; `key` is the file to sign with, or empty where SOTTO_LEDGER_KEY or no key is meant.
 accountants::Ledger open_to_write(const std::string& path, const std::string& key);
+
+// A verb of `sotto ledger` with --json: `act` on the options, which must have a `json`.
+template <class Options>
+CLI::App* add_verb(CLI::App& ledger, Action& chosen, const std::shared_ptr<Options>& options, const char* name,
+                   const char* what, int (*act)(const Options&)) {
+  auto* command = ledger.add_subcommand(name, what);
+  add_json_flag(*command, options->json);
+  command->callback([options, act, &chosen] { chosen = [options, act] { return act(*options); }; });
+  return command;
+}
 
 // --organisation, --data-set, --purpose, --team, --group.
 void add_scope(CLI::App& command, accountants::Scope& scope);

@@ -162,10 +162,7 @@ Json to_json(const Budget& budget) {
 void add_ledger_budgets(CLI::App& ledger, Action& chosen) {
   auto options = std::make_shared<BudgetOptions>();
   const auto add = [&](const char* name, const char* what, int (*act)(const BudgetOptions&)) {
-    auto* command = ledger.add_subcommand(name, what);
-    add_json_flag(*command, options->json);
-    command->callback([options, act, &chosen] { chosen = [options, act] { return act(*options); }; });
-    return command;
+    return add_verb(ledger, chosen, options, name, what, act);
   };
   auto* give = add("grant", "allow spending within a scope, and nothing beyond it", grant);
   give->add_option("LEDGER", options->path, "ledger file")->required();

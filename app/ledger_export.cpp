@@ -220,10 +220,7 @@ int back_up(const ExportOptions& options) {
 void add_ledger_exports(CLI::App& ledger, Action& chosen) {
   auto options = std::make_shared<ExportOptions>();
   const auto add = [&](const char* name, const char* what, int (*act)(const ExportOptions&)) {
-    auto* command = ledger.add_subcommand(name, what);
-    add_json_flag(*command, options->json);
-    command->callback([options, act, &chosen] { chosen = [options, act] { return act(*options); }; });
-    return command;
+    return add_verb(ledger, chosen, options, name, what, act);
   };
   auto* past = add("history", "every row, oldest first", history);
   past->footer("Examples:\n  sotto ledger history runs/ledger.sqlite --json");

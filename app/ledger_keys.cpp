@@ -94,10 +94,7 @@ void add_scope(CLI::App& command, accountants::Scope& scope) {
 void add_ledger_keys(CLI::App& ledger, Action& chosen) {
   auto options = std::make_shared<KeyOptions>();
   const auto add = [&](const char* name, const char* what, int (*act)(const KeyOptions&)) {
-    auto* command = ledger.add_subcommand(name, what);
-    add_json_flag(*command, options->json);
-    command->callback([options, act, &chosen] { chosen = [options, act] { return act(*options); }; });
-    return command;
+    return add_verb(ledger, chosen, options, name, what, act);
   };
   auto* key = add("key", "make a key pair to sign rows with", make_key);
   key->footer("Examples:\n  sotto ledger key owner.key");

@@ -16,8 +16,7 @@ constexpr double kLeastMu = 1e-9;
 }  // namespace
 
 void GdpAccountant::add(const Event& event, int64_t count) {
-  tally_.preview(event, count);
-  tally_.commit();
+  tally_.add(event, count);
 }
 
 Bracket GdpAccountant::mu() const {

@@ -7,19 +7,13 @@
 
 #include "accountants/rdp/conversion.h"
 #include "accountants/rdp/orders.h"
+#include "accountants/total_variation.h"
 #include "base/error.h"
 
 namespace sotto::accountants {
 namespace {
 
 constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
-
-// Total variation bounds δ at every ε, and the KL divergence, itself at most the RDP of any order, bounds total
-// variation: TV² ≤ 1 − e^−KL (Bretagnolle and Huber 1979). Better than any order of the grid when almost nothing was
-// spent.
-double total_variation_squared(double rdp_of_least_order) {
-  return -std::expm1(-rdp_of_least_order);
-}
 
 // The least of a function of default_orders()' indices that has one valley, by golden section. Whatever index it stops
 // at is a bound.
@@ -73,7 +67,7 @@ RdpCurve RdpAccountant::table() const {
 Bracket RdpAccountant::epsilon_at(double delta) const {
   if (parts_.empty()) return {0, 0};
   if (delta <= 0) return {0, std::numeric_limits<double>::infinity()};
-  if (total_variation_squared(total(0)) < delta * delta * (1 - 1e-12)) return {0, 0};
+  if (total_variation(total(0)) < delta) return {0, 0};
   return {0, std::max(0.0, least([&](size_t i) { return epsilon_at_order(default_orders()[i], total(i), delta); }))};
 }
 
@@ -81,7 +75,7 @@ Bracket RdpAccountant::delta_at(double epsilon) const {
   if (parts_.empty() || std::isinf(epsilon)) return {0, 0};
   const double log_delta =
       std::min(0.0, least([&](size_t i) { return log_delta_at_order(default_orders()[i], total(i), epsilon); }));
-  return {0, std::min(std::sqrt(total_variation_squared(total(0))) * (1 + 1e-12), delta_of_log(log_delta))};
+  return {0, std::min(total_variation(total(0)), delta_of_log(log_delta))};
 }
 
 }  // namespace sotto::accountants

@@ -3,21 +3,13 @@
 #include <algorithm>
 #include <cmath>
 
+#include "accountants/total_variation.h"
 #include "accountants/zcdp/conversion.h"
 
 namespace sotto::accountants {
-namespace {
-
-// δ at every ε: ρ bounds the KL divergence too, and that total variation (rdp_accountant.cpp).
-double total_variation(double rho) {
-  return std::sqrt(-std::expm1(-rho)) * (1 + 1e-12);
-}
-
-}  // namespace
 
 void ZcdpAccountant::add(const Event& event, int64_t count) {
-  tally_.preview(event, count);
-  tally_.commit();
+  tally_.add(event, count);
 }
 
 Bracket ZcdpAccountant::epsilon_at(double delta) const {

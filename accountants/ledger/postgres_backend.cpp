@@ -136,12 +136,11 @@ class PostgresBackend final : public LedgerBackend {
   std::vector<RunProgress> progress(const std::vector<std::string>& run_ids) override {
     // One question for all of them: the server may be far away.
     const PostgresResult found = read(
-        {"SELECT charge.last_step, charge.id, charge.kind, charge.payload, charge.hash, release.at "
+        {"SELECT charge.last_step, charge.id, charge.kind, charge.payload, charge.hash, "
+         "(SELECT payload::jsonb ->> 'at' FROM entry WHERE entry.run_id = wanted.run_id AND kind = 'release') "
          "FROM unnest($1::text[]) WITH ORDINALITY AS wanted (run_id, place) "
          "LEFT JOIN LATERAL (SELECT last_step, id, kind, payload, hash FROM entry WHERE entry.run_id = wanted.run_id "
-         "AND kind = 'charge' ORDER BY last_step DESC LIMIT 1) AS charge ON true "
-         "LEFT JOIN LATERAL (SELECT payload::jsonb ->> 'at' AS at FROM entry WHERE entry.run_id = wanted.run_id "
-         "AND kind = 'release') AS release ON true ORDER BY place",
+         "AND kind = 'charge' ORDER BY last_step DESC LIMIT 1) AS charge ON true ORDER BY place",
          {array_of(run_ids)}});
     std::vector<RunProgress> all;
     for (int row = 0; row < found.rows(); ++row) {

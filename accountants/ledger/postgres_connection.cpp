@@ -100,8 +100,10 @@ void PostgresConnection::check_server() {
   if (server_version() < kOldestServer)
     throw Error(ErrorKind::io, cat(name, " is PostgreSQL ", server_version() / 10000, "; a ledger needs 12 or newer"));
   // A transaction that is left open holds the lock that others wait for.
+  // A plan that was made while the table was small would read all of it for ever, also in triggers: through indexes
+  // alone.
   run(cat("SET search_path TO ", location_.schema(),
-          "; SET lock_timeout TO '30s'; SET idle_in_transaction_session_timeout TO '60s'; "
+          "; SET lock_timeout TO '30s'; SET idle_in_transaction_session_timeout TO '60s'; SET enable_seqscan TO off; "
           "SET standard_conforming_strings TO on"));
   const PostgresResult server =
       query({"SELECT current_setting('server_encoding'), current_setting('fsync'), "

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "accountants/ledger/backend.h"
 #include "base/error.h"
 
 namespace sotto::accountants {
@@ -76,6 +77,20 @@ TEST(LedgerLocationTest, WhatCannotBeMeantIsRefusedWithTheWayOut) {
     refusal("postgresql://db/x?schema=" + schema);
   refusal("postgresql://db/x?schema=" + std::string(64, 'a'));
   EXPECT_EQ(LedgerLocation::parse("postgresql://db/x?schema=" + std::string(63, 'a')).schema().size(), 63u);
+}
+
+TEST(LedgerLocationTest, ABuildWithoutPostgresSaysSoAndHowToGetIt) {
+  if (has_postgres()) GTEST_SKIP() << "this build has PostgreSQL";
+  const LedgerLocation location = LedgerLocation::parse("postgresql://ann@db/x");
+  try {
+    open_backend(location);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::configuration);
+    const std::string why = error.what();
+    EXPECT_NE(why.find("cannot open postgresql://db/x: this sotto was built without PostgreSQL"), std::string::npos);
+    EXPECT_NE(why.find("libpq-dev"), std::string::npos) << "the way out";
+  }
 }
 
 }  // namespace

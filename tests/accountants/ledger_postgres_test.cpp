@@ -42,7 +42,17 @@ TEST_P(LedgerPostgresTest, TheDatabaseItselfRefusesToForget) {
   for (const char* change : {"(9, '{\"id\":9}', 'x', '')", "(3, '{\"id\":3}', 'x', '')", "(2, '{\"id\":2}', 'x', '')",
                              "(3, 'no json', 'x', '')"})
     EXPECT_NE(sql("INSERT INTO entry " + row + change).find("ERROR"), std::string::npos) << change;
+  EXPECT_NE(
+      server_
+          ->sql("CREATE SCHEMA evil; CREATE FUNCTION evil.no(bigint, bigint) RETURNS bool LANGUAGE sql AS 'SELECT "
+                "true'; CREATE OPERATOR evil.= (FUNCTION = evil.no, LEFTARG = bigint, RIGHTARG = bigint); SET "
+                "search_path TO evil, pg_catalog; INSERT INTO " +
+                location_.schema() + ".entry " + row + "(9, '{\"id\":9}', 'x', '')")
+          .find("search_path"),
+      std::string::npos)
+      << "who inserts does not say what = means";
   EXPECT_NE(sql("INSERT INTO signature VALUES (1, 'x')").find("only the last row"), std::string::npos);
+  server_->sql("DROP SCHEMA evil CASCADE");
   EXPECT_EQ(Ledger::open(location_).rows().size(), 2u);
   EXPECT_TRUE(Ledger::verify(location_).ok);
 }

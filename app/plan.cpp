@@ -42,18 +42,13 @@ std::string for_people(const ModelPlan& m, const PlanOptions& options) {
            "plan (`sotto norms --explain` shows the rules)";
   if (m.plan.products.empty())
     return "every parameter has one way to its norms (one row a sample, embeddings, normalisations): nothing to plan";
-  std::vector<std::vector<std::string>> rows = {
-      {"parameter", "rows × p × d", "chosen", "MiB", "ghost ms", "direct ms", "stored ms", "recomputed ms"}};
+  std::vector<std::vector<std::string>> rows = {{"parameter", "rows × p × d", "chosen", "MiB"}};
+  for (const NormMethod method : kNormMethods) rows[0].push_back(cat(to_string(method), " ms"));
   for (size_t i = 0; i < m.plan.products.size(); ++i) {
     const PlannedProduct& p = m.plan.products[i];
-    std::vector<std::string> row = {m.names[i],
-                                    cat(p.product.length, " × ", p.product.rows, " × ", p.product.columns),
-                                    to_string(p.way().method),
-                                    mebibytes(p.way().bytes),
-                                    "–",
-                                    "–",
-                                    "–",
-                                    "–"};
+    std::vector<std::string> row = {m.names[i], cat(p.product.length, " × ", p.product.rows, " × ", p.product.columns),
+                                    to_string(p.way().method), mebibytes(p.way().bytes)};
+    row.resize(4 + std::size(kNormMethods), "–");
     for (const PlannedProduct::Way& way : p.ways)
       row[4 + static_cast<size_t>(way.method)] = report::rounded(way.milliseconds, 3);
     rows.push_back(std::move(row));
@@ -64,6 +59,8 @@ std::string for_people(const ModelPlan& m, const PlanOptions& options) {
               " MiB of ", mebibytes(m.plan.memory_limit));
   if (!m.plan.fits)
     text += "\nthat is over the limit, and the least there is: lower the batch, or raise --memory-limit";
+  if (!m.plan.loss_of_accuracy().empty())
+    text += cat("\n", m.plan.loss_of_accuracy(), "; raise --memory-limit to keep them in float32");
   if (options.try_all)
     text += cat("\ntried: a pass takes ", report::rounded(m.tried.plan_ms, 3), " ms as planned, ",
                 report::rounded(m.tried.best_ms, 3),

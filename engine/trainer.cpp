@@ -142,10 +142,13 @@ void Trainer::choose_norm_methods() {
   NormMethods methods;
   if (resume_ && std::filesystem::exists(folder_.norm_methods()))
     methods = norm_methods_from(nlohmann::json::parse(read_file(folder_.norm_methods()), nullptr, false), *parameters_);
-  else if (config_.performance.planner == "measured" && !products.empty() && !site_.exec.on_cuda())
-    methods = plan_norms(products, config_.performance.microbatch * schema_.unit.max_records,
-                         config_.performance.storage_limit, time_model(site_.exec, hooks_.say))
-                  .methods();
+  else if (config_.performance.planner == "measured" && !products.empty() && !site_.exec.on_cuda()) {
+    const NormPlan plan = plan_norms(products, config_.performance.microbatch * schema_.unit.max_records,
+                                     config_.performance.storage_limit, time_model(site_.exec, hooks_.say));
+    methods = plan.methods();
+    if (const std::string loss = plan.loss_of_accuracy(); !loss.empty())
+      hooks_.say(cat(loss, "; raise performance.storage_limit to keep them in float32"));
+  }
   norm_methods_ = to_json(methods, *parameters_).dump();
   tape_->set_norm_methods(std::move(methods));
 }

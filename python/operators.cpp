@@ -36,6 +36,17 @@ at::Tensor id_matrix(const at::Tensor& ids, const at::Tensor& beside) {
   return checked("ids", ids, at::kLong, beside);
 }
 
+// [B, …], floats or bfloat16, as [B, elements].
+at::Tensor stored_rows(const at::Tensor& x) {
+  if (x.scalar_type() != at::kBFloat16) return by_sample("x", x, x);
+  require(x.dim() >= 1, cat("x needs a batch dimension"));
+  return x.contiguous().flatten(1).view({x.size(0), -1});
+}
+
+MatrixView<const kernels::Bfloat16> bfloat16_matrix(const at::Tensor& tensor) {
+  return {static_cast<const kernels::Bfloat16*>(tensor.const_data_ptr()), tensor.size(0), tensor.size(1)};
+}
+
 template <class T>
 MatrixView<const T> matrix(const at::Tensor& tensor) {
   return {tensor.const_data_ptr<T>(), tensor.size(0), tensor.size(1)};
@@ -69,9 +80,12 @@ int64_t batch_of(const at::Tensor& tensor, int64_t length) {
 
 at::Tensor row_norms(const at::Tensor& x) {
   const c10::DeviceGuard guard(x.device());
-  const at::Tensor flat = by_sample("x", x, x);
+  const at::Tensor flat = stored_rows(x);
   at::Tensor squared = zero_norms(flat.size(0), x);
-  kernels::accumulate_row_norms(exec_of(x), matrix<float>(flat), doubles(squared));
+  if (flat.scalar_type() == at::kBFloat16)
+    kernels::accumulate_row_norms(exec_of(x), bfloat16_matrix(flat), doubles(squared));
+  else
+    kernels::accumulate_row_norms(exec_of(x), matrix<float>(flat), doubles(squared));
   return squared;
 }
 
@@ -124,9 +138,12 @@ at::Tensor clip_factors(const at::Tensor& squared_norms, double clip_norm) {
 
 at::Tensor clipped_rows(const at::Tensor& x, const at::Tensor& factors) {
   const c10::DeviceGuard guard(x.device());
-  const at::Tensor flat = by_sample("x", x, x), f = checked("factors", factors, at::kFloat, x);
-  at::Tensor sum = zeros(x.sizes().slice(1), x);
-  kernels::accumulate_clipped_rows(exec_of(x), matrix<float>(flat), floats(f), mutable_floats(sum));
+  const at::Tensor flat = stored_rows(x), f = checked("factors", factors, at::kFloat, x);
+  at::Tensor sum = at::zeros(x.sizes().slice(1), x.options().dtype(at::kFloat).requires_grad(false));
+  if (flat.scalar_type() == at::kBFloat16)
+    kernels::accumulate_clipped_rows(exec_of(x), bfloat16_matrix(flat), floats(f), mutable_floats(sum));
+  else
+    kernels::accumulate_clipped_rows(exec_of(x), matrix<float>(flat), floats(f), mutable_floats(sum));
   return sum;
 }
 

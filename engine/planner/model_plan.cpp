@@ -9,8 +9,8 @@
 
 #include "base/error.h"
 #include "base/median.h"
-#include "engine/step_bench/bench_task.h"
 #include "engine/planner/calibration.h"
+#include "engine/step_bench/bench_task.h"
 #include "engine/tape/coverage.h"
 
 namespace sotto {
@@ -96,6 +96,7 @@ TriedPlan try_all(Pass& pass, const NormPlan& plan, const std::function<void(con
     std::vector<std::vector<double>> times(ways.size());
     for (int round = 0; round < kTries; ++round)
       for (size_t w = 0; w < ways.size(); ++w) {
+        if (ways[w].method == NormMethod::stored_bf16 && !plan.may_round) continue;
         if (plan.fits && plan.bytes() - plan.products[i].way().bytes + ways[w].bytes > plan.memory_limit) continue;
         std::vector<size_t> chosen = planned;
         chosen[i] = w;

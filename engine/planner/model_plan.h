@@ -22,7 +22,7 @@ struct PlanOptions {
 // What trying every way of every product gave: the plan's time and the time of the best ways found, each of a whole
 // pass (forward, backward, norms, clipped sum), in rounds that alternate.
 struct TriedPlan {
-  std::vector<std::vector<double>> milliseconds;  // [product][way] of a whole pass; NaN: over the memory limit
+  std::vector<std::vector<double>> milliseconds;  // [product][way] of a whole pass; NaN: not one to be chosen
   std::vector<size_t> best;                       // [product]
   double plan_ms = 0, best_ms = 0;
   double ratio = 1;  // median of plan ÷ best, round by round

@@ -19,15 +19,21 @@ int64_t steps_of(int64_t bytes, int64_t limit) {
                     : static_cast<int64_t>(std::ceil(static_cast<double>(bytes) / static_cast<double>(limit) * kSteps));
 }
 
-// The fastest choice within the limit; false if there is none. times[m] is the least for m steps of memory.
-bool choose_fastest(std::vector<PlannedProduct>& products, int64_t limit) {
+bool rounds(const PlannedProduct::Way& way) {
+  return way.method == NormMethod::stored_bf16;
+}
+
+// The fastest choice within the limit, without gradients in bfloat16 unless they `may_round`; false if there is none.
+// times[m] is the least for m steps of memory.
+bool choose_fastest(std::vector<PlannedProduct>& products, int64_t limit, bool may_round) {
   constexpr double kNever = std::numeric_limits<double>::infinity();
   std::vector<double> times(kSteps + 1, 0.0);
   std::vector<std::vector<uint8_t>> choices;
   for (const PlannedProduct& product : products) {
     std::vector<double> next(kSteps + 1, kNever);
     std::vector<uint8_t> choice(kSteps + 1, 0);
-    for (size_t w = 0; w < product.ways.size(); ++w)
+    for (size_t w = 0; w < product.ways.size(); ++w) {
+      if (rounds(product.ways[w]) && !may_round) continue;
       for (int64_t m = steps_of(product.ways[w].bytes, limit); m <= kSteps; ++m) {
         const double time =
             times[static_cast<size_t>(m - steps_of(product.ways[w].bytes, limit))] + product.ways[w].milliseconds;
@@ -36,6 +42,7 @@ bool choose_fastest(std::vector<PlannedProduct>& products, int64_t limit) {
           choice[static_cast<size_t>(m)] = static_cast<uint8_t>(w);
         }
       }
+    }
     times = std::move(next);
     choices.push_back(std::move(choice));
   }
@@ -46,6 +53,15 @@ bool choose_fastest(std::vector<PlannedProduct>& products, int64_t limit) {
     left -= steps_of(products[i].way().bytes, limit);
   }
   return true;
+}
+
+// Whether with more memory some product would go another way.
+bool is_short_of_memory(const std::vector<PlannedProduct>& products) {
+  return std::ranges::any_of(products, [](const PlannedProduct& product) {
+    return std::ranges::any_of(product.ways, [&](const PlannedProduct::Way& way) {
+      return !rounds(way) && way.milliseconds < product.way().milliseconds;
+    });
+  });
 }
 
 }  // namespace
@@ -79,7 +95,9 @@ NormPlan plan_norms(const std::vector<ProductShape>& products, int64_t batch, in
       planned.ways.push_back({method, model.milliseconds(product, batch, method), product.kept_bytes(method, batch)});
     plan.products.push_back(std::move(planned));
   }
-  plan.fits = choose_fastest(plan.products, memory_limit);
+  plan.fits = choose_fastest(plan.products, memory_limit, false);
+  plan.may_round = !plan.fits || is_short_of_memory(plan.products);
+  if (plan.may_round) plan.fits = choose_fastest(plan.products, memory_limit, true);
   if (!plan.fits)
     for (PlannedProduct& product : plan.products)
       product.chosen = static_cast<size_t>(
@@ -87,6 +105,15 @@ NormPlan plan_norms(const std::vector<ProductShape>& products, int64_t batch, in
                                    [](const auto& way) { return std::pair(way.bytes, way.milliseconds); }) -
           product.ways.begin());
   return plan;
+}
+
+std::string NormPlan::loss_of_accuracy() const {
+  const auto rounded =
+      std::ranges::count_if(products, [](const PlannedProduct& product) { return rounds(product.way()); });
+  if (rounded == 0) return "";
+  return cat("per-sample gradients of ", rounded, " of ", products.size(),
+             " products are kept in bfloat16 (each entry rounded by up to 0.4 %), for want of memory: the guarantee is "
+             "the same, the gradients a little less exact");
 }
 
 nlohmann::json to_json(const NormMethods& methods, const Parameters& parameters) {

@@ -1,5 +1,6 @@
 #pragma once
 #include <nlohmann/json_fwd.hpp>
+#include <string>
 #include <vector>
 
 #include "engine/planner/time_model.h"
@@ -23,16 +24,20 @@ struct PlannedProduct {
 struct NormPlan {
   std::vector<PlannedProduct> products;
   int64_t batch, memory_limit;
-  bool fits = true;  // false: the least that any choice keeps is more than the limit; then it is that choice
+  bool fits = true;        // false: the least that any choice keeps is more than the limit; then it is that choice
+  bool may_round = false;  // memory is short, so gradients in bfloat16 were considered
 
   double milliseconds() const;
   int64_t bytes() const;
   NormMethods methods() const;
+  // What the plan costs in accuracy, for people; empty where it costs none.
+  std::string loss_of_accuracy() const;
 };
 
 // The ways with the least predicted time in all, of those that keep at most `memory_limit` bytes together: a knapsack,
 // solved exactly over memory in steps of a 4096th of the limit. A plan changes time, memory and the last bits of the
-// norms; never what is guaranteed.
+// norms; never what is guaranteed. Gradients are rounded to bfloat16 only where the limit keeps some product from its
+// fastest way.
 NormPlan plan_norms(const std::vector<ProductShape>& products, int64_t batch, int64_t memory_limit,
                     const TimeModel& model);
 

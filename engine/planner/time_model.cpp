@@ -18,15 +18,21 @@ double whole_vectors(int64_t floats) {
 Amounts amounts(const ProductShape& product, int64_t batch, NormMethod method) {
   const auto b = static_cast<double>(batch), length = static_cast<double>(product.length);
   const double p = whole_vectors(product.rows), d = whole_vectors(product.columns);
-  const bool gram = method == NormMethod::ghost;
+  const bool gram = method == NormMethod::ghost, box = method == NormMethod::box_filter;
+  const auto channels = static_cast<double>(product.in_channels);
+  const double places = box ? static_cast<double>(product.image) / channels : 0;
   return {1,
           b,
           b * length * (p + d),
           b * length * p * d,
           b * p * d,
           p * d,
-          gram ? b * length * length * (p + d) : 0,
-          gram ? b * length * length : 0,
+          gram  ? b * length * length * (p + d)
+          : box ? b * (length * length * p + places * places * channels)
+                : 0,
+          gram  ? b * length * length
+          : box ? b * length * length * static_cast<double>(product.taps)
+                : 0,
           b * static_cast<double>(product.image)};
 }
 
@@ -65,6 +71,7 @@ TimeModel TimeModel::fit(const std::vector<MethodTime>& measured) {
         rows.push_back(amounts(time.product, time.batch, time.method));
         for (double& amount : rows.back()) amount /= time.milliseconds;
       }
+      if (!convolution && static_cast<NormMethod>(method) == NormMethod::box_filter) continue;
       require(!rows.empty(), "no time was measured for ", to_string(static_cast<NormMethod>(method)),
               convolution ? " of convolutions" : " of linear products");
       model.prices_[convolution ? 1 : 0][method] = non_negative_prices(rows);

@@ -17,8 +17,9 @@ struct MethodTime {
 };
 
 // Predicts a method's time on this machine as a sum of amounts of work, each at a fitted price:
-//   1, B, B L (p + d), B L p d, B p d, p d, and for the Gram matrices B L² (p + d) and B L²; of a convolution also the
-//   floats of its images; p and d rounded up to whole vectors.
+//   1, B, B L (p + d), B L p d, B p d, p d, and for the Gram matrices B L² (p + d) and B L², where a box filter of K
+//   taps has B (L² p + P² C) and B L² K for P places of C channels; of a convolution also the floats of its images; p
+//   and d rounded up to whole vectors.
 // The prices are non-negative and fitted so that the relative errors are least in the mean square, apart for linear
 // products and convolutions.
 class TimeModel {
@@ -26,7 +27,7 @@ class TimeModel {
   static constexpr size_t kAmounts = 9;
   using Prices = std::array<double, kAmounts>;
 
-  // Throws invalid_argument where a method of either kind was not measured at all.
+  // Throws invalid_argument where a method of either kind was not measured at all (a box filter is for convolutions).
   static TimeModel fit(const std::vector<MethodTime>& measured);
 
   double milliseconds(const ProductShape& product, int64_t batch, NormMethod method) const;

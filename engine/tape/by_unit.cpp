@@ -7,41 +7,44 @@
 namespace sotto {
 namespace {
 
-// Which unit each record belongs to, and where among the rows of a unit: [records].
+// Which unit each record belongs to, [records], and where each unit begins, [units + 1].
 struct Places {
   int64_t units, most;  // most records a unit
-  at::Tensor unit, slot;
+  at::Tensor unit, starts;
 };
 
 Places places_of(const std::vector<int64_t>& starts, int64_t records) {
   require(starts.size() >= 2 && starts.front() == 0 && starts.back() == records, "units must cover all ", records,
           " records");
-  Places places = {.units = static_cast<int64_t>(starts.size()) - 1, .most = 0, .unit = {}, .slot = {}};
-  std::vector<int64_t> unit, slot;
+  Places places = {.units = static_cast<int64_t>(starts.size()) - 1, .most = 0, .unit = {}, .starts = {}};
+  std::vector<int64_t> unit;
   for (size_t u = 0; u + 1 < starts.size(); ++u) {
     const int64_t own = starts[u + 1] - starts[u];
     require(own >= 1, "unit ", u, " of the batch has no record");
     places.most = std::max(places.most, own);
-    for (int64_t k = 0; k < own; ++k) {
-      unit.push_back(static_cast<int64_t>(u));
-      slot.push_back(k);
-    }
+    unit.insert(unit.end(), static_cast<size_t>(own), static_cast<int64_t>(u));
   }
   places.unit = at::tensor(unit, at::kLong);
-  places.slot = at::tensor(slot, at::kLong);
+  places.starts = at::tensor(starts, at::kLong);
   return places;
 }
 
-// [records · length, columns] to [units · most · length, columns], zeros where a unit has fewer records.
-at::Tensor padded(const at::Tensor& rows, const Places& places, int64_t length) {
-  const int64_t columns = rows.size(1);
-  at::Tensor all = at::zeros({places.units * places.most, length * columns}, rows.options());
-  const at::Tensor to = (places.unit * places.most + places.slot).to(rows.device());
-  all.index_copy_(0, to, rows.reshape({-1, length * columns}));
-  return all.view({-1, columns});
+// Where the rows of each unit begin, of records that have `length` rows.
+at::Tensor rows_of_units(const Places& places, int64_t length, const at::Tensor& beside) {
+  return (places.starts * length).to(beside.device());
 }
 
 at::Tensor summed(const at::Tensor& rows, const Places& places) {
+  if (rows.scalar_type() == at::kBFloat16) {  // a unit's sum is rounded once
+    const at::Tensor all = at::empty({places.units, rows.size(1)}, rows.options());
+    const at::Tensor counts = at::bincount(places.unit);
+    for (int64_t u = 0, first = 0; u < places.units; ++u) {
+      const int64_t own = counts[u].item<int64_t>();
+      all.select(0, u).copy_(rows.narrow(0, first, own).sum(0, false, at::kFloat));
+      first += own;
+    }
+    return all;
+  }
   return at::zeros({places.units, rows.size(1)}, rows.options()).index_add_(0, places.unit.to(rows.device()), rows);
 }
 
@@ -50,6 +53,7 @@ at::Tensor summed(const at::Tensor& rows, const Places& places) {
 GradSamples by_unit(GradSamples records, const std::vector<int64_t>& starts, const Parameters& parameters) {
   const Places places = places_of(starts, records.batch);
   if (places.most == 1) return records;
+  join_uses(parameters, records);  // while they all have the same length
   GradSamples units;
   units.batch = places.units;
   units.parameters.resize(records.parameters.size());
@@ -65,17 +69,18 @@ GradSamples by_unit(GradSamples records, const std::vector<int64_t>& starts, con
       continue;
     }
     for (const FactoredUse& use : from.factored)
-      to.factored.push_back({.activation = padded(use.activation, places, use.length),
-                             .gradient = padded(use.gradient, places, use.length),
+      to.factored.push_back({.activation = use.activation,
+                             .gradient = use.gradient,
                              .length = use.length * places.most,
                              .first_row = use.first_row,
-                             .direct = use.direct});
-    for (const IndexedUse& use : from.indexed) {
-      const int64_t length = use.ids.size(1);
-      at::Tensor ids = at::zeros({places.units * places.most, length}, use.ids.options());
-      ids.index_copy_(0, (places.unit * places.most + places.slot).to(ids.device()), use.ids);
-      to.indexed.push_back({ids.view({places.units, -1}), padded(use.gradient, places, length), use.padding_index});
-    }
+                             .direct = use.direct,
+                             .starts = rows_of_units(places, use.length, use.gradient)});
+    for (const IndexedUse& use : from.indexed)
+      to.indexed.push_back({.ids = use.ids,
+                            .gradient = use.gradient,
+                            .padding_index = use.padding_index,
+                            .starts = rows_of_units(places, use.ids.size(1), use.gradient),
+                            .longest = use.ids.size(1) * places.most});
     for (const at::Tensor& rows : from.stored) to.stored.push_back(summed(rows, places));
     for (const RecomputedUse& use : from.recomputed)
       to.recomputed.push_back({[use, starts](int64_t first, int64_t count) {

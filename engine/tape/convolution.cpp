@@ -1,4 +1,4 @@
-#include "kernels/convolution/convolution.h"
+#include "kernels/convolution_norms/convolution_norms.h"
 
 #include "base/error.h"
 #include "engine/tape/product.h"
@@ -80,6 +80,15 @@ at::Tensor sum_over_places(const at::Tensor& gradient) {  // [batch, frames, cha
   return gradient.flatten(3).sum(std::vector<int64_t>{1, 3});
 }
 
+// Places whose Gram matrix a thread of the box filter keeps: 4 MB.
+constexpr int64_t kMostPlaces = 1024;
+
+bool has_box_filter(const Geometry& geometry, const at::Tensor& input) {
+  const int64_t places = c10::multiply_integers(input.sizes().slice(3));
+  return !geometry.transposed && input.size(1) == 1 && input.size(2) > 0 && places <= kMostPlaces &&
+         std::ranges::all_of(geometry.stride, [](int64_t stride) { return stride == 1; });
+}
+
 // As the gradient of a matrix product: length is the number of positions. Factors are to be had where im2col is.
 ProductShape product_of(const ConvolutionUse& use, const at::Tensor& input, const at::Tensor& gradient) {
   const at::Tensor& output = use.geometry.transposed ? input : gradient;
@@ -90,8 +99,27 @@ ProductShape product_of(const ConvolutionUse& use, const at::Tensor& input, cons
           .columns = use.weight.numel() / std::max<int64_t>(outputs, 1),
           .convolution = true,
           .image = input.numel() / std::max<int64_t>(input.size(0), 1),
+          .in_channels = input.size(2),
+          .taps = c10::multiply_integers(use.weight.sizes().slice(2)),
           .has_factors =
-              use.weight.dim() == 4 && use.geometry.groups == 1 && !use.geometry.transposed && input.size(1) == 1};
+              use.weight.dim() == 4 && use.geometry.groups == 1 && !use.geometry.transposed && input.size(1) == 1,
+          .has_box_filter = has_box_filter(use.geometry, input)};
+}
+
+// Norms by a box filter over Gram matrices of places, in place of the rows that are made for the sum.
+void take_box_filter(const ConvolutionUse& use, const at::Tensor& input, const at::Tensor& gradient,
+                     RecomputedUse& rows) {
+  const at::Tensor x = input.select(1, 0).contiguous(), g = gradient.select(1, 0).contiguous();
+  const kernels::ConvolutionShape shape = shape_of(use.geometry, x, g, use.weight);
+  rows.add_norms = [exec = use.recorder->exec, shape, x, g](VectorView<double> squared) {
+    kernels::accumulate_convolution_norms(exec, shape, x.const_data_ptr<float>(), g.const_data_ptr<float>(), squared);
+  };
+  const auto count = [](int64_t n) { return static_cast<double>(n); };
+  const double places = count(shape.places()), positions = count(shape.positions());
+  rows.norm_flops = count(shape.samples) * (places * (places + 1) * count(shape.in_channels) +
+                                            positions * (positions + 1) *
+                                                (count(shape.out_channels) + count(shape.groups * shape.taps()) / 2));
+  rows.kept_bytes = count(x.nbytes() + g.nbytes());
 }
 
 // [batch, 1, channels, …] to [batch · positions, channels]
@@ -118,12 +146,14 @@ void take_gradients(const ConvolutionUse& use, const at::Tensor& input, const at
       bias_rows = at::empty({recorder.batch, use.bias.numel()}, gradient.options());
     recorder.store(use.weight_index, gradient_rows(recorder.exec, use.geometry, use.weight, input, gradient,
                                                    stored_type(method), bias_rows));
-  } else if (use.weight_index >= 0 && method == NormMethod::recomputed) {
+  } else if (use.weight_index >= 0 && (method == NormMethod::recomputed || method == NormMethod::box_filter)) {
     const auto rows = [exec = recorder.exec, geometry = use.geometry, weight = use.weight.detach(), input, gradient](
                           int64_t first, int64_t count) {
       return gradient_rows(exec, geometry, weight, input.narrow(0, first, count), gradient.narrow(0, first, count));
     };
-    recorder.samples(use.weight_index).recomputed.push_back({rows});
+    RecomputedUse made = {.rows = rows};
+    if (method == NormMethod::box_filter) take_box_filter(use, input, gradient, made);
+    recorder.samples(use.weight_index).recomputed.push_back(std::move(made));
   } else if (use.weight_index >= 0) {
     take_factors(use, method, input, gradient);
   }

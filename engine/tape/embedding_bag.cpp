@@ -14,6 +14,7 @@ struct BagUse {
   at::Tensor indices, offsets;  // as passed
   bool include_last_offset;
   at::Tensor places, ids, present;  // [bags, length]: a bag's positions in `indices`, its ids, and where it has any
+  at::Tensor largest = {};          // of a maximum: [bags, d], whose row each column comes from
 };
 
 // Bags as the rows of a matrix as wide as the longest: what is past a bag's end is absent.
@@ -41,11 +42,26 @@ struct BagFunction : torch::autograd::Function<BagFunction> {
                                                 std::shared_ptr<BagUse> use) {
     carry(context, use);
     if (weights) context->save_for_backward({*weights});
-    auto [output, bag_of, sizes, largest] = at::embedding_bag(
-        use->table, use->indices, use->offsets, false, use->mode, false, weights, use->include_last_offset,
-        use->padding_index >= 0 ? std::optional(use->padding_index) : std::nullopt);
+    auto [output, bag_of, sizes, largest] =
+        at::_embedding_bag(use->table, use->indices, use->offsets, false, use->mode, false, weights,
+                           use->include_last_offset, use->padding_index);
+    if (use->mode == kMax) use->largest = largest.to(at::kLong);
     context->mark_non_differentiable({bag_of, sizes, largest});
     return {output, bag_of, sizes, largest};
+  }
+
+  // A column of a maximum belongs to one entry of the table: entries are the words, of one column each.
+  static void take_maximum(const BagUse& use, const at::Tensor& gradient) {
+    Tape::Recorder& recorder = *use.recorder;
+    const int64_t d = gradient.size(1);
+    const at::Tensor empty = use.present.any(1, true).logical_not();
+    const at::Tensor entries = (use.largest * d + at::arange(d, use.largest.options())).masked_fill(empty, 0);
+    const auto by_sample = [&](const at::Tensor& x) {
+      return recorder.by_sample(x, use.layout).reshape({recorder.batch, -1}).contiguous();
+    };
+    recorder.samples(use.table_index)
+        .indexed.push_back(
+            {by_sample(entries), by_sample(gradient.masked_fill(empty, 0.0).to(at::kFloat)).view({-1, 1}), -1});
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
@@ -55,6 +71,10 @@ struct BagFunction : torch::autograd::Function<BagFunction> {
     Tape::Recorder& recorder = *use.recorder;
     const auto saved = context->get_saved_variables();
     const int64_t d = outputs[0].size(1);
+    if (use.mode == kMax) {
+      take_maximum(use, outputs[0]);
+      return {at::Tensor(), at::Tensor(), at::Tensor()};
+    }
     // Absent rows are 0 and not a multiple of the gradient: 0 · NaN would poison word 0.
     at::Tensor rows = outputs[0].unsqueeze(1).masked_fill(use.present.logical_not().unsqueeze(2), 0.0);
     if (use.mode == kMean) rows = rows / use.present.sum(1).clamp_min(1).view({-1, 1, 1});
@@ -75,18 +95,18 @@ struct BagFunction : torch::autograd::Function<BagFunction> {
 
 using BagResult = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
 
-// Sums and means of the rows of a table, one bag of ids a row of the output. A maximum is left to the coverage walk.
+// Sums, means and maxima of the rows of a table, one bag of ids a row of the output.
 std::optional<BagResult> bag_rule(const at::Tensor& table, const at::Tensor& indices, const at::Tensor& offsets,
                                   bool scale_grad_by_freq, int64_t mode, const std::optional<at::Tensor>& weights,
                                   bool include_last_offset, int64_t padding_index) {
   const RecorderPointer recorder = current_recorder();
   const int64_t index = recorder ? recorder->find(table) : -1;
-  if (index < 0 || mode == kMax || indices.dim() != 1 || offsets.dim() != 1) return std::nullopt;
+  if (index < 0 || indices.dim() != 1 || offsets.dim() != 1) return std::nullopt;
   if (scale_grad_by_freq)
     recorder->refuse(cat("parameter ", recorder->parameters.name(index),
                          ": scale_grad_by_freq divides by counts over the whole batch, so samples would influence each "
                          "other; turn it off"));
-  BagUse use = {recorder, table, index, mode, padding_index, {}, indices, offsets, include_last_offset, {}, {}, {}};
+  BagUse use = {recorder, table, index, mode, padding_index, {}, indices, offsets, include_last_offset, {}, {}, {}, {}};
   lay_out_bags(use);
   // The last dimension is an id's own, so that the rows of a sample are counted right.
   use.layout = recorder->record_use(index, "embedding_bag", use.ids.unsqueeze(2));

@@ -78,7 +78,14 @@ void explain_indexed(const ParameterSamples& samples, const Sizes& n, ParameterR
 }
 
 // Any mixture is made as one, block by block.
-void explain_recomputed(const Sizes& n, double length, ParameterRule& rule) {
+void explain_recomputed(const ParameterSamples& samples, const Sizes& n, double length, ParameterRule& rule) {
+  if (samples.recomputed.size() == 1 && samples.recomputed[0].add_norms) {
+    rule.rule = "box_filter";
+    rule.flops = samples.recomputed[0].norm_flops;
+    rule.bytes = samples.recomputed[0].kept_bytes;
+    rule.least_flops = std::min(rule.flops, stored_least(n));
+    return;
+  }
   rule.rule = "recomputed";
   rule.flops = 2 * n.batch * n.elements * (1 + length);
   rule.bytes += std::min<double>(n.batch * n.elements * kFloat, int64_t{64} << 20);
@@ -117,13 +124,16 @@ std::vector<ParameterRule> explain(const Parameters& parameters, const GradSampl
     } else if (samples.factored.empty() && samples.indexed.empty() && samples.recomputed.empty()) {
       rule.rule = "stored";
       rule.flops = 2 * n.batch * n.elements;
-      rule.bytes = kFloat * n.batch * n.elements * static_cast<double>(samples.stored.size());
+      for (const at::Tensor& rows : samples.stored) {
+        rule.bytes += n.batch * n.elements * static_cast<double>(rows.element_size());
+        if (rows.scalar_type() == at::kBFloat16) rule.rule = "stored_bf16";
+      }
       rule.least_flops = stored_least(n);
       if (rule.operations == std::vector<std::string>{"linear"} && parameters.tensor(k).dim() == 2)
         rule.least_flops = least_of_factors(n, recorded_length(uses, k, n.batch), static_cast<double>(rule.shape[0]),
                                             static_cast<double>(rule.shape[1]));
     } else {
-      explain_recomputed(n, recorded_length(uses, k, n.batch), rule);
+      explain_recomputed(samples, n, recorded_length(uses, k, n.batch), rule);
     }
     rules.push_back(std::move(rule));
   }

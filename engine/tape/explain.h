@@ -12,8 +12,8 @@ struct ParameterRule {
   std::string name;
   std::vector<int64_t> shape;
   std::vector<std::string> operations;  // what uses it, in forward order, each once
-  // outer product, ghost, direct, stored, recomputed, embedding, embedding + tied head, with its weight (a bias that
-  // costs nothing), per-sample pass (slow), or no gradient reaches it
+  // outer product, ghost, direct, stored, stored_bf16, recomputed, box_filter, embedding, embedding + tied head, with its weight (a
+  // bias that costs nothing), per-sample pass (slow), or no gradient reaches it
   std::string rule;
   double flops = 0;        // multiplications and additions for the squared norms
   double bytes = 0;        // kept for the norms and the clipped sum: factors or gradients
@@ -28,7 +28,10 @@ struct ParameterRule {
 //   direct             2B L p d            the gradients, tile by tile
 //   stored             2B P               the gradients are made instead of the weight's, so only squaring them is
 //                                           extra
+//   stored_bf16        2B P                as stored, each entry rounded to 8 bits
 //   recomputed         2B P + 2B L P       made once more for the sum
+//   box_filter         B (P(P + 1) C + L(L + 1)(p + K/2))   of P places, C channels and K taps, both Gram matrices and
+//                                           the filter between them; made once for the sum in place of the batch's
 //   embedding          2B L d
 //   embedding + head   both, and 2B L_e L_h d for the cross term
 // least_flops of a weight is the least of ghost, of forming the gradient by itself (2B L p d, "direct") and of storing:

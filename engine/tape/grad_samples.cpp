@@ -17,12 +17,29 @@ MatrixView<const float> matrix(const at::Tensor& tensor) {
   return {tensor.const_data_ptr<float>(), tensor.size(0), tensor.size(1)};
 }
 
-MatrixView<const int64_t> id_matrix(const at::Tensor& tensor) {
-  return {tensor.const_data_ptr<int64_t>(), tensor.size(0), tensor.size(1)};
+// Calls take(view) with the stored rows in their own type.
+template <class Take>
+void with_rows(const at::Tensor& stored, const Take& take) {
+  if (stored.scalar_type() != at::kBFloat16) return take(matrix(stored));
+  take(MatrixView<const kernels::Bfloat16>{static_cast<const kernels::Bfloat16*>(stored.const_data_ptr()),
+                                           stored.size(0), stored.size(1)});
 }
 
 VectorView<float> vector(at::Tensor& tensor) {
   return {tensor.mutable_data_ptr<float>(), tensor.numel()};
+}
+
+kernels::Segments segments_of(const FactoredUse& use, int64_t batch) {
+  return {batch, use.length, use.starts.defined() ? use.starts.const_data_ptr<int64_t>() : nullptr};
+}
+
+kernels::Segments segments_of(const IndexedUse& use, int64_t batch) {
+  if (!use.starts.defined()) return {batch, std::max<int64_t>(use.ids.size(1), 1)};
+  return {batch, use.longest, use.starts.const_data_ptr<int64_t>()};
+}
+
+VectorView<const int64_t> id_vector(const at::Tensor& tensor) {
+  return {tensor.const_data_ptr<int64_t>(), tensor.numel()};
 }
 
 at::Tensor by_sample(const at::Tensor& rows, int64_t batch) {
@@ -90,8 +107,20 @@ void join_factored(ParameterSamples& samples, int64_t batch, int64_t elements) {
   }
 }
 
+// A use of a table's entries, each a word of one column: what a bag's maximum makes.
+IndexedUse by_entry(const IndexedUse& use) {
+  const int64_t d = use.gradient.size(1);
+  at::Tensor gradient = use.gradient;
+  if (use.padding_index >= 0) gradient = gradient.masked_fill(use.ids.eq(use.padding_index).view({-1, 1}), 0.0);
+  const at::Tensor entries = use.ids.unsqueeze(-1) * d + at::arange(d, use.ids.options());
+  return {entries.flatten(1), gradient.reshape({-1, 1}), -1};
+}
+
 void join_indexed(std::vector<IndexedUse>& uses, int64_t batch) {
   if (uses.size() < 2) return;
+  const auto same_width = [&](const IndexedUse& use) { return use.gradient.size(1) == uses.front().gradient.size(1); };
+  if (!std::ranges::all_of(uses, same_width))
+    for (IndexedUse& use : uses) use = by_entry(use);
   std::vector<at::Tensor> ids, gradients;
   for (const IndexedUse& use : uses) {
     ids.push_back(use.ids);
@@ -105,12 +134,29 @@ void join_indexed(std::vector<IndexedUse>& uses, int64_t batch) {
 
 void join_stored(std::vector<at::Tensor>& stored) {
   while (stored.size() > 1) {
-    stored.front() = stored.front() + stored.back();
+    stored.front() = stored.front().to(at::kFloat) + stored.back();
     stored.pop_back();
   }
 }
 
+// Rows of units, one after the other.
+at::Tensor rows_of_units(const FactoredUse& use, int64_t elements, int64_t first, int64_t count) {
+  const at::Tensor starts = use.starts.cpu();
+  const auto* start = starts.const_data_ptr<int64_t>() + first;
+  at::Tensor rows = at::zeros({count, elements}, use.gradient.options());
+  const int64_t d = use.activation.size(1), p = use.gradient.size(1);
+  for (int64_t u = 0; u < count; ++u) {
+    const int64_t own = start[u + 1] - start[u];
+    rows.select(0, u)
+        .narrow(0, use.first_row * d, p * d)
+        .view({p, d})
+        .copy_(use.gradient.narrow(0, start[u], own).t().mm(use.activation.narrow(0, start[u], own)));
+  }
+  return rows;
+}
+
 at::Tensor rows_of(const FactoredUse& use, int64_t batch, int64_t elements, int64_t first, int64_t count) {
+  if (use.starts.defined()) return rows_of_units(use, elements, first, count);
   const at::Tensor g = by_sample(use.gradient, batch).narrow(0, first, count);
   const at::Tensor a = by_sample(use.activation, batch).narrow(0, first, count);
   const at::Tensor own = at::bmm(g.transpose(1, 2), a).view({count, -1});
@@ -120,20 +166,28 @@ at::Tensor rows_of(const FactoredUse& use, int64_t batch, int64_t elements, int6
   return rows;
 }
 
-at::Tensor rows_of(const IndexedUse& use, int64_t batch, int64_t elements, int64_t first, int64_t count) {
-  const int64_t d = use.gradient.size(1), ids = elements / d;
-  at::Tensor g = by_sample(use.gradient, batch).narrow(0, first, count);
-  const at::Tensor id = use.ids.narrow(0, first, count);
+at::Tensor rows_of(const IndexedUse& use, int64_t, int64_t elements, int64_t first, int64_t count) {
+  const int64_t d = use.gradient.size(1), ids = elements / d, length = use.ids.size(1);
+  at::Tensor g, id, sample;  // of each row
+  if (use.starts.defined()) {
+    const at::Tensor starts = use.starts.narrow(0, first, count + 1);
+    const int64_t begin = starts[0].item<int64_t>(), rows = starts[count].item<int64_t>() - begin;
+    g = use.gradient.narrow(0, begin, rows);
+    id = use.ids.reshape({-1}).narrow(0, begin, rows);
+    sample = at::repeat_interleave(starts.diff());
+  } else {
+    g = use.gradient.narrow(0, first * length, count * length);
+    id = use.ids.narrow(0, first, count).flatten();
+    sample = at::arange(count, id.options()).repeat_interleave(length);
+  }
   if (use.padding_index >= 0) g = g.masked_fill(id.eq(use.padding_index).unsqueeze(-1), 0.0);
-  at::Tensor rows = at::zeros({count * ids, d}, g.options());
-  const at::Tensor place = id + ids * at::arange(count, id.options()).unsqueeze(1);
-  return rows.index_add_(0, place.flatten(), g.flatten(0, 1)).view({count, elements});
+  return at::zeros({count * ids, d}, g.options()).index_add_(0, id + ids * sample, g).view({count, elements});
 }
 
 at::Tensor sum_of_rows(const ParameterSamples& parts, int64_t batch, int64_t elements, int64_t first, int64_t count) {
   at::Tensor sum;
   const auto add = [&](const at::Tensor& rows) { sum = sum.defined() ? at::add(sum, rows) : rows; };
-  for (const at::Tensor& rows : parts.stored) add(rows.narrow(0, first, count));
+  for (const at::Tensor& rows : parts.stored) add(rows.narrow(0, first, count).to(at::kFloat));
   for (const FactoredUse& use : parts.factored) add(rows_of(use, batch, elements, first, count));
   for (const IndexedUse& use : parts.indexed) add(rows_of(use, batch, elements, first, count));
   for (const RecomputedUse& use : parts.recomputed) add(use.rows(first, count));
@@ -202,10 +256,7 @@ at::Tensor gradient_rows(const GradSamples& grads, int64_t k, int64_t elements, 
   return sum_of_rows(own, grads.batch, elements, first, count);
 }
 
-void add_squared_norms(const Exec& exec, const Parameters& parameters, const std::vector<int64_t>& groups,
-                       GradSamples& grads, at::Tensor& squared) {
-  require(squared.dim() == 2 && squared.size(1) == grads.batch, "squared norms are [groups, batch]");
-  separate_biases(grads, groups);
+void join_uses(const Parameters& parameters, GradSamples& grads) {
   for (int64_t k = 0; k < parameters.size(); ++k) {
     ParameterSamples& samples = grads.parameters[static_cast<size_t>(k)];
     const int64_t elements = parameters.tensor(k).numel();
@@ -214,34 +265,53 @@ void add_squared_norms(const Exec& exec, const Parameters& parameters, const std
     join_stored(samples.stored);
     join_mixture(samples, grads.batch, elements);
   }
+}
+
+void add_squared_norms(const Exec& exec, const Parameters& parameters, const std::vector<int64_t>& groups,
+                       GradSamples& grads, at::Tensor& squared) {
+  require(squared.dim() == 2 && squared.size(1) == grads.batch, "squared norms are [groups, batch]");
+  separate_biases(grads, groups);
+  join_uses(parameters, grads);
   std::vector<bool> measured(static_cast<size_t>(parameters.size()), false);
   for (int64_t k = 0; k < parameters.size(); ++k) {
     const VectorView<double> out = {squared.mutable_data_ptr<double>() + groups[static_cast<size_t>(k)] * grads.batch,
                                     grads.batch};
     const ParameterSamples& samples = grads.parameters[static_cast<size_t>(k)];
     const int64_t elements = parameters.tensor(k).numel();
-    for (const RecomputedUse& use : samples.recomputed)
+    for (const RecomputedUse& use : samples.recomputed) {
+      if (use.add_norms) {
+        use.add_norms(out);
+        continue;
+      }
       recompute(use, grads.batch, elements, [&](int64_t first, const at::Tensor& rows) {
         kernels::accumulate_row_norms(exec, matrix(rows), {out.data + first, rows.size(0)});
       });
-    for (const at::Tensor& rows : samples.stored) kernels::accumulate_row_norms(exec, matrix(rows), out);
+    }
+    for (const at::Tensor& rows : samples.stored)
+      with_rows(rows, [&](const auto& view) { kernels::accumulate_row_norms(exec, view, out); });
     for (const FactoredUse& use : samples.factored) {
+      const kernels::Segments segments = segments_of(use, grads.batch);
       if (use.length == 1)
         kernels::accumulate_outer_norms(exec, matrix(use.activation), matrix(use.gradient), use.bias >= 0, out);
       else if (use.direct)
-        kernels::accumulate_direct_norms(exec, matrix(use.activation), matrix(use.gradient), use.length, false, out);
+        kernels::accumulate_ragged_direct_norms(exec, matrix(use.activation), matrix(use.gradient), segments, false,
+                                                out);
       else if (samples.factored.size() > 1)  // of rows apart
-        kernels::accumulate_ghost_norms(exec, matrix(use.activation), matrix(use.gradient), use.length, false, out);
+        kernels::accumulate_ragged_ghost_norms(exec, matrix(use.activation), matrix(use.gradient), segments, false,
+                                               out);
       else if (!measured[static_cast<size_t>(k)])
-        kernels::accumulate_ghost_norms(exec,
-                                        matrix(joined_activation(grads, groups, static_cast<size_t>(k), measured)),
-                                        matrix(use.gradient), use.length, false, out);
+        kernels::accumulate_ragged_ghost_norms(
+            exec, matrix(joined_activation(grads, groups, static_cast<size_t>(k), measured)), matrix(use.gradient),
+            segments, false, out);
     }
     for (const IndexedUse& use : samples.indexed) {
-      kernels::accumulate_embedding_norms(exec, id_matrix(use.ids), matrix(use.gradient), use.padding_index, out);
+      const kernels::Segments segments = segments_of(use, grads.batch);
+      kernels::accumulate_ragged_embedding_norms(exec, id_vector(use.ids), matrix(use.gradient), segments,
+                                                 use.padding_index, out);
       for (const FactoredUse& head : samples.factored)
-        kernels::accumulate_tied_cross_norms(exec, id_matrix(use.ids), matrix(use.gradient), use.padding_index,
-                                             matrix(head.activation), matrix(head.gradient), out);
+        kernels::accumulate_ragged_tied_cross_norms(exec, id_vector(use.ids), matrix(use.gradient), segments,
+                                                    use.padding_index, matrix(head.activation), matrix(head.gradient),
+                                                    segments_of(head, grads.batch), out);
     }
   }
 }
@@ -257,7 +327,7 @@ void add_clipped(const Exec& exec, const GradSamples& grads, const std::vector<i
     const VectorView<const float> f = {factors.const_data_ptr<float>() + groups[k] * grads.batch, grads.batch};
     const ParameterSamples& samples = grads.parameters[k];
     for (const at::Tensor& rows : samples.stored)
-      kernels::accumulate_clipped_rows(exec, matrix(rows), f, vector(sums[k]));
+      with_rows(rows, [&](const auto& view) { kernels::accumulate_clipped_rows(exec, view, f, vector(sums[k])); });
     for (const RecomputedUse& use : samples.recomputed) {
       at::Tensor total = at::zeros({sums[k].numel()}, sums[k].options().dtype(at::kDouble));
       recompute(use, grads.batch, total.numel(), [&](int64_t first, const at::Tensor& rows) {
@@ -267,14 +337,15 @@ void add_clipped(const Exec& exec, const GradSamples& grads, const std::vector<i
       sums[k].copy_(total.view(sums[k].sizes()).add_(sums[k]));  // rounds once
     }
     for (const FactoredUse& use : samples.factored)
-      kernels::accumulate_clipped_outer(
-          exec, matrix(use.gradient), matrix(use.activation), f, use.length,
+      kernels::accumulate_ragged_clipped_outer(
+          exec, matrix(use.gradient), matrix(use.activation), f, segments_of(use, grads.batch),
           {sums[k].mutable_data_ptr<float>() + use.first_row * use.activation.size(1), use.gradient.size(1),
            use.activation.size(1)},
           use.bias < 0 ? VectorView<float>{nullptr, 0} : vector(sums[static_cast<size_t>(use.bias)]));
     for (const IndexedUse& use : samples.indexed)
-      kernels::accumulate_clipped_embedding(exec, id_matrix(use.ids), matrix(use.gradient), f, use.padding_index,
-                                            {sums[k].mutable_data_ptr<float>(), sums[k].size(0), sums[k].size(1)});
+      kernels::accumulate_ragged_clipped_embedding(
+          exec, id_vector(use.ids), matrix(use.gradient), f, segments_of(use, grads.batch), use.padding_index,
+          {sums[k].mutable_data_ptr<float>(), sums[k].numel() / use.gradient.size(1), use.gradient.size(1)});
   }
 }
 

@@ -2,6 +2,7 @@
 #include <functional>
 #include <vector>
 
+#include "base/view.h"
 #include "cuda/exec.h"
 #include "engine/tape/parameters.h"
 
@@ -9,25 +10,32 @@ namespace sotto {
 
 // A use of a matrix in a linear layer: the per-sample gradient is Σ_t gradient_t activation_tᵀ over the sample's rows.
 struct FactoredUse {
-  at::Tensor activation;  // [batch · length, d]
-  at::Tensor gradient;    // [batch · length, p]
-  int64_t length;         // rows a sample
-  int64_t bias = -1;      // the bias that this use alone feeds, carried along: it costs nothing here
-  int64_t first_row = 0;  // of the parameter as a matrix of d columns, where the use has p of its rows
-  bool direct = false;    // norms by the gradient itself instead of Gram matrices
+  at::Tensor activation;   // [batch · length, d]
+  at::Tensor gradient;     // [batch · length, p]
+  int64_t length;          // rows a sample; of units with a table, at most
+  int64_t bias = -1;       // the bias that this use alone feeds, carried along: it costs nothing here
+  int64_t first_row = 0;   // of the parameter as a matrix of d columns, where the use has p of its rows
+  bool direct = false;     // norms by the gradient itself instead of Gram matrices
+  at::Tensor starts = {};  // of units (by_unit): where the rows of each begin, and the end, [batch + 1]
 };
 
-// A use of a table in an embedding: the per-sample gradient has gradient_t added to row ids_t.
+// A use of a table in an embedding: the per-sample gradient has gradient_t added to row ids_t. With one column the rows
+// are single entries of the table, in the order of its memory.
 struct IndexedUse {
-  at::Tensor ids;       // [batch, length], int64
+  at::Tensor ids;       // [batch, length], int64; of units [records, length]
   at::Tensor gradient;  // [batch · length, d]
   int64_t padding_index;
+  at::Tensor starts = {};  // of units, as in a FactoredUse,
+  int64_t longest = 0;     // and how many ids they have at most
 };
 
 // Per-sample gradients that would take too much memory: they are made block by block of samples, once for the norms and
 // once for the sum, with the same bits, so that what is added is what was measured.
 struct RecomputedUse {
   std::function<at::Tensor(int64_t first, int64_t count)> rows;  // [count, elements], float32, contiguous
+  // Where there is a way to bounds of the rows' squared norms without them: adds those of all samples.
+  std::function<void(VectorView<double> squared)> add_norms = nullptr;
+  double norm_flops = 0, kept_bytes = 0;  // of that way, a batch
 };
 
 // Everything one parameter needs for its per-sample gradients. Several uses add up to one gradient, so their norm has
@@ -36,7 +44,7 @@ struct RecomputedUse {
 struct ParameterSamples {
   std::vector<FactoredUse> factored;
   std::vector<IndexedUse> indexed;
-  std::vector<at::Tensor> stored;  // [batch, elements]: the per-sample gradients themselves
+  std::vector<at::Tensor> stored;  // [batch, elements], float or bfloat16: the per-sample gradients themselves
   std::vector<RecomputedUse> recomputed;
   bool carried = false;  // a bias whose gradient a FactoredUse of its weight carries
 };
@@ -47,6 +55,10 @@ struct GradSamples {
   std::vector<ParameterSamples> parameters;
   std::vector<double> losses;  // operator's eyes only
 };
+
+// Joins the uses of each parameter: what add_squared_norms does first, and by_unit, while all samples are of one
+// length.
+void join_uses(const Parameters& parameters, GradSamples& grads);
 
 // The per-sample gradients [batch, elements] of parameter `k`, whatever their form. Makes them all: for small batches.
 at::Tensor gradient_rows(const GradSamples& grads, int64_t k, int64_t elements);

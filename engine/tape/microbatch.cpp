@@ -9,7 +9,9 @@ int64_t least_kept_bytes(const std::vector<ProductShape>& products, int64_t samp
   int64_t total = 0;
   for (const ProductShape& product : products) {
     int64_t least = INT64_MAX;
-    for (const NormMethod method : product.methods()) least = std::min(least, product.kept_bytes(method, samples));
+    for (const NormMethod method : product.methods())
+      if (method != NormMethod::stored_bf16)  // a larger micro-batch is not worth a loss of accuracy
+        least = std::min(least, product.kept_bytes(method, samples));
     total += least;
   }
   return total;

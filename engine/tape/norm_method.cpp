@@ -14,19 +14,26 @@ const char* to_string(NormMethod method) {
       return "stored";
     case NormMethod::recomputed:
       return "recomputed";
+    case NormMethod::stored_bf16:
+      return "stored_bf16";
+    case NormMethod::box_filter:
+      return "box_filter";
   }
   throw Error(ErrorKind::internal, "a norm method without a name");
 }
 
 std::vector<NormMethod> ProductShape::methods() const {
-  if (!has_factors) return {NormMethod::stored, NormMethod::recomputed};
-  return {std::begin(kNormMethods), std::end(kNormMethods)};
+  std::vector<NormMethod> methods = {NormMethod::stored, NormMethod::recomputed, NormMethod::stored_bf16};
+  if (has_factors) methods.insert(methods.begin(), {NormMethod::ghost, NormMethod::direct});
+  if (has_box_filter) methods.push_back(NormMethod::box_filter);
+  return methods;
 }
 
 int64_t ProductShape::kept_bytes(NormMethod method, int64_t batch) const {
   constexpr int64_t kFloat = sizeof(float);
-  if (method == NormMethod::stored) return kFloat * batch * elements();
-  if (convolution && method == NormMethod::recomputed) return kFloat * batch * (length * rows + image);
+  if (is_stored(method)) return int64_t(c10::elementSize(stored_type(method))) * batch * elements();
+  if (convolution && (method == NormMethod::recomputed || method == NormMethod::box_filter))
+    return kFloat * batch * (length * rows + image);
   return kFloat * batch * length * (rows + columns);
 }
 

@@ -13,7 +13,8 @@ GradSamples run(Tape& tape, const Probe& probe, const at::Tensor& input) {
 }
 
 bool same_bits(const at::Tensor& a, const at::Tensor& b) {
-  return a.sizes() == b.sizes() && a.contiguous().view(-1).view(at::kInt).equal(b.contiguous().view(-1).view(at::kInt));
+  const auto bytes = [](const at::Tensor& x) { return x.contiguous().view(-1).view(at::kByte); };
+  return a.sizes() == b.sizes() && a.dtype() == b.dtype() && bytes(a).equal(bytes(b));
 }
 
 // Whether sample `sample` contributes exactly the same in both passes.

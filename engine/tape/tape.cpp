@@ -111,13 +111,12 @@ void Tape::Recorder::refuse(const std::string& message, std::source_location pla
 NormMethod Tape::Recorder::choose(const ProductShape& product) {
   products.push_back(product);
   const auto planned = norm_methods.find(product.parameter);
-  const int64_t bytes = product.kept_bytes(NormMethod::stored, batch);
   const std::vector<NormMethod> possible = product.methods();
   const bool by_plan = planned != norm_methods.end() &&
                        std::ranges::find(possible, planned->second) != possible.end() &&
-                       (planned->second != NormMethod::stored || bytes <= storage_left);
+                       (!is_stored(planned->second) || product.kept_bytes(planned->second, batch) <= storage_left);
   const NormMethod method = by_plan ? planned->second : method_by_shape(product, batch, storage_left);
-  if (method == NormMethod::stored) storage_left -= bytes;
+  if (is_stored(method)) storage_left -= product.kept_bytes(method, batch);
   return method;
 }
 

@@ -72,6 +72,35 @@ TEST(ByUnit, ABadRecordDropsItsUnitAndLeavesTheOthersTheirBits) {
     }
 }
 
+// One unit of many records must not make all others as long.
+TEST(ByUnit, FactorsAndIdsStayAsLargeAsTheRecordsAre) {
+  const at::Tensor weight = at::randn({4, 3}).set_requires_grad(true), table = at::randn({9, 3}).set_requires_grad(true);
+  const Parameters parameters({{"weight", weight}, {"table", table}});
+  Tape tape(Exec::cpu(1), parameters);
+  tape.set_storage_limit(0);
+  const at::Tensor ids = at::randint(9, {40, 5});
+  const GradSamples records =
+      tape.per_sample(40, [&] { return at::linear(at::embedding(table, ids), weight).sin().flatten(1).sum(1); });
+  std::vector<int64_t> starts = {0, 31};  // 31 records, and nine units of one
+  for (int64_t record = 32; record <= 40; ++record) starts.push_back(record);
+  const GradSamples units = by_unit(records, starts, parameters);
+  const FactoredUse &linear = units.parameters[0].factored.at(0), &from = records.parameters[0].factored.at(0);
+  EXPECT_EQ(linear.gradient.const_data_ptr(), from.gradient.const_data_ptr());
+  EXPECT_EQ(linear.activation.const_data_ptr(), from.activation.const_data_ptr());
+  const IndexedUse& embedding = units.parameters[1].indexed.at(0);
+  EXPECT_EQ(embedding.gradient.const_data_ptr(), records.parameters[1].indexed.at(0).gradient.const_data_ptr());
+  EXPECT_EQ(embedding.ids.numel(), 200);
+  EXPECT_EQ(linear.length, 31 * 5);
+  // Rows made one by one for the lattice are those of the units, too.
+  for (int64_t k = 0; k < 2; ++k) {
+    const int64_t elements = parameters.tensor(k).numel();
+    const at::Tensor rows = gradient_rows(records, k, elements), got = gradient_rows(units, k, elements);
+    EXPECT_TRUE(got[0].allclose(rows.narrow(0, 0, 31).sum(0), 1e-4, 1e-5));
+    EXPECT_TRUE(got.narrow(0, 1, 9).allclose(rows.narrow(0, 31, 9), 1e-4, 1e-6));
+    EXPECT_TRUE(gradient_rows(units, k, elements, 4, 3).allclose(rows.narrow(0, 34, 3), 1e-4, 1e-6));
+  }
+}
+
 TEST(ByUnit, RefusesUnitsThatDoNotCoverTheRecords) {
   const Parameters parameters({{"w", at::zeros({2}).set_requires_grad(true)}});
   const auto records = [] {

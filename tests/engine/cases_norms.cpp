@@ -90,6 +90,26 @@ std::vector<Case> embedding_bag_cases() {
           {"bag means", bag(EmbeddingBagOptions(6, 4).mode(torch::kMean)), tokens(9, 6)},
           {"bag means with padding", bag(EmbeddingBagOptions(6, 4).mode(torch::kMean).padding_idx(0)), tokens(9, 6)},
           {"bag sums with padding", bag(EmbeddingBagOptions(6, 4).mode(torch::kSum).padding_idx(2)), tokens(4, 6)},
+          {"bag maxima", bag(EmbeddingBagOptions(6, 4).mode(torch::kMax)), tokens(9, 6)},
+          {"bag maxima with padding", bag(EmbeddingBagOptions(6, 4).mode(torch::kMax).padding_idx(0)), tokens(3, 3)},
+          {"a table of bags, a sum and two maxima", eager([](Net& net) -> Forward {
+             const at::Tensor table = net.own("table", at::randn({6, 4}));
+             const auto a = net.add("a", Linear(12, 3));
+             return [=](const at::Tensor& x) {
+               const at::Tensor offsets = at::arange(0, x.numel(), x.size(1), at::kLong);
+               const auto bag = [&](int64_t mode) {
+                 return std::get<0>(at::embedding_bag(table, x.flatten(), offsets, false, mode, false));
+               };
+               return a.ptr()->forward(at::cat({bag(0).sin(), bag(2), bag(2).square()}, 1).tanh());
+             };
+           }), tokens(5, 6)},
+          {"bag maxima of a table that is tied to a head", eager([](Net& net) -> Forward {
+             const at::Tensor table = net.own("table", at::randn({6, 4}));
+             return [=](const at::Tensor& x) {
+               const at::Tensor offsets = at::arange(0, x.numel(), x.size(1), at::kLong);
+               return at::linear(std::get<0>(at::embedding_bag(table, x.flatten(), offsets, false, 2, false)).tanh(), table);
+             };
+           }), tokens(5, 6)},
           {"bag of one", bag(EmbeddingBagOptions(6, 4).mode(torch::kSum)), tokens(1, 6)},
           {"bag with weights from a layer", eager([](Net& net) -> Forward {
              const at::Tensor table = net.own("table", at::randn({6, 4}));

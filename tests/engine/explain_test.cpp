@@ -54,6 +54,20 @@ TEST(Explain, CountsAsTheFormulasSay) {
   EXPECT_EQ(mlp[1].flops, 0);
 }
 
+TEST(Explain, SaysWhichGradientsAreRounded) {
+  const at::Tensor weight = at::randn({8, 6}).set_requires_grad(true);
+  const Parameters parameters({{"weight", weight}});
+  Tape tape(Exec::cpu(1), parameters);
+  const at::Tensor x = at::randn({3, 5, 6});
+  for (const NormMethod method : {NormMethod::stored, NormMethod::stored_bf16}) {
+    tape.set_norm_methods({{0, method}});
+    const GradSamples grads = tape.per_sample(3, [&] { return at::linear(x, weight).flatten(1).sin().sum(1); });
+    const ParameterRule rule = explain(parameters, grads, tape.uses(), {})[0];
+    EXPECT_EQ(rule.rule, to_string(method));
+    EXPECT_EQ(rule.bytes, (method == NormMethod::stored ? 4 : 2) * 3 * 48);
+  }
+}
+
 TEST(Explain, FloorAddsTheLeastToThePlainStep) {
   std::vector<ParameterRule> rules(2);
   rules[0].least_flops = 30;

@@ -48,6 +48,8 @@ def inputs(device="cpu"):
     many = dict(a=torch.randn(BATCH * LENGTH, D), g=torch.randn(BATCH * LENGTH, P))
     ids, factors = torch.randint(ROWS, (BATCH, LENGTH)), torch.rand(BATCH)
     calls = [
+        (sotto.row_norms, (torch.randn(BATCH, 3, 2, dtype=torch.bfloat16),)),
+        (sotto.clipped_rows, (torch.randn(BATCH, 3, 2).bfloat16(), factors)),
         (sotto.row_norms, (torch.randn(BATCH, 3, 2),)),
         (sotto.outer_norms, (one["a"], one["g"], True)),
         (sotto.ghost_norms, (many["a"], many["g"], LENGTH, False)),
@@ -104,6 +106,7 @@ class OpsTest(unittest.TestCase):
         calls = dict((str(operator).split(".")[-1], arguments) for operator, arguments in inputs())
         (x,) = calls["row_norms"]
         self.assertBound(sotto.row_norms(x), squares(x.double()))
+        self.assertBound(sotto.row_norms(x.bfloat16()), squares(x.bfloat16().double()))
         a, g, _ = calls["outer_norms"]
         truth = squares(gradients(a, g))
         self.assertBound(sotto.outer_norms(a, g), truth)

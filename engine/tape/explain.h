@@ -12,8 +12,8 @@ struct ParameterRule {
   std::string name;
   std::vector<int64_t> shape;
   std::vector<std::string> operations;  // what uses it, in forward order, each once
-  // outer product, ghost, direct, stored, stored_bf16, recomputed, box_filter, embedding, embedding + tied head, with its weight (a
-  // bias that costs nothing), per-sample pass (slow), or no gradient reaches it
+  // outer product, ghost, direct, stored, stored_bf16, recomputed, box_filter, embedding, embedding + tied head, with
+  // its weight (a bias that costs nothing), per-sample pass (slow), or no gradient reaches it
   std::string rule;
   double flops = 0;        // multiplications and additions for the squared norms
   double bytes = 0;        // kept for the norms and the clipped sum: factors or gradients

@@ -1,12 +1,15 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <memory>
 #include <vector>
 
 #include "accountants/accountant.h"
 #include "accountants/pld/event_law.h"
 #include "accountants/pld/pld_accountant.h"
+#include "accountants/pld/shifted_noise_law.h"
 #include "accountants/pld/skellam_masses.h"
+#include "accountants/pld/two_sided_law.h"
 #include "base/error.h"
 
 namespace sotto::accountants {
@@ -288,6 +291,29 @@ TEST(NoiseLaws, AReplacedUnitOfABatchCostsAtLeastWhatItsLowerPairDoes) {
     rdp->compose(batch, count);
     EXPECT_LE(replaced.lower, rdp->epsilon(1e-5)) << count;
     EXPECT_LT(replaced.upper, rdp->epsilon(1e-5)) << count;
+  }
+}
+
+TEST(NoiseLaws, AMirroredLawIsTheSameInBothDirectionsAndKeepsDelta) {
+  const auto law = std::make_shared<ShiftedNoiseLaw>(NoiseShape::gaussian, 1.5,
+                                                     std::vector<Shift>{{0, 0.75, 1}, {2, 0.25, 0}}, 0, 0.0);
+  const LossCells cells = law->cells(1e-3, 1e-15), mirrored = MirroredLaw(law).cells(1e-3, 1e-15);
+  double sum = 0;
+  for (size_t k = 0; k < mirrored.p.size(); ++k) {
+    sum += mirrored.p[k];
+    EXPECT_NEAR(mirrored.q[k] / mirrored.p[k], std::exp(-mirrored.loss[k]), 1e-9 * std::exp(-mirrored.loss[k]));
+  }
+  EXPECT_NEAR(sum, 1, 1e-11) << "a little more for rounding";
+  const LossCells reversed = mirrored.reversed();
+  for (const double epsilon : {0.0, 0.3, 2.0}) {
+    double want = 0, got = 0, back = 0;
+    for (size_t k = 0; k < cells.p.size(); ++k) want += std::max(0.0, cells.p[k] - std::exp(epsilon) * cells.q[k]);
+    for (size_t k = 0; k < mirrored.p.size(); ++k) {
+      got += std::max(0.0, mirrored.p[k] - std::exp(epsilon) * mirrored.q[k]);
+      back += std::max(0.0, reversed.p[k] - std::exp(epsilon) * reversed.q[k]);
+    }
+    EXPECT_NEAR(got, want, 1e-12) << epsilon;
+    EXPECT_NEAR(back, want, 1e-12) << epsilon;
   }
 }
 

@@ -110,7 +110,8 @@ TEST_P(LedgerPostgresCrashTest, AnEqualRowOfAnotherProcessIsNotTakenForOnesOwn) 
   ledger.charge("a", 1, 1);
   ChargeReceipt theirs{};
   proxy.cut(PostgresProxy::Cut::before_commit, [&] { theirs = other.charge("a", 2, 2); });
-  message(ErrorKind::io, [&] { ledger.charge("a", 2, 2); });
+  const std::string why = message(ErrorKind::io, [&] { ledger.charge("a", 2, 2); });
+  EXPECT_EQ(why.find("could not be found out"), std::string::npos) << why;
   EXPECT_EQ(theirs.last_step, 2) << "the same row to the byte: run, step, time, row before";
   expect_whole({1, 2}, 0);
 }

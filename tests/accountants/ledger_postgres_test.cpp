@@ -22,7 +22,7 @@ class LedgerPostgresTest : public LedgerOnEachBackend {
   }
   void wait_until(const std::string& query, const std::string& expected) {
     for (int tries = 0; server_->sql(query) != expected; ++tries) {
-      ASSERT_LT(tries, 3000) << query;
+      ASSERT_LT(tries, 1000) << query;
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
   }

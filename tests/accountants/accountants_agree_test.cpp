@@ -47,6 +47,8 @@ std::vector<Plan> plans() {
         {"batch_of_integers" + times, kReplace, {{{FixedSizeSampled{5, 100, false, Event{Skellam{9, 1, 1}}}}, count}}});
     all.push_back(
         {"drawn_with_replacement" + times, kAdd, {{{FixedSizeSampled{5, 100, true, Event{Gaussian{2}}}}, count}}});
+    all.push_back({"allocated" + times, kAdd, {{{RandomAllocation{20, 1, Event{Gaussian{2}}}}, count}}});
+    all.push_back({"shuffled" + times, kReplace, {{{Shuffled{500, Event{RandomizedResponse{1, 4}}}}, count}}});
     all.push_back({"response" + times, kReplace, {{{RandomizedResponse{0.4, 2}}, count}}});
     all.push_back({"response_of_five" + times, kReplace, {{{RandomizedResponse{0.4, 5}}, count}}});
     all.push_back({"pure" + times, kAdd, {{{EpsilonDelta{0.2, 0}}, count}}});

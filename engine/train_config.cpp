@@ -142,6 +142,8 @@ TrainConfig TrainConfig::read(const std::filesystem::path& path, const std::vect
   config.performance.storage_limit = reader.at_least("performance.storage_limit", 0, int64_t{1} << 30);
 
   config.ledger.path = accountants::LedgerLocation::parse(s.text("ledger.path"));
+  // The run's copy of its configuration leaves the house: it names the server, not who connects and how.
+  if (config.ledger.path.on_server()) s.set("ledger.path=" + config.ledger.path.text());
   config.ledger.block_steps = reader.at_least("ledger.block_steps", 1, 1);
   config.ledger.scope = read_scope(s, reader);
   if (s.has("ledger.signing_key"))

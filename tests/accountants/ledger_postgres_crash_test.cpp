@@ -160,6 +160,14 @@ TEST_P(LedgerPostgresCrashTest, EightProcessesSpendAtOnceAndEveryStepIsThereOnce
   expect_whole(steps, 0);
 }
 
+TEST_P(LedgerPostgresCrashTest, ACreationThatWasKilledLeavesNothingAndIsDoneAgain) {
+  const LedgerLocation fresh = server_->fresh();
+  EXPECT_TRUE(wait_for(start_child({"create", fresh.text()}, "ledger.create.before_commit:1")).killed);
+  EXPECT_THROW(Ledger::open_existing(fresh), Error);
+  EXPECT_EQ(Ledger::open(fresh).head().id, 1);
+  EXPECT_TRUE(Ledger::verify(fresh).ok);
+}
+
 TEST_P(LedgerPostgresCrashTest, KilledClientsLoseNothingAndBlockNobody) {
   std::mt19937 rng(3);
   std::vector<int64_t> steps;

@@ -13,6 +13,7 @@ POINTS = {  # every fault point of the program; the values say how often a run o
     "write_file.before_rename": 10, "write_file.after_rename": 10, "ledger.create.before_link": 1,
     "ledger.create.after_link": 1, "ledger.before_insert": 6, "ledger.before_commit": 5, "ledger.after_commit": 5,
     "ledger.migrate.before_commit": 0,  # a new ledger is not migrated; LedgerMigrationTest kills there
+    "ledger.create.before_commit": 0,  # of a ledger on a server; LedgerPostgresCrashTest kills there
 }
 STEPS, MANY_STEPS = 3, 300  # a checkpoint after the second: kills before and behind it
 RANDOM_KILLS = 50

@@ -77,8 +77,13 @@ PostgresServer* PostgresServer::shared() {
       why_none = "no PostgreSQL server here (Debian: postgresql)";
       return made;
     }
-    made = std::make_unique<PostgresServer>();
-    made->start();
+    try {
+      made = std::make_unique<PostgresServer>();
+      made->start();
+    } catch (const std::exception& error) {  // a machine where nobody may become the server's user, say
+      why_none = std::string("PostgreSQL does not start here: ") + error.what();
+      return std::unique_ptr<PostgresServer>();
+    }
     setenv("PGUSER", "sotto", 1);  // a location as it is shown names no user
     return made;
   }();

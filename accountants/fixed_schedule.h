@@ -14,6 +14,9 @@ struct Accounting {
   double relative_gap = 1e-3;
 };
 
+// The gaps to ask for, one after the other, until a bracket is on one side of a budget.
+inline constexpr double kNarrowingGaps[] = {1e-3, 1e-4, 1e-5, 1e-6};
+
 // Mechanisms and how often each is used, in order, complete before the first one runs: nothing in it depends on what a
 // mechanism releases. For that case every accountant is valid, privacy loss distributions included, and this type is
 // where they are asked. It cannot be added to: who decides on the way needs an AdaptiveFilter, which cannot be made

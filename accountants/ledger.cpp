@@ -220,7 +220,7 @@ ClaimSums& Ledger::claims() const {
   for (size_t i = claims_->runs().size(); i < in_order_.size(); ++i) {
     const Reservation& run = *in_order_[i];
     if (run.curve.empty()) run.curve = rdp_curve(run.entry.event, run.entry.relation, filter_orders_);
-    claims_->add({&run.entry, &run.curve, run.steps, 0, {}});
+    claims_->add({&run.entry, &run.curve, run.allotment.steps(), 0, {}});
   }
   // Whichever is less to look at: the rows since, or the open runs.
   if (const int64_t rows = last ? last->id - claims_row_ : 0; rows > claims_->open_runs()) {
@@ -325,7 +325,7 @@ std::vector<ChargeReceipt> Ledger::charge(const std::vector<StepRange>& ranges) 
   // The first ε of a run by "pld" takes a while to find: not while others wait for the lock.
   for (const std::string& run_id : run_ids)
     if (!reservations_.contains(run_id))
-      if (const Reservation* run = find(run_id)) run->allotment.epsilon(run->steps);
+      if (const Reservation* run = find(run_id)) run->allotment.epsilon(run->allotment.steps());
   struct Progress {
     const Reservation* run;
     int64_t charged;
@@ -351,13 +351,14 @@ std::vector<ChargeReceipt> Ledger::charge(const std::vector<StepRange>& ranges) 
     auto& [run, charged] = found->second;
     require(first == charged + 1, "the run ", run_id, " is charged up to step ", charged,
             "; the next charge starts at ", charged + 1, ", not at ", first);
+    const int64_t reserved = run->allotment.steps();
     const double epsilon = run->allotment.epsilon(std::min(last, run->entry.planned_steps));
     if (!(epsilon <= run->entry.epsilon_cap))
       throw Error(ErrorKind::budget_exhausted,
                   cat("step ", last, " of ", run_id, " would spend epsilon ", epsilon, " of ", run->entry.epsilon_cap,
-                      " at delta ", run->entry.delta, "; step ", run->steps, " is the last one"));
-    if (last > run->steps)
-      throw Error(ErrorKind::budget_exhausted, cat("the run ", run_id, " has ", run->steps, " steps reserved; step ",
+                      " at delta ", run->entry.delta, "; step ", reserved, " is the last one"));
+    if (last > reserved)
+      throw Error(ErrorKind::budget_exhausted, cat("the run ", run_id, " has ", reserved, " steps reserved; step ",
                                                    last, " is not one of them: start a new run for more"));
     const LedgerRow row =
         rows->append("charge", {{"run_id", run_id}, {"first_step", first}, {"last_step", last}, {"epsilon", epsilon}});
@@ -382,9 +383,12 @@ std::optional<RunState> Ledger::run(const std::string& run_id) const {
   const Reservation* found = find(run_id);
   if (!found) return std::nullopt;
   const RunProgress progress = backend_->progress({run_id}).front();
-  return RunState{
-      found->entry,  found->steps, progress.charged_steps, charged_epsilon(progress), closed_at(progress).has_value(),
-      found->refused};
+  return RunState{found->entry,
+                  found->allotment.steps(),
+                  progress.charged_steps,
+                  charged_epsilon(progress),
+                  closed_at(progress).has_value(),
+                  found->refused};
 }
 
 double Ledger::epsilon(const std::string& run_id, int64_t steps) const {
@@ -453,9 +457,8 @@ const Ledger::Reservation& Ledger::keep(const LedgerRow& row) const {
   RunEntry entry = run_entry(payload);
   if (const auto known = reservations_.find(entry.run_id); known != reservations_.end()) return known->second;
   const std::string run_id = entry.run_id;
-  const int64_t steps = int64_field(payload, "reserved_steps");
-  RunAllotment allotment = allotment_of(entry, steps);
-  Reservation run{std::move(entry), steps, optional_text(payload, "by"), std::move(allotment), refused_steps(payload)};
+  RunAllotment allotment = allotment_of(entry, int64_field(payload, "reserved_steps"));
+  Reservation run{std::move(entry), optional_text(payload, "by"), std::move(allotment), refused_steps(payload)};
   return reservations_.emplace(run_id, std::move(run)).first->second;
 }
 

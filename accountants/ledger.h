@@ -104,10 +104,10 @@ struct VerifyReport {
   std::vector<std::string> findings;  // what is wrong, with row numbers; at most 100
 };
 
-// The durable, append-only record of privacy spent on a data set: an SQLite file, or tables on a PostgreSQL server, shared
-// by all runs and processes that use it. A call that returns has reached the disk; one that throws has written nothing. A charge is final: only what
-// was reserved and never charged can be given back. Not for use by two threads at once; processes may share the ledger
-// freely.
+// The durable, append-only record of privacy spent on a data set: an SQLite file, or tables on a PostgreSQL server,
+// shared by all runs and processes that use it. A call that returns has reached the disk; one that throws has written
+// nothing. A charge is final: only what was reserved and never charged can be given back. Not for use by two threads at
+// once; processes may share the ledger freely.
 class Ledger {
  public:
   // Opens the ledger, or creates it (a file of mode 0600) where there is none. Throws io when the location cannot be
@@ -190,7 +190,6 @@ class Ledger {
   // A reservation as its row has it; such rows never change, so each is read once.
   struct Reservation {
     RunEntry entry;
-    int64_t steps;
     std::string by;  // the key id, where the row is signed
     RunAllotment allotment;
     std::optional<RefusedSteps> refused;

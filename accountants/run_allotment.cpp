@@ -9,8 +9,7 @@
 namespace sotto::accountants {
 namespace {
 
-// Of the rungs; and what is tried, one after the other, to see that the steps set aside cost no more than allowed.
-constexpr double kRungGap = 5e-3, kGaps[] = {1e-3, 1e-4, 1e-5, 1e-6};
+constexpr double kRungGap = 5e-3;
 // Another build's exp and log may round differently.
 constexpr double kTolerance = 1e-9;
 
@@ -63,7 +62,7 @@ Bracket RunAllotment::bracket(int64_t steps, double relative_gap) const {
 // The first bracket's end that is within the allowance, or the least of all.
 double RunAllotment::narrowed(int64_t steps) const {
   double least = INFINITY;
-  for (const double gap : kGaps) {
+  for (const double gap : kNarrowingGaps) {
     least = std::min(least, bracket(steps, gap).upper);
     if (least <= allowance_.epsilon) break;
   }
@@ -78,31 +77,31 @@ void RunAllotment::climb() const {
   for (size_t i = rungs_.size() - 1; i-- > 0;) rungs_[i].second = std::min(rungs_[i].second, rungs_[i + 1].second);
 }
 
+const RunAllotment::Rung& RunAllotment::rung_at(int64_t steps) const {
+  if (rungs_.empty()) climb();
+  return *std::ranges::lower_bound(rungs_, steps, {}, &Rung::first);
+}
+
 double RunAllotment::epsilon(int64_t steps) const {
   require(steps >= 0 && steps <= plan_.steps(), "the plan has ", plan_.steps(), " steps; cannot take its first ",
           steps);
   if (steps == 0) return 0;
-  if (exact_at_each_step() || steps > steps_) return bracket(steps, kGaps[0]).upper;
-  if (rungs_.empty()) climb();
-  const auto rung = std::lower_bound(rungs_.begin(), rungs_.end(), steps,
-                                     [](const auto& each, int64_t wanted) { return each.first < wanted; });
-  return rung->second;
+  if (exact_at_each_step() || steps > steps_) return bracket(steps, kNarrowingGaps[0]).upper;
+  return rung_at(steps).second;
 }
 
 bool RunAllotment::may_be(int64_t steps, double said) const {
   const double found = epsilon(steps);
   if (std::abs(said - found) <= kTolerance * found) return true;
   if (exact_at_each_step() || steps < 1 || steps > steps_ || !(said <= found * (1 + 2 * kRungGap))) return false;
-  const auto rung = std::lower_bound(rungs_.begin(), rungs_.end(), steps,
-                                     [](const auto& each, int64_t wanted) { return each.first < wanted; });
-  return said >= bracket(rung->first, 1e-5).lower * (1 - kTolerance);
+  return said >= bracket(rung_at(steps).first, 1e-5).lower * (1 - kTolerance);
 }
 
 bool RunAllotment::proves(const RefusedSteps& refused) const {
   if (exact_at_each_step() || refused.steps <= steps_ || refused.steps > plan_.steps() ||
       !(refused.epsilon_lower > allowance_.epsilon))
     return false;
-  for (const double gap : kGaps) {
+  for (const double gap : kNarrowingGaps) {
     const Bracket found = bracket(refused.steps, gap);
     if (refused.epsilon_lower > found.upper) return false;
     if (found.lower > allowance_.epsilon * (1 - kTolerance)) return true;

@@ -62,12 +62,14 @@ class RunAllotment {
   Bracket bracket(int64_t steps, double relative_gap) const;
   double narrowed(int64_t steps) const;
   void climb() const;
+  using Rung = std::pair<int64_t, double>;   // steps and their ε
+  const Rung& rung_at(int64_t steps) const;  // the lowest that is no lower, of 1 ≤ steps ≤ steps()
 
   FixedSchedule plan_;
   Allowance allowance_;
   int64_t steps_ = 0;
   std::optional<RefusedSteps> refused_;
-  mutable std::vector<std::pair<int64_t, double>> rungs_;  // steps and their ε, up to steps()
+  mutable std::vector<Rung> rungs_;  // up to steps()
 };
 
 }  // namespace sotto::accountants

@@ -68,7 +68,7 @@ Bracket RunningCheck::delta() const {
 bool RunningCheck::full_bracket_holds() {
   ++full_brackets_;
   Bracket found{0, INFINITY};
-  for (const double gap : {1e-3, 1e-4, 1e-5, 1e-6}) {
+  for (const double gap : kNarrowingGaps) {
     PldLimits limits = limits_;
     limits.relative_gap = gap;
     PldAccountant accountant(schedule_.relation(), limits);

@@ -80,6 +80,16 @@ class LedgerTest : public testing::Test {
     return found;
   }
 
+  // The same with the triggers out of the way, and back in their place afterwards.
+  static void tamper_past_triggers(const std::filesystem::path& path, const std::string& sql) {
+    std::string drop, restore;
+    for (const auto& [name, text] : triggers_of(path)) {
+      drop += "DROP TRIGGER " + name + ";";
+      restore += text + ";";
+    }
+    tamper(path, drop + sql + ";" + restore);
+  }
+
   std::filesystem::path folder_, path_;
 };
 
@@ -115,12 +125,7 @@ class LedgerOnEachBackend : public LedgerTest, public testing::WithParamInterfac
       EXPECT_EQ(PostgresServer::shared()->sql(off + sql + ";" + on), "");
       return;
     }
-    std::string drop, restore;
-    for (const auto& [name, text] : triggers_of(path_)) {
-      drop += "DROP TRIGGER " + name + ";";
-      restore += text + ";";
-    }
-    tamper(path_, drop + sql + ";" + restore);
+    tamper_past_triggers(path_, sql);
   }
 
   LedgerLocation location_;

@@ -32,28 +32,8 @@ class LedgerVerifyTest : public LedgerTest {
     const auto copy = folder_ / "copy.sqlite";
     std::filesystem::remove(copy);
     std::filesystem::copy_file(path_, copy);
-    std::string drop, restore;
-    for (const auto& [name, text] : triggers()) {
-      drop += "DROP TRIGGER " + name + ";";
-      restore += text + ";";
-    }
-    tamper(copy, drop + sql + ";" + restore);
+    tamper_past_triggers(copy, sql);
     return Ledger::verify(copy, with_head ? std::optional(head_) : std::nullopt);
-  }
-
-  std::vector<std::pair<std::string, std::string>> triggers() {
-    std::vector<std::pair<std::string, std::string>> found;
-    sqlite3* handle = nullptr;
-    sqlite3_open(path_.c_str(), &handle);
-    sqlite3_exec(
-        handle, "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'",
-        [](void* list, int, char** values, char**) {
-          static_cast<decltype(found)*>(list)->emplace_back(values[0], values[1]);
-          return 0;
-        },
-        &found, nullptr);
-    sqlite3_close(handle);
-    return found;
   }
 
   static std::string quoted(const std::string& text) {
@@ -208,13 +188,9 @@ TEST_F(LedgerVerifyTest, AMissingTriggerIsFoundAndTheLedgerNotOpened) {
 }
 
 TEST_F(LedgerVerifyTest, ABrokenLastRowKeepsTheLedgerShut) {
-  std::string drop, restore;
-  for (const auto& [name, text] : triggers()) {
-    drop += "DROP TRIGGER " + name + ";";
-    restore += text + ";";
-  }
-  tamper(path_, drop + "UPDATE entry SET payload = replace(payload, '\"last_step\":2', '\"last_step\":1') WHERE id = " +
-                    std::to_string(head_.id) + ";" + restore);
+  tamper_past_triggers(path_,
+                       "UPDATE entry SET payload = replace(payload, '\"last_step\":2', '\"last_step\":1') WHERE id = " +
+                           std::to_string(head_.id));
   EXPECT_NE(message(ErrorKind::data, [&] { Ledger::open(path_); }).find("does not match its hash"), std::string::npos);
 }
 

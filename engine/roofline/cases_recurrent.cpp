@@ -132,20 +132,18 @@ RooflineCase sample_gradients(int64_t B, int64_t T, int64_t D, int64_t P) {
           .bytes = 4 * rows * (d + p) + 4 * b * p * d,
           .flops = 2 * rows * p * d,
           .tolerance = kProductTolerance,
-          .make =
-              [=](const Site& site) {
-                const at::Tensor a = site.normals({B, T, D}, 1), g = site.normals({B, T, P}, 2);
-                const at::Tensor rows = site.zeros({B, P * D}), product = site.zeros({B, P, D});
-                return Contest{[=] {
-                                 kernels::sample_gradients(site.exec, in(a), in(g), T, out(rows));
-                                 return Tensors{rows};
-                               },
-                               [=] {
-                                 at::Tensor result = product;
-                                 return Tensors{at::bmm_out(result, g.transpose(1, 2), a).view({B, P * D})};
-                               }};
-              },
-          .on_cuda = false};
+          .make = [=](const Site& site) {
+            const at::Tensor a = site.normals({B, T, D}, 1), g = site.normals({B, T, P}, 2);
+            const at::Tensor rows = site.zeros({B, P * D}), product = site.zeros({B, P, D});
+            return Contest{[=] {
+                             kernels::sample_gradients(site.exec, in(a), in(g), T, out(rows));
+                             return Tensors{rows};
+                           },
+                           [=] {
+                             at::Tensor result = product;
+                             return Tensors{at::bmm_out(result, g.transpose(1, 2), a).view({B, P * D})};
+                           }};
+          }};
 }
 
 // Bytes 60Bh: u, the gates in and out, the state before and after, hidden. FLOPs 13Bh: four sums, five activations

@@ -6,8 +6,8 @@
 namespace sotto::kernels {
 
 // rows[i] = Σ_t g_t a_tᵀ over the `length` rows of sample i: the per-sample gradients of a matrix, for the price of the
-// batch's. a is [samples·length, d], g [samples·length, p], rows [samples, p·d]. On the CPU; on CUDA it is one batched
-// product of a library, hence refused. Sums of floats, whose order depends on the sample's own rows alone.
+// batch's. a is [samples·length, d], g [samples·length, p], rows [samples, p·d]. Sums of floats in chains of 128 rows,
+// whose order depends on the sample's own rows alone. A NaN stays in its sample.
 void sample_gradients(const Exec& exec, MatrixView<const float> a, MatrixView<const float> g, int64_t length,
                       MatrixView<float> rows);
 

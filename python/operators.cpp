@@ -97,7 +97,7 @@ at::Tensor outer_norms(const at::Tensor& a, const at::Tensor& g, bool bias) {
   return squared;
 }
 
-template <auto kernel>
+template <kernels::SequenceNorms kernel>
 at::Tensor sequence_norms(const at::Tensor& a, const at::Tensor& g, int64_t length, bool bias) {
   const c10::DeviceGuard guard(a.device());
   const at::Tensor a_rows = rows("a", a, a), g_rows = rows("g", g, a);

@@ -15,7 +15,7 @@ void layers(benchmark::internal::Benchmark* bench) {
   bench->ArgNames({"B", "T", "d", "p"})->UseRealTime()->Unit(benchmark::kMicrosecond);
 }
 
-void sequence_norms(benchmark::State& state, decltype(&accumulate_ghost_norms) accumulate) {
+void sequence_norms(benchmark::State& state, SequenceNorms accumulate) {
   const int64_t samples = state.range(0), length = state.range(1), rows = samples * length;
   const int64_t d = state.range(2), p = state.range(3);
   const auto a = normal_values(rows * d, 1), g = normal_values(rows * p, 2);

@@ -88,7 +88,7 @@ RooflineCase estimated_norms(int64_t B, int64_t T, int64_t D, int64_t P, int64_t
           }};
 }
 
-using SequenceNorms = decltype(&kernels::accumulate_ghost_norms);
+using kernels::SequenceNorms;
 
 // A and G of a sequence layer; bytes 4BT(d + p) + 16B.
 RooflineCase sequence_norms(int64_t B, int64_t T, int64_t D, int64_t P, SequenceNorms accumulate,

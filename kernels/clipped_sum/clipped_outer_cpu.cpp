@@ -16,8 +16,9 @@ constexpr int64_t kPartRows = 280;  // a part of weight_sum: its doubles (280 x 
 constexpr int64_t kPartCols = 128;
 constexpr float kLargeActivation = 0x1p20f;
 
+template <class T>
 struct Problem {
-  MatrixView<const float> g, a;
+  MatrixView<const T> g, a;
   const float* factors;
   Segments segments;
   const float* scales;  // a power of two a row
@@ -40,31 +41,35 @@ int64_t round_up(int64_t n, int64_t unit) {
   return (n + unit - 1) / unit * unit;
 }
 
-SOTTO_INLINE bool any_above(const float* x, int64_t n, float limit) {
+template <class T>
+SOTTO_INLINE bool any_above(const T* x, int64_t n, float limit) {
   Float8 high[2] = {}, low[2] = {};
   int64_t j = 0;
   for (; j + 16 <= n; j += 16)
     for (int v = 0; v < 2; ++v) {
-      const Float8 values = *reinterpret_cast<const Float8Unaligned*>(x + j + 8 * v);
+      Float8 values;
+      load_narrow(values, x + j + 8 * v);
       high[v] = values > high[v] ? values : high[v];
       low[v] = values < low[v] ? values : low[v];
     }
   bool any = false;
   for (int v = 0; v < 2; ++v)
     for (int k = 0; k < 8; ++k) any |= high[v][k] > limit || low[v][k] < -limit;
-  for (; j < n; ++j) any |= x[j] > limit || x[j] < -limit;
+  for (; j < n; ++j) any |= to_float(x[j]) > limit || to_float(x[j]) < -limit;
   return any;
 }
 
-float power_of_two_below(const float* x, int64_t n) {
+template <class T>
+float power_of_two_below(const T* x, int64_t n) {
   float largest = 0;
-  for (int64_t j = 0; j < n; ++j) largest = std::max(largest, std::fabs(x[j]));
+  for (int64_t j = 0; j < n; ++j) largest = std::max(largest, std::fabs(to_float(x[j])));
   return largest > kLargeActivation && largest < INFINITY ? std::exp2(float(std::ilogb(largest))) : 1.0f;
 }
 
 // A huge activation beside a tiny f·g would lose the product: 2^-150 · |a| is no longer small. Such a row is scaled
 // down by a power of two, and its f·g up by the same, which is exact. Rare, so rows are looked at in groups first.
-SOTTO_VECTORISED void find_scales(MatrixView<const float> a, float* scales, int64_t begin, int64_t end) {
+template <class T>
+SOTTO_VECTORISED void find_scales(MatrixView<const T> a, float* scales, int64_t begin, int64_t end) {
   constexpr int64_t kGroup = 16;
   for (int64_t r = begin; r < end; r += kGroup) {
     const int64_t group_end = std::min(r + kGroup, end);
@@ -124,40 +129,46 @@ struct Block {
 };
 
 // packed[panel][k][m] = f · g[k][i + m], scaled up where the activation is scaled down; a dropped row is 0.
-template <class V>
-SOTTO_INLINE void pack_gradients(const Problem& problem, const Block& block, Range part, float* packed) {
+template <class V, class T>
+SOTTO_INLINE void pack_gradients(const Problem<T>& problem, const Block& block, Range part, float* packed) {
   for (int64_t k = 0; k < block.depth; ++k, packed += kPackedRows) {
-    const float* row = problem.g.data + (block.begin + k) * problem.g.cols;
+    const T* row = problem.g.data + (block.begin + k) * problem.g.cols;
     const float factor = block.factors[k], scale = block.scales[k];
     float* out = packed;
     for (int64_t i = part.begin; i < part.end; i += kTileHeight<V>, out += kPanel) {
       if (factor == 0) {
         std::fill(out, out + kPackedRows, 0.0f);
       } else if (scale == 1 && i + kPackedRows <= problem.g.cols) {
-        for (int m = 0; m < kPackedRows; m += 8)
-          *reinterpret_cast<Float8Unaligned*>(out + m) =
-              factor * *reinterpret_cast<const Float8Unaligned*>(row + i + m);
+        for (int m = 0; m < kPackedRows; m += 8) {
+          Float8 values;
+          load_narrow(values, row + i + m);
+          *reinterpret_cast<Float8Unaligned*>(out + m) = factor * values;
+        }
       } else {
         const int64_t present = std::min(kPackedRows, problem.g.cols - i);
-        for (int64_t m = 0; m < present; ++m) out[m] = float(double(factor) * double(scale) * double(row[i + m]));
+        for (int64_t m = 0; m < present; ++m)
+          out[m] = float(double(factor) * double(scale) * double(to_float(row[i + m])));
       }
     }
   }
 }
 
 // packed[panel][k][·] = a[k][j …], scaled down where it is large, 0 past the edge and in a dropped row.
-template <class V>
-SOTTO_INLINE void pack_activations(const Problem& problem, const Block& block, Range part, float* packed) {
+template <class V, class T>
+SOTTO_INLINE void pack_activations(const Problem<T>& problem, const Block& block, Range part, float* packed) {
   for (int64_t j = part.begin; j < part.end; j += kTileColumns<V>) {
     const int64_t columns = std::min(kTileColumns<V>, part.end - j);
     for (int64_t k = 0; k < block.depth; ++k, packed += kTileColumns<V>) {
-      const float* row = problem.a.data + (block.begin + k) * problem.a.cols + j;
+      const T* row = problem.a.data + (block.begin + k) * problem.a.cols + j;
       int64_t c = 0;
       if (block.factors[k] != 0) {
         const float up = block.inverses[k];
-        for (; c + 8 <= columns; c += 8)
-          *reinterpret_cast<Float8Unaligned*>(packed + c) = up * *reinterpret_cast<const Float8Unaligned*>(row + c);
-        for (; c < columns; ++c) packed[c] = up * row[c];
+        for (; c + 8 <= columns; c += 8) {
+          Float8 values;
+          load_narrow(values, row + c);
+          *reinterpret_cast<Float8Unaligned*>(packed + c) = up * values;
+        }
+        for (; c < columns; ++c) packed[c] = up * to_float(row[c]);
       }
       for (; c < kTileColumns<V>; ++c) packed[c] = 0;
     }
@@ -199,8 +210,8 @@ struct Scratch {
   std::vector<double> bias = std::vector<double>(kPartRows);
 };
 
-template <class V>
-SOTTO_INLINE void add_part(const Problem& problem, Range is, Range js, bool with_bias, Scratch& scratch) {
+template <class V, class T>
+SOTTO_INLINE void add_part(const Problem<T>& problem, Range is, Range js, bool with_bias, Scratch& scratch) {
   constexpr int64_t height = kTileHeight<V>, width = kTileColumns<V>;
   const int64_t stride = round_up(js.size(), width);
   double* sums = scratch.sums.data();
@@ -234,8 +245,8 @@ SOTTO_INLINE void add_part(const Problem& problem, Range is, Range js, bool with
 }
 
 struct AddRange {
-  template <class V>
-  static SOTTO_INLINE void run(const Problem& problem, Range is, Range js) {
+  template <class V, class T>
+  static SOTTO_INLINE void run(const Problem<T>& problem, Range is, Range js) {
     thread_local Scratch scratch;
     constexpr int64_t part_rows = kPartRows / kTileHeight<V> * kTileHeight<V>;
     for (int64_t i = is.begin; i < is.end; i += part_rows) {
@@ -250,11 +261,9 @@ struct AddRange {
   }
 };
 
-}  // namespace
-
-void accumulate_clipped_outer_cpu(const Exec& exec, MatrixView<const float> g, MatrixView<const float> a,
-                                  VectorView<const float> factors, const Segments& segments,
-                                  MatrixView<float> weight_sum, VectorView<float> bias_sum) {
+template <class T>
+void accumulate(const Exec& exec, MatrixView<const T> g, MatrixView<const T> a, VectorView<const float> factors,
+                const Segments& segments, MatrixView<float> weight_sum, VectorView<float> bias_sum) {
   if (g.rows == 0 || g.cols == 0) return;
   thread_local std::vector<float> scales;
   scales.resize(static_cast<size_t>(g.rows));
@@ -262,7 +271,7 @@ void accumulate_clipped_outer_cpu(const Exec& exec, MatrixView<const float> g, M
   parallel_for(exec.threads(), g.rows, 65536 / std::max<int64_t>(a.cols, 1) + 1,
                [&](int64_t begin, int64_t end) { find_scales(a, scale, begin, end); });
 
-  const Problem problem{g, a, factors.data, segments, scale, weight_sum, bias_sum.data};
+  const Problem<T> problem{g, a, factors.data, segments, scale, weight_sum, bias_sum.data};
   const bool wide = best_instruction_set() == InstructionSet::avx512;
   const int64_t height = wide ? kTileHeight<Float16> : kTileHeight<Float8>;
   const int64_t width = wide ? kTileColumns<Float16> : kTileColumns<Float8>;
@@ -278,6 +287,20 @@ void accumulate_clipped_outer_cpu(const Exec& exec, MatrixView<const float> g, M
       run_widest<AddRange>(problem, Range{0, g.cols}, Range{begin * width, std::min(end * width, a.cols)});
     }
   });
+}
+
+}  // namespace
+
+void accumulate_clipped_outer_cpu(const Exec& exec, MatrixView<const float> g, MatrixView<const float> a,
+                                  VectorView<const float> factors, const Segments& segments,
+                                  MatrixView<float> weight_sum, VectorView<float> bias_sum) {
+  accumulate(exec, g, a, factors, segments, weight_sum, bias_sum);
+}
+
+void accumulate_clipped_outer_cpu(const Exec& exec, MatrixView<const Bfloat16> g, MatrixView<const Bfloat16> a,
+                                  VectorView<const float> factors, const Segments& segments,
+                                  MatrixView<float> weight_sum, VectorView<float> bias_sum) {
+  accumulate(exec, g, a, factors, segments, weight_sum, bias_sum);
 }
 
 }  // namespace sotto::kernels

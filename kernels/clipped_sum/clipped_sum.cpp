@@ -11,9 +11,10 @@ void accumulate_clipped_outer(const Exec& exec, MatrixView<const float> g, Matri
   accumulate_ragged_clipped_outer(exec, g, a, factors, {factors.size, rows_per_sample}, weight_sum, bias_sum);
 }
 
-void accumulate_ragged_clipped_outer(const Exec& exec, MatrixView<const float> g, MatrixView<const float> a,
-                                     VectorView<const float> factors, const Segments& segments,
-                                     MatrixView<float> weight_sum, VectorView<float> bias_sum) {
+template <class T>
+static void accumulate_outer(const Exec& exec, MatrixView<const T> g, MatrixView<const T> a,
+                             VectorView<const float> factors, const Segments& segments, MatrixView<float> weight_sum,
+                             VectorView<float> bias_sum) {
   require(a.rows == g.rows, "need a gradient an activation: ", g.rows, " rows for ", a.rows);
   require(factors.size == segments.count, "need a factor a sample: ", factors.size, " factors for ", segments.count);
   require_segments(exec, segments, g.rows);
@@ -23,6 +24,24 @@ void accumulate_ragged_clipped_outer(const Exec& exec, MatrixView<const float> g
           g.cols);
   if (exec.on_cuda()) return accumulate_clipped_outer_cuda(exec, g, a, factors, segments, weight_sum, bias_sum);
   accumulate_clipped_outer_cpu(exec, g, a, factors, segments, weight_sum, bias_sum);
+}
+
+void accumulate_ragged_clipped_outer(const Exec& exec, MatrixView<const float> g, MatrixView<const float> a,
+                                     VectorView<const float> factors, const Segments& segments,
+                                     MatrixView<float> weight_sum, VectorView<float> bias_sum) {
+  accumulate_outer(exec, g, a, factors, segments, weight_sum, bias_sum);
+}
+
+void accumulate_clipped_outer(const Exec& exec, MatrixView<const Bfloat16> g, MatrixView<const Bfloat16> a,
+                              VectorView<const float> factors, int64_t rows_per_sample, MatrixView<float> weight_sum,
+                              VectorView<float> bias_sum) {
+  accumulate_outer(exec, g, a, factors, {factors.size, rows_per_sample}, weight_sum, bias_sum);
+}
+
+void accumulate_ragged_clipped_outer(const Exec& exec, MatrixView<const Bfloat16> g, MatrixView<const Bfloat16> a,
+                                     VectorView<const float> factors, const Segments& segments,
+                                     MatrixView<float> weight_sum, VectorView<float> bias_sum) {
+  accumulate_outer(exec, g, a, factors, segments, weight_sum, bias_sum);
 }
 
 template <class T, class Sum>

@@ -21,6 +21,15 @@ void accumulate_ragged_clipped_outer(const Exec& exec, MatrixView<const float> g
                                      VectorView<const float> factors, const Segments& segments,
                                      MatrixView<float> weight_sum, VectorView<float> bias_sum);
 
+// Both of Bfloat16, with norms of Bfloat16 from ghost_norms: kTensorSampleRounding is part of those. On the CPU bit by
+// bit what the floats of the same values give.
+void accumulate_clipped_outer(const Exec& exec, MatrixView<const Bfloat16> g, MatrixView<const Bfloat16> a,
+                              VectorView<const float> factors, int64_t rows_per_sample, MatrixView<float> weight_sum,
+                              VectorView<float> bias_sum);
+void accumulate_ragged_clipped_outer(const Exec& exec, MatrixView<const Bfloat16> g, MatrixView<const Bfloat16> a,
+                                     VectorView<const float> factors, const Segments& segments,
+                                     MatrixView<float> weight_sum, VectorView<float> bias_sum);
+
 // sum += Σ_i f[i] x[i], for stored per-sample gradients x [B, P], floats or Bfloat16. Into doubles, samples can come in
 // any number of calls, whose total is rounded into the floats once.
 void accumulate_clipped_rows(const Exec& exec, MatrixView<const float> x, VectorView<const float> factors,

@@ -24,7 +24,13 @@ SOTTO_HOST_DEVICE inline int64_t chain_end(int64_t begin, int64_t rows, const Se
 void accumulate_clipped_outer_cpu(const Exec& exec, MatrixView<const float> g, MatrixView<const float> a,
                                   VectorView<const float> factors, const Segments& segments,
                                   MatrixView<float> weight_sum, VectorView<float> bias_sum);
+void accumulate_clipped_outer_cpu(const Exec& exec, MatrixView<const Bfloat16> g, MatrixView<const Bfloat16> a,
+                                  VectorView<const float> factors, const Segments& segments,
+                                  MatrixView<float> weight_sum, VectorView<float> bias_sum);
 void accumulate_clipped_outer_cuda(const Exec& exec, MatrixView<const float> g, MatrixView<const float> a,
+                                   VectorView<const float> factors, const Segments& segments,
+                                   MatrixView<float> weight_sum, VectorView<float> bias_sum);
+void accumulate_clipped_outer_cuda(const Exec& exec, MatrixView<const Bfloat16> g, MatrixView<const Bfloat16> a,
                                    VectorView<const float> factors, const Segments& segments,
                                    MatrixView<float> weight_sum, VectorView<float> bias_sum);
 void accumulate_clipped_rows_cpu(const Exec& exec, MatrixView<const float> x, VectorView<const float> factors,

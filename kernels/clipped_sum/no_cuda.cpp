@@ -15,6 +15,11 @@ void accumulate_clipped_outer_cuda(const Exec&, MatrixView<const float>, MatrixV
   refuse();
 }
 
+void accumulate_clipped_outer_cuda(const Exec&, MatrixView<const Bfloat16>, MatrixView<const Bfloat16>,
+                                   VectorView<const float>, const Segments&, MatrixView<float>, VectorView<float>) {
+  refuse();
+}
+
 void accumulate_clipped_rows_cuda(const Exec&, MatrixView<const float>, VectorView<const float>, VectorView<float>) {
   refuse();
 }

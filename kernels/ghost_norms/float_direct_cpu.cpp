@@ -43,7 +43,7 @@ double float_direct_norm_cpu(const GhostInput& input, int64_t sample, double mas
   const double of_underflow = 0x1p-149 * double(rows) * std::sqrt(double(input.a.cols) * double(input.g.cols));
   const double error = gamma * mass + of_underflow;
   if (!(error <= kWorstFloatError * norm)) return -1;
-  return sample_norm((norm + error) * (norm + error), mass, 2 * double(rows + 8));
+  return sample_norm(input.spare, (norm + error) * (norm + error), mass, 2 * double(rows + 8));
 }
 
 }  // namespace sotto::kernels

@@ -162,7 +162,7 @@ double mass_of(const Operand& a, const Operand& g) {
 
 double direct_norm(const GhostInput& input, int64_t sample, double mass) {
   const double square = raised(direct_square_cpu(input, sample), input.g.cols * (input.a.cols + 1));
-  return sample_norm(square, mass, 2 * double(input.segments.rows(sample) + 8));
+  return sample_norm(input.spare, square, mass, 2 * double(input.segments.rows(sample) + 8));
 }
 
 template <class V>
@@ -178,7 +178,7 @@ SOTTO_INLINE double ghost_norm(const GhostInput& input, const Operand& a, const 
       0x1p-149 * (double(d) * g.norm_sum * g.norm_sum + double(p) * a.norm_sum * a.norm_sum);
   const double error = (gram.error + second_order + of_doubles + of_underflow) * (1 + 1e-9);
   if (!(error <= kWorstRelativeError * gram.sum)) return direct_norm(input, sample, mass);
-  return sample_norm(gram.sum + error, mass, 0);
+  return sample_norm(input.spare, gram.sum + error, mass, 0);
 }
 
 // False, and NaN added, for a sample that is not finite.

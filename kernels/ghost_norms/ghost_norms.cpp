@@ -9,15 +9,16 @@
 namespace sotto::kernels {
 namespace {
 
-void check(const Exec& exec, const GhostInput& input, VectorView<double> squared) {
+template <class T>
+void check(const Exec& exec, const GhostInputOf<T>& input, VectorView<double> squared) {
   require(input.a.rows == input.g.rows, "need a gradient an activation: ", input.g.rows, " rows for ", input.a.rows);
   require(squared.size == input.segments.count, "need a norm a sample: ", squared.size, " norms for ",
           input.segments.count, " samples");
   require_segments(exec, input.segments, input.a.rows);
 }
 
-template <class AddNorms>
-void for_samples(const Exec& exec, const GhostInput& input, VectorView<double> squared, AddNorms add_norms) {
+template <class T, class AddNorms>
+void for_samples(const Exec& exec, const GhostInputOf<T>& input, VectorView<double> squared, AddNorms add_norms) {
   const int64_t length = input.a.rows / std::max<int64_t>(1, squared.size) + 1;  // the mean
   const int64_t work = length * length * (input.a.cols + input.g.cols) / 2;
   const int64_t grain = (int64_t{1} << 19) / std::max<int64_t>(1, work) + 1;
@@ -39,7 +40,7 @@ void accumulate_direct_norms(const Exec& exec, MatrixView<const float> a, Matrix
 
 void accumulate_ragged_ghost_norms(const Exec& exec, MatrixView<const float> a, MatrixView<const float> g,
                                    const Segments& segments, bool with_bias, VectorView<double> squared) {
-  const GhostInput input{a, g, segments, with_bias};
+  const GhostInput input{a, g, segments, with_bias, kSampleRounding};
   check(exec, input, squared);
   if (exec.on_cuda()) return accumulate_ghost_norms_cuda(exec, input, squared);
   for_samples(exec, input, squared, add_ghost_norms_cpu);
@@ -47,10 +48,36 @@ void accumulate_ragged_ghost_norms(const Exec& exec, MatrixView<const float> a, 
 
 void accumulate_ragged_direct_norms(const Exec& exec, MatrixView<const float> a, MatrixView<const float> g,
                                     const Segments& segments, bool with_bias, VectorView<double> squared) {
-  const GhostInput input{a, g, segments, with_bias};
+  const GhostInput input{a, g, segments, with_bias, kSampleRounding};
   check(exec, input, squared);
   if (exec.on_cuda()) return accumulate_direct_norms_cuda(exec, input, squared);
   for_samples(exec, input, squared, add_direct_norms_cpu);
+}
+
+void accumulate_ghost_norms(const Exec& exec, MatrixView<const Bfloat16> a, MatrixView<const Bfloat16> g,
+                            int64_t length, bool with_bias, VectorView<double> squared) {
+  accumulate_ragged_ghost_norms(exec, a, g, {squared.size, length}, with_bias, squared);
+}
+
+void accumulate_direct_norms(const Exec& exec, MatrixView<const Bfloat16> a, MatrixView<const Bfloat16> g,
+                             int64_t length, bool with_bias, VectorView<double> squared) {
+  accumulate_ragged_direct_norms(exec, a, g, {squared.size, length}, with_bias, squared);
+}
+
+void accumulate_ragged_ghost_norms(const Exec& exec, MatrixView<const Bfloat16> a, MatrixView<const Bfloat16> g,
+                                   const Segments& segments, bool with_bias, VectorView<double> squared) {
+  const Bfloat16GhostInput input{a, g, segments, with_bias, kTensorSampleRounding};
+  check(exec, input, squared);
+  if (exec.on_cuda()) return accumulate_ghost_norms_cuda(exec, input, squared);
+  for_samples(exec, input, squared, add_bfloat16_ghost_norms_cpu);
+}
+
+void accumulate_ragged_direct_norms(const Exec& exec, MatrixView<const Bfloat16> a, MatrixView<const Bfloat16> g,
+                                    const Segments& segments, bool with_bias, VectorView<double> squared) {
+  const Bfloat16GhostInput input{a, g, segments, with_bias, kTensorSampleRounding};
+  check(exec, input, squared);
+  if (exec.on_cuda()) return accumulate_direct_norms_cuda(exec, input, squared);
+  for_samples(exec, input, squared, add_bfloat16_direct_norms_cpu);
 }
 
 }  // namespace sotto::kernels

@@ -5,30 +5,35 @@
 namespace sotto::kernels {
 namespace {
 
+template <class T>
 struct Sample {
-  const float *a, *g;
+  const T *a, *g;
   int64_t d, p, length;
-  double bias;
+  double bias, spare;
 };
 
-__device__ Sample sample_of(const GhostInput& input, int64_t i) {
+template <class T>
+__device__ Sample<T> sample_of(const GhostInputOf<T>& input, int64_t i) {
   const int64_t first = input.segments.first(i);
   return {input.a.data + first * input.a.cols,
           input.g.data + first * input.g.cols,
           input.a.cols,
           input.g.cols,
           input.segments.rows(i),
-          input.with_bias ? 1.0 : 0.0};
+          input.with_bias ? 1.0 : 0.0,
+          input.spare};
 }
 
-__device__ double dot(const float* x, const float* y, int64_t n) {
+template <class T>
+__device__ double dot(const T* x, const T* y, int64_t n) {
   double sum = 0;
-  for (int64_t k = 0; k < n; ++k) sum += double(x[k]) * double(y[k]);
+  for (int64_t k = 0; k < n; ++k) sum += double(to_float(x[k])) * double(to_float(y[k]));
   return sum;
 }
 
 // Σ_t ‖a_t‖‖g_t‖, raised; NaN or infinity if anything in the sample is. One thread a row.
-__device__ double block_mass(const Sample& x) {
+template <class T>
+__device__ double block_mass(const Sample<T>& x) {
   double mass = 0;
   for (int64_t t = threadIdx.x; t < x.length; t += kBlockThreads) {
     const double a = dot(x.a + t * x.d, x.a + t * x.d, x.d) + x.bias, g = dot(x.g + t * x.p, x.g + t * x.p, x.p);
@@ -38,24 +43,26 @@ __device__ double block_mass(const Sample& x) {
 }
 
 // One thread an entry of the gradient, in double; column d is the bias.
-__device__ double block_direct_norm(const Sample& x, double mass) {
+template <class T>
+__device__ double block_direct_norm(const Sample<T>& x, double mass) {
   const int64_t columns = x.d + (x.bias > 0 ? 1 : 0);
   double squares = 0;
   for (int64_t k = threadIdx.x; k < x.p * columns; k += kBlockThreads) {
     const int64_t i = k / columns, j = k % columns;
     double entry = 0;
     for (int64_t t = 0; t < x.length; ++t)
-      entry += double(x.g[t * x.p + i]) * (j < x.d ? double(x.a[t * x.d + j]) : 1.0);
+      entry += double(to_float(x.g[t * x.p + i])) * (j < x.d ? double(to_float(x.a[t * x.d + j])) : 1.0);
     squares += entry * entry;
   }
   const double square = raised(block_sum(squares), x.p * (x.d + 1));
-  return sample_norm(square, mass, 2 * double(x.length + 8));
+  return sample_norm(x.spare, square, mass, 2 * double(x.length + 8));
 }
 
 // One block a sample, one thread a pair of rows s ≥ t. Dot products in double: what is left of their error is bounded
 // through the mass, and a sample that cancels takes the direct way in the same block.
-__global__ void accumulate_ghost_norms_kernel(GhostInput input, VectorView<double> squared) {
-  const Sample x = sample_of(input, blockIdx.x);
+template <class T>
+__global__ void accumulate_ghost_norms_kernel(GhostInputOf<T> input, VectorView<double> squared) {
+  const Sample<T> x = sample_of(input, blockIdx.x);
   const double mass = block_mass(x);
   double sum = 0;
   for (int64_t k = threadIdx.x; k < x.length * x.length; k += kBlockThreads) {
@@ -68,27 +75,39 @@ __global__ void accumulate_ghost_norms_kernel(GhostInput input, VectorView<doubl
   const double error = 2 * double(x.d + x.p + x.length * x.length + 64) * kDoubleUnit * mass * mass;
   double norm = mass;  // 0, NaN or infinity as it is
   if (mass > 0 && mass < INFINITY)
-    norm = error <= kWorstRelativeError * square ? sample_norm(square + error, mass, 0) : block_direct_norm(x, mass);
+    norm = error <= kWorstRelativeError * square ? sample_norm(x.spare, square + error, mass, 0)
+                                                 : block_direct_norm(x, mass);
   if (threadIdx.x == 0) add_up(squared.data[blockIdx.x], norm);
 }
 
-__global__ void accumulate_direct_norms_kernel(GhostInput input, VectorView<double> squared) {
-  const Sample x = sample_of(input, blockIdx.x);
+template <class T>
+__global__ void accumulate_direct_norms_kernel(GhostInputOf<T> input, VectorView<double> squared) {
+  const Sample<T> x = sample_of(input, blockIdx.x);
   const double mass = block_mass(x);
   const double norm = mass > 0 && mass < INFINITY ? block_direct_norm(x, mass) : mass;
   if (threadIdx.x == 0) add_up(squared.data[blockIdx.x], norm);
 }
 
+template <class T>
+void launch_norms(const Exec& exec, void (*kernel)(GhostInputOf<T>, VectorView<double>), const GhostInputOf<T>& input,
+                  VectorView<double> squared) {
+  if (squared.size == 0) return;
+  launch(exec, {static_cast<unsigned>(squared.size), kBlockThreads}, kernel, input, squared);
+}
+
 }  // namespace
 
 void accumulate_ghost_norms_cuda(const Exec& exec, const GhostInput& input, VectorView<double> squared) {
-  if (squared.size == 0) return;
-  launch(exec, {static_cast<unsigned>(squared.size), kBlockThreads}, accumulate_ghost_norms_kernel, input, squared);
+  launch_norms(exec, accumulate_ghost_norms_kernel<float>, input, squared);
 }
-
+void accumulate_ghost_norms_cuda(const Exec& exec, const Bfloat16GhostInput& input, VectorView<double> squared) {
+  launch_norms(exec, accumulate_ghost_norms_kernel<Bfloat16>, input, squared);
+}
 void accumulate_direct_norms_cuda(const Exec& exec, const GhostInput& input, VectorView<double> squared) {
-  if (squared.size == 0) return;
-  launch(exec, {static_cast<unsigned>(squared.size), kBlockThreads}, accumulate_direct_norms_kernel, input, squared);
+  launch_norms(exec, accumulate_direct_norms_kernel<float>, input, squared);
+}
+void accumulate_direct_norms_cuda(const Exec& exec, const Bfloat16GhostInput& input, VectorView<double> squared) {
+  launch_norms(exec, accumulate_direct_norms_kernel<Bfloat16>, input, squared);
 }
 
 }  // namespace sotto::kernels

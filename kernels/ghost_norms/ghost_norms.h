@@ -1,5 +1,6 @@
 #pragma once
 #include "base/view.h"
+#include "kernels/bfloat16.h"
 #include "kernels/segments.h"
 
 namespace sotto::kernels {
@@ -27,6 +28,21 @@ void accumulate_direct_norms(const Exec& exec, MatrixView<const float> a, Matrix
 void accumulate_ragged_ghost_norms(const Exec& exec, MatrixView<const float> a, MatrixView<const float> g,
                                    const Segments& segments, bool with_bias, VectorView<double> squared);
 void accumulate_ragged_direct_norms(const Exec& exec, MatrixView<const float> a, MatrixView<const float> g,
+                                    const Segments& segments, bool with_bias, VectorView<double> squared);
+
+// One of the two ways, on floats.
+using SequenceNorms = void (*)(const Exec&, MatrixView<const float> a, MatrixView<const float> g, int64_t length,
+                               bool with_bias, VectorView<double> squared);
+
+// The same of Bfloat16, with kTensorSampleRounding in the place of kSampleRounding: for clipped sums of Bfloat16, too.
+// On the CPU in floats, which hold each operand and each product exactly.
+void accumulate_ghost_norms(const Exec& exec, MatrixView<const Bfloat16> a, MatrixView<const Bfloat16> g,
+                            int64_t length, bool with_bias, VectorView<double> squared);
+void accumulate_direct_norms(const Exec& exec, MatrixView<const Bfloat16> a, MatrixView<const Bfloat16> g,
+                             int64_t length, bool with_bias, VectorView<double> squared);
+void accumulate_ragged_ghost_norms(const Exec& exec, MatrixView<const Bfloat16> a, MatrixView<const Bfloat16> g,
+                                   const Segments& segments, bool with_bias, VectorView<double> squared);
+void accumulate_ragged_direct_norms(const Exec& exec, MatrixView<const Bfloat16> a, MatrixView<const Bfloat16> g,
                                     const Segments& segments, bool with_bias, VectorView<double> squared);
 
 }  // namespace sotto::kernels

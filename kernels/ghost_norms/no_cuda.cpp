@@ -2,13 +2,25 @@
 #include "kernels/ghost_norms/ghost_norms_impl.h"
 
 namespace sotto::kernels {
+namespace {
 
-void accumulate_ghost_norms_cuda(const Exec&, const GhostInput&, VectorView<double>) {
-  throw Error(ErrorKind::cuda, "accumulate_ghost_norms: this sotto was built without the CUDA toolkit");
+[[noreturn]] void refuse() {
+  throw Error(ErrorKind::cuda, "norms of sequences: this sotto was built without the CUDA toolkit");
 }
 
+}  // namespace
+
+void accumulate_ghost_norms_cuda(const Exec&, const GhostInput&, VectorView<double>) {
+  refuse();
+}
+void accumulate_ghost_norms_cuda(const Exec&, const Bfloat16GhostInput&, VectorView<double>) {
+  refuse();
+}
 void accumulate_direct_norms_cuda(const Exec&, const GhostInput&, VectorView<double>) {
-  throw Error(ErrorKind::cuda, "accumulate_direct_norms: this sotto was built without the CUDA toolkit");
+  refuse();
+}
+void accumulate_direct_norms_cuda(const Exec&, const Bfloat16GhostInput&, VectorView<double>) {
+  refuse();
 }
 
 }  // namespace sotto::kernels

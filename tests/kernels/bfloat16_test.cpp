@@ -7,6 +7,7 @@
 #include "kernels/row_norms/row_norms.h"
 #include "kernels/sample_gradients/sample_gradients_impl.h"
 #include "tests/kernels/cases/backend.h"
+#include "tests/kernels/cases/bfloat16_values.h"
 #include "tests/kernels/cases/instruction_sets.h"
 #include "tests/kernels/cases/samples.h"
 
@@ -18,25 +19,6 @@ float nearest(float x) {
   if (!std::isfinite(x) || x == 0) return x;
   const double step = std::ldexp(1.0, std::max(std::ilogb(x), -126) - 7), grid = std::nearbyint(double(x) / step) * step;
   return std::fabs(grid) < 0x1p128 ? float(grid) : std::copysign(INFINITY, x);
-}
-
-float value_of(Bfloat16 x) {
-  uint32_t bits = uint32_t(x.bits) << 16;
-  float value;
-  std::memcpy(&value, &bits, sizeof(value));
-  return value;
-}
-
-std::vector<Bfloat16> rounded(const std::vector<float>& x) {
-  std::vector<Bfloat16> made;
-  for (const float value : x) made.push_back(to_bfloat16(value));
-  return made;
-}
-
-std::vector<float> values_of(const std::vector<Bfloat16>& x) {
-  std::vector<float> made;
-  for (const Bfloat16 value : x) made.push_back(value_of(value));
-  return made;
 }
 
 TEST(Bfloat16, IsTheNearestAndOfTwoTheEvenOne) {

@@ -8,16 +8,15 @@
 namespace sotto::kernels {
 namespace {
 
-using Operation = decltype(&accumulate_ghost_norms);
 struct Way {
   const char* name;
-  Operation accumulate;
+  SequenceNorms accumulate;
 };
 constexpr Way kWays[] = {{"ghost", accumulate_ghost_norms}, {"direct", accumulate_direct_norms}};
 
 class GhostNormsTest : public BackendTest {
  protected:
-  std::vector<double> run(Operation accumulate, const Shape& shape, const std::vector<float>& a,
+  std::vector<double> run(SequenceNorms accumulate, const Shape& shape, const std::vector<float>& a,
                           const std::vector<float>& g, bool bias, double before = 0, int threads = 1) {
     const int64_t rows = shape.samples * shape.length;
     Guarded<float> a_in(a, on_cuda()), g_in(g, on_cuda());

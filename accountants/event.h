@@ -13,11 +13,11 @@ namespace sotto::accountants {
 // One use of a mechanism, described completely: an accountant needs nothing else. A composition is a list of (event,
 // count). What an event means never changes: ledgers keep them.
 struct Event {
-  std::variant<PoissonSampledGaussian, Gaussian, PoissonSampledDiscreteGaussian, Laplace, DiscreteLaplace,
-               DiscreteGaussian, Skellam, TruncatedLaplace, Staircase, RandomizedResponse, EpsilonDelta,
-               ExponentialMechanism, ReportNoisyMax, SparseVector, MixtureOfGaussians, TreeAggregation,
-               BandedMatrixFactorisation, PoissonSampled, FixedSizeSampled, Shuffled, RandomAllocation, SelfComposed,
-               Composed, PostProcessing, NonPrivate, Unsupported>
+  std::variant<PoissonSampledGaussian, Gaussian, PoissonSampledDiscreteGaussian, PoissonSampledLatticeGaussian, Laplace,
+               DiscreteLaplace, DiscreteGaussian, Skellam, TruncatedLaplace, Staircase, RandomizedResponse,
+               LocalChannel, EpsilonDelta, ExponentialMechanism, ReportNoisyMax, SparseVector, MixtureOfGaussians,
+               TreeAggregation, BandedMatrixFactorisation, PoissonSampled, FixedSizeSampled, Shuffled, RandomAllocation,
+               SelfComposed, Composed, PostProcessing, NonPrivate, Unsupported>
       mechanism;
   bool operator==(const Event&) const = default;
 };

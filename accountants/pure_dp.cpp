@@ -1,5 +1,7 @@
 #include "accountants/pure_dp.h"
 
+#include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "accountants/directed.h"
@@ -9,6 +11,20 @@ namespace {
 
 double plus_up(double a, double b) {
   return a == 0 || b == 0 ? a + b : next_up(a + b);
+}
+
+// The largest log ratio of two entries of a column; rows sum to 1 up to 1e-12.
+double most_loss(const LocalChannel& channel) {
+  double most = 1;
+  for (size_t output = 0; output < channel.table.front().size(); ++output) {
+    double least = 1, largest = 0;
+    for (const auto& row : channel.table) {
+      least = std::min(least, row[output]);
+      largest = std::max(largest, row[output]);
+    }
+    if (largest > 0) most = std::max(most, least > 0 ? largest / least : std::numeric_limits<double>::infinity());
+  }
+  return most == 1 ? 0 : std::log(most) * (1 + 1e-15) + 3e-12;
 }
 
 // ε by mechanism; an infinite one (no noise) is a bound, too. NaN: none known.
@@ -27,6 +43,7 @@ struct Epsilon {
   }
   double operator()(const Staircase& e) const { return moved * e.epsilon; }
   double operator()(const RandomizedResponse& e) const { return replaced ? e.epsilon : kNone; }
+  double operator()(const LocalChannel& e) const { return replaced ? most_loss(e) : kNone; }
   double operator()(const ExponentialMechanism& e) const { return e.epsilon; }
   double operator()(const ReportNoisyMax& e) const { return divide_up(e.monotone ? 1 : 2, e.noise_multiplier); }
   double operator()(const SparseVector& e) const {

@@ -14,7 +14,7 @@ struct PureDp {
 // ε of one of event/parts.h, rounded up, or nothing where no finite one is known under the relation:
 //
 //   Laplace, discrete Laplace: Δ / scale, Δ doubled under replace_one; staircase: its epsilon, doubled likewise
-//   randomised response: its epsilon, replace_one only
+//   randomised response: its epsilon, replace_one only; a channel: the largest log ratio of a column, replace_one only
 //   exponential mechanism: its epsilon, which is also the range (Dong, Durfee, Rogers 2020)
 //   report noisy max, sparse vector: what their comments in event/mechanisms.h say
 //   (epsilon, 0)-DP: epsilon

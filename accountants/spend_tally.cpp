@@ -73,7 +73,8 @@ size_t SpendTally::Hash::operator()(const Event& event) const {
         if constexpr (std::is_same_v<Mechanism, Gaussian>)
           return mix(kind, mechanism.noise_multiplier);
         else if constexpr (std::is_same_v<Mechanism, PoissonSampledGaussian> ||
-                           std::is_same_v<Mechanism, PoissonSampledDiscreteGaussian>)
+                           std::is_same_v<Mechanism, PoissonSampledDiscreteGaussian> ||
+                           std::is_same_v<Mechanism, PoissonSampledLatticeGaussian>)
           return mix(mix(kind, mechanism.noise_multiplier), mechanism.sample_rate);
         else
           return std::hash<std::string>{}(to_json(event));

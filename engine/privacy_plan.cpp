@@ -85,14 +85,6 @@ void check_clipping(const ClippingConfig& c) {
             c.rule, " and privacy.clip_groups = ", c.groups, "; leave those two out, or the quantile"));
 }
 
-// No pair of distributions over numbers is known to dominate noise on a lattice of many dimensions.
-void check_accountant(const PrivacyConfig& c) {
-  if (c.accountant == "pld" && c.on_lattice())
-    throw Error(ErrorKind::configuration,
-                "privacy.accountant = \"pld\" has no bound for privacy.noise = \"discrete_gaussian\"; set "
-                "privacy.accountant = \"rdp\", or privacy.noise = \"gaussian\"");
-}
-
 // What is wrong with the generator's law, as a share of delta.
 double generator_delta(const PrivacyConfig& config, const ModelStructure& structure) {
   if (!config.on_lattice())
@@ -143,7 +135,6 @@ PrivacyPlan::PrivacyPlan(const PrivacyConfig& config, int64_t microbatch, const 
         "one of gaussian, discrete_gaussian");
   check_generator_choice(config);
   check_clipping(config.clipping);
-  check_accountant(config);
   // Of delta, for the generator's tails: the first share that is enough. The last one is for 10¹² noised values at
   // δ = 1e-5; beyond it the run is refused.
   double share = 0;
@@ -183,6 +174,10 @@ PrivacyPlan::PrivacyPlan(const PrivacyConfig& config, int64_t microbatch, const 
 }
 
 accountants::Event PrivacyPlan::event() const {
+  // What "pld" has a bound for says how fine the lattice is; the other event is what older ledgers have.
+  if (config_.on_lattice() && config_.accountant == "pld")
+    return {accountants::PoissonSampledLatticeGaussian{config_.noise_multiplier, config_.sample_rate,
+                                                       kernels::lattice_noise_multiplier(1)}};
   if (config_.on_lattice())
     return {accountants::PoissonSampledDiscreteGaussian{config_.noise_multiplier, config_.sample_rate}};
   return {accountants::PoissonSampledGaussian{config_.noise_multiplier, config_.sample_rate}};

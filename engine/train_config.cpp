@@ -60,7 +60,7 @@ PrivacyConfig read_privacy(const Settings& s, const Reader& reader) {
   privacy.public_size = reader.at_least("privacy.public_size", 1);
   privacy.steps = reader.at_least("train.steps", 1);
   privacy.noise = reader.one_of("privacy.noise", privacy.noise, {"gaussian", "discrete_gaussian"});
-  privacy.accountant = s.text("privacy.accountant", privacy.on_lattice() ? "rdp" : "pld");  // which knows no lattice
+  privacy.accountant = s.text("privacy.accountant", "pld");
   privacy.generator = reader.one_of("privacy.generator", privacy.generator, {"chacha20", "philox"});
   privacy.unsafe_generator = s.flag("privacy.unsafe_generator", false);  // the plan refuses philox without it
   ClippingConfig& clipping = privacy.clipping;  // the plan checks the ranges

@@ -43,6 +43,7 @@ SOTTO_EVENT(TruncatedLaplace, "truncated_laplace", SOTTO_FIELD(noise_multiplier,
 SOTTO_EVENT(Staircase, "staircase", SOTTO_FIELD(epsilon, above_0), SOTTO_FIELD(step_fraction, probability))
 SOTTO_EVENT(RandomizedResponse, "randomized_response", SOTTO_FIELD(epsilon, at_least_0),
             SOTTO_FIELD(categories, count_from_2))
+SOTTO_EVENT(LocalChannel, "local_channel", SOTTO_FIELD(table, probability))
 SOTTO_EVENT(EpsilonDelta, "epsilon_delta", SOTTO_FIELD(epsilon, at_least_0), SOTTO_FIELD(delta, probability))
 SOTTO_EVENT(ExponentialMechanism, "exponential_mechanism", SOTTO_FIELD(epsilon, at_least_0),
             SOTTO_FIELD(monotone, none))
@@ -63,6 +64,9 @@ SOTTO_EVENT(PoissonSampledGaussian, "poisson_sampled_gaussian", SOTTO_FIELD(nois
             SOTTO_FIELD(sample_rate, probability))
 SOTTO_EVENT(PoissonSampledDiscreteGaussian, "poisson_sampled_discrete_gaussian",
             SOTTO_FIELD(noise_multiplier, at_least_0), SOTTO_FIELD(sample_rate, probability))
+SOTTO_EVENT(PoissonSampledLatticeGaussian, "poisson_sampled_lattice_gaussian",
+            SOTTO_FIELD(noise_multiplier, at_least_0), SOTTO_FIELD(sample_rate, probability),
+            SOTTO_FIELD(sigma, above_0))
 SOTTO_EVENT(PoissonSampled, "poisson_sampled", SOTTO_FIELD(sample_rate, probability), SOTTO_FIELD(event, none))
 SOTTO_EVENT(FixedSizeSampled, "fixed_size_sampled", SOTTO_FIELD(batch_size, count_from_1),
             SOTTO_FIELD(population_size, count_from_1), SOTTO_FIELD(with_replacement, none), SOTTO_FIELD(event, none))

@@ -68,6 +68,13 @@ struct RandomizedResponse {
   bool operator==(const RandomizedResponse&) const = default;
 };
 
+// One unit says one of m things: y with probability table[x][y] where its value is x. 2 to 64 rows of the same 2 to 256
+// entries, each row summing to 1 up to rounding. Only replacing the unit has a meaning.
+struct LocalChannel {
+  std::vector<std::vector<double>> table;
+  bool operator==(const LocalChannel&) const = default;
+};
+
 // Any mechanism of which it is only known that it is (epsilon, delta)-DP under the relation asked for.
 struct EpsilonDelta {
   double epsilon, delta;

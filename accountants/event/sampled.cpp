@@ -18,6 +18,8 @@ Event poisson_sampled(double sample_rate, const Event& event) {
     return {PoissonSampledGaussian{sampled->noise_multiplier, product(sampled->sample_rate)}};
   if (const auto* lattice = std::get_if<PoissonSampledDiscreteGaussian>(&event.mechanism))
     return {PoissonSampledDiscreteGaussian{lattice->noise_multiplier, product(lattice->sample_rate)}};
+  if (const auto* fine = std::get_if<PoissonSampledLatticeGaussian>(&event.mechanism))
+    return {PoissonSampledLatticeGaussian{fine->noise_multiplier, product(fine->sample_rate), fine->sigma}};
   if (const auto* sampled = std::get_if<PoissonSampled>(&event.mechanism))
     return {PoissonSampled{product(sampled->sample_rate), sampled->event}};
   return {PoissonSampled{sample_rate, event}};

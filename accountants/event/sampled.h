@@ -20,6 +20,13 @@ struct PoissonSampledDiscreteGaussian {
   bool operator==(const PoissonSampledDiscreteGaussian&) const = default;
 };
 
+// As PoissonSampledDiscreteGaussian, with the noise's parameter said: σ = sigma lattice points, and S = (sigma /
+// noise_multiplier)². The finer the lattice, the nearer to the continuous Gaussian.
+struct PoissonSampledLatticeGaussian {
+  double noise_multiplier, sample_rate, sigma;
+  bool operator==(const PoissonSampledLatticeGaussian&) const = default;
+};
+
 // Any other event on a batch that every unit joins independently with probability sample_rate. What has an event of its
 // own is refused here, so that each thing is said in one way: Gaussians, and batches drawn from a batch. The function
 // poisson_sampled (event.h) finds the right one.

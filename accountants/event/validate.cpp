@@ -35,6 +35,10 @@ void check_value(const char* key, Limit limit, const std::vector<double>& values
   for (const double value : values) check_value(key, limit, value);
 }
 
+void check_value(const char* key, Limit limit, const std::vector<std::vector<double>>& rows) {
+  for (const auto& row : rows) check_value(key, limit, row);
+}
+
 void check_value(const char* key, Limit, const std::string& value) {
   const bool printable = std::all_of(value.begin(), value.end(), [](char c) { return c >= ' ' && c <= '~'; });
   check(printable && !value.empty() && value.size() <= 200,
@@ -56,6 +60,21 @@ void check_together(const Mechanism&) {}
 void check_together(const Skellam& e) {
   check(e.l2_sensitivity <= e.l1_sensitivity,
         cat("l2_sensitivity must be at most l1_sensitivity, got ", e.l2_sensitivity, " above ", e.l1_sensitivity));
+}
+
+void check_together(const LocalChannel& e) {
+  constexpr size_t kMostInputs = 64, kMostOutputs = 256;
+  check(e.table.size() >= 2 && e.table.size() <= kMostInputs,
+        cat("a channel needs 2 to ", kMostInputs, " rows, one an input, got ", e.table.size()));
+  const size_t outputs = e.table.front().size();
+  check(outputs >= 2 && outputs <= kMostOutputs,
+        cat("a channel's rows need 2 to ", kMostOutputs, " entries, one an output, got ", outputs));
+  for (const auto& row : e.table) {
+    check(row.size() == outputs, cat("a channel's rows need as many entries each, got ", row.size(), " and ", outputs));
+    double sum = 0;
+    for (const double probability : row) sum += probability;
+    check(std::abs(sum - 1) <= 1e-12, cat("each row of a channel must sum to 1, got ", sum));
+  }
 }
 
 void check_together(const MixtureOfGaussians& e) {
@@ -82,8 +101,8 @@ void check_together(const PoissonSampled& e) {
           cat("poisson_sampled of ", to_json(*e.event),
               " has an event of its own: poisson_sampled_gaussian for a gaussian, one rate, the product, for two"));
   };
-  refuse(static_cast<std::tuple<Gaussian, PoissonSampledGaussian, PoissonSampledDiscreteGaussian, PoissonSampled>*>(
-      nullptr));
+  refuse(static_cast<std::tuple<Gaussian, PoissonSampledGaussian, PoissonSampledDiscreteGaussian,
+                                PoissonSampledLatticeGaussian, PoissonSampled>*>(nullptr));
 }
 
 void check_together(const FixedSizeSampled& e) {

@@ -75,6 +75,9 @@ class LawOf {
   Law operator()(const PoissonSampledGaussian& e) const {
     return poisson_sampled_law(Event{Gaussian{e.noise_multiplier}}, e.sample_rate, relation_);
   }
+  Law operator()(const PoissonSampledLatticeGaussian& e) const {
+    return lattice_gaussian_law(e.noise_multiplier, e.sigma, e.sample_rate, relation_);
+  }
   Law operator()(const PoissonSampled& e) const { return poisson_sampled_law(*e.event, e.sample_rate, relation_); }
   Law operator()(const FixedSizeSampled& e) const { return fixed_size_law(e, relation_); }
   Law operator()(const RandomAllocation& e) const {

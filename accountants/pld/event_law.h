@@ -10,6 +10,7 @@ namespace sotto::accountants {
 // statistic by C under add_remove and zero_out, from −C to +C under replace_one. Known, from both sides, are
 //   Gaussian, Laplace, TruncatedLaplace, DiscreteLaplace, DiscreteGaussian, Skellam, and Poisson samples of them
 //                                           every relation (noise_law.h)
+//   PoissonSampledLatticeGaussian           every relation, from σ ≈ 4 + log(sigma / noise_multiplier) on (noise_law.h)
 //   batches of fixed size of these          without replacement every relation, with it add_remove
 //   random allocation of one step of these  add_remove, zero_out (random_allocation_law.h)
 //   Staircase                               every relation; its Poisson samples add_remove, zero_out (staircase_law.h)

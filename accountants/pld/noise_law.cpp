@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numbers>
 
 #include "accountants/pld/few_outcomes_law.h"
+#include "accountants/pld/near_law.h"
 #include "accountants/pld/random_allocation_law.h"
 #include "accountants/pld/sampled_gaussian_law.h"
 #include "accountants/pld/two_sided_law.h"
@@ -161,6 +163,42 @@ Law poisson_sampled_law(const Noise& noise, double rate, NeighbouringRelation re
     return three ? std::vector<Shift>{{-shift, 0, rate}, {0, 1 - rate, 1 - rate}, {shift, rate, 0}}
                  : there_or_not(times * shift, rate);
   });
+}
+
+Law lattice_gaussian_law(double noise_multiplier, double sigma, double rate, NeighbouringRelation relation) {
+  constexpr double kApart = 2e-30, kMostUnlike = 1e-9, kLeastRatio = 4, kPi = std::numbers::pi;
+  const double moved = sigma / noise_multiplier;  // at most, in lattice points
+  if (rate == 0 || moved < 1 - 1e-12) return FewOutcomesLaw::epsilon_delta(0, 0);
+  if (!(noise_multiplier >= kLeastNoise)) return all_told();
+  // 2 entries · (η(s) + η(σ)) · 1.01 ≤ e^−70 · 4.5 < kApart
+  const double squared = (std::log(2 * std::max(moved, 1.0)) * 2 + 70) / (2 * kPi * kPi);  // s²
+  const double variance = sigma * sigma;
+  if (!(variance >= kLeastRatio * squared)) return nullptr;
+  const double less = noise_multiplier * std::sqrt(1 - squared / variance) * (1 - 1e-15);
+  // The factor's parameter is σs / √(σ² + s²) where s² is what is added.
+  const double added = squared / (1 - squared / variance);
+  const double more = std::sqrt(variance + added) / std::floor(moved) * (1 + 1e-15);
+  const bool three = relation == NeighbouringRelation::replace_one && rate < 1;
+  const double times = relation == NeighbouringRelation::replace_one ? 2 : 1;
+  const Noise noise{NoiseShape::gaussian, less, 1, 1, 0};
+  if (less < kLeastNoise || (rate < 1 && (0.5 / less - 8) / less + std::log(rate) > kMostPure))
+    return poisson_sampled_law(noise, rate, relation);
+  const Fit fitting = fit(noise, times, three ? 1 : times, rate);
+  // N(c, σ² − s²) and N(c, σ² + s²) by their standard deviations: that law's grids end 42 of them from either centre.
+  const double centre = times / less, unlike = centre * (1 - less / more + 1e-15) * (42 + 2 * centre) + kApart;
+  if (!three && fitting.attained && rate >= kLeastCutRate && unlike <= kMostUnlike)
+    return std::make_shared<NearLaw>(std::make_shared<SampledGaussianLaw>(less / times, rate), unlike);
+  const auto around = [&](double scale) {
+    const double joins = std::max(rate, kLeastCutRate);
+    return cells(noise, scale,
+                 three ? std::vector<Shift>{{-1, 0, joins}, {0, 1 - joins, 1 - joins}, {1, joins, 0}}
+                       : there_or_not(times, joins),
+                 0.0);
+  };
+  const bool attained = fitting.attained && rate >= kLeastCutRate && more <= kMostCutNoise;
+  const Law both = std::make_shared<NearLaw>(
+      std::make_shared<TwoSidedLaw>(around(fitting.scale), around(attained ? more : fitting.scale)), kApart);
+  return attained ? both : std::make_shared<UpperBoundLaw>(both);
 }
 
 Law fixed_size_law(const Noise& noise, double rate, NeighbouringRelation relation) {

@@ -24,6 +24,20 @@ std::optional<Noise> noise_of(const Event& event);
 // without, and under replace_one, where it moves the sum by +shift or −shift when it joins.
 std::shared_ptr<const LossLaw> poisson_sampled_law(const Noise& noise, double rate, NeighbouringRelation relation);
 
+// Integer vectors of L2 norm at most σ / noise_multiplier, and discrete Gaussian noise of parameter σ in each of any
+// number of entries; the unit joins with probability `rate`. From both sides under every relation, by Gaussians:
+//
+//   above  a draw from N(c, σ² − s²), an entry rounded to the integers with discrete Gaussian noise of parameter s
+//          around it, is a draw from N_Z(c, σ²) but for a factor of 1 ± η(s) a probability, η(s) = 2 Σ e^−2π²s²j² over
+//          j ≥ 1 (Poisson's summation formula). So noise on the lattice is no worse than N(0, σ² − s²), up to that
+//          factor in each entry in which neighbours differ: at most (σ / noise_multiplier)² of them, twice that where
+//          one is replaced. The others say nothing.
+//   below  one entry moved by ⌊σ / noise_multiplier⌋, with N(0, s²) added on top: N(c, σ² + s²) but for a like factor.
+//
+// s is such that all factors together are within e^±2e-30. Null where σ is too small for one.
+std::shared_ptr<const LossLaw> lattice_gaussian_law(double noise_multiplier, double sigma, double rate,
+                                                    NeighbouringRelation relation);
+
 // A batch of fixed size without replacement, of which the unit takes the place of another with probability γ = batch /
 // population. With N, N' the noise 2 · shift apart and P = (1−γ) N + γ N' (Zhu, Dong, Wang 2022, Theorem 11 and
 // Proposition 30; attained where all others contribute the opposite):

@@ -49,6 +49,9 @@ struct DivergenceOf {
     if (moved != 1) return {};
     return [e](double order) { return rdp_sampled_discrete_gaussian(e.noise_multiplier, e.sample_rate, order); };
   }
+  Divergence operator()(const PoissonSampledLatticeGaussian& e) const {
+    return (*this)(PoissonSampledDiscreteGaussian{e.noise_multiplier, e.sample_rate});
+  }
   Divergence operator()(const DiscreteGaussian& e) const {
     const double mu = divide_up(times_up(moved, static_cast<double>(e.sensitivity)), e.sigma);
     return [mu](double order) { return std::isinf(mu) ? mu : rdp_gaussian(mu, order); };
@@ -89,6 +92,7 @@ bool is_noisy_sum(const Event& event) {
 
 bool is_sampled_gaussian(const Event& event) {
   if (const auto* sampled = std::get_if<PoissonSampledGaussian>(&event.mechanism)) return sampled->sample_rate < 1;
+  if (const auto* fine = std::get_if<PoissonSampledLatticeGaussian>(&event.mechanism)) return fine->sample_rate < 1;
   const auto* lattice = std::get_if<PoissonSampledDiscreteGaussian>(&event.mechanism);
   return lattice != nullptr && lattice->sample_rate < 1;
 }

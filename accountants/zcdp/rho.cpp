@@ -21,6 +21,8 @@ std::optional<ZcdpCost> zcdp_cost(const Event& event, NeighbouringRelation relat
     if (const auto same =
             mu_squared({PoissonSampledGaussian{lattice->noise_multiplier, lattice->sample_rate}}, relation))
       return half(*same);
+  if (const auto* fine = std::get_if<PoissonSampledLatticeGaussian>(&event.mechanism))
+    return zcdp_cost({PoissonSampledDiscreteGaussian{fine->noise_multiplier, fine->sample_rate}}, relation);
   if (const auto* integer = std::get_if<DiscreteGaussian>(&event.mechanism)) {
     const double moved = relation == NeighbouringRelation::replace_one ? 2 : 1;
     const double shift = times_up(moved, static_cast<double>(integer->sensitivity));

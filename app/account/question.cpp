@@ -4,6 +4,7 @@
 
 #include "base/atomic_file.h"
 #include "base/error.h"
+#include "kernels/lattice/lattice.h"
 #include "report/numbers.h"
 
 namespace sotto::app {
@@ -102,7 +103,8 @@ accountants::Event step_of(const Question& question, double noise_multiplier, do
   // Without sampling there are more relations under which a Gaussian is known.
   if (question.noise == "gaussian" && sample_rate == 1) return {accountants::Gaussian{noise_multiplier}};
   if (question.noise == "gaussian") return {accountants::PoissonSampledGaussian{noise_multiplier, sample_rate}};
-  return {accountants::PoissonSampledDiscreteGaussian{noise_multiplier, sample_rate}};
+  return {accountants::PoissonSampledLatticeGaussian{noise_multiplier, sample_rate,
+                                                     kernels::lattice_noise_multiplier(1)}};  // as a run's
 }
 
 accountants::EventList plan_of(const Question& question) {

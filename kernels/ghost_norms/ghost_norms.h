@@ -34,15 +34,33 @@ void accumulate_ragged_direct_norms(const Exec& exec, MatrixView<const float> a,
 using SequenceNorms = void (*)(const Exec&, MatrixView<const float> a, MatrixView<const float> g, int64_t length,
                                bool with_bias, VectorView<double> squared);
 
-// The same of Bfloat16, with kTensorSampleRounding in the place of kSampleRounding: for clipped sums of Bfloat16, too.
+// --- with tensor cores ----------------------------------------------------------------------------------------------
+
+// Given a workspace of that many doubles on the device, CUDA's tensor cores take most of the work: fused, so that
+// neither a Gram matrix nor a gradient is ever in memory. Tiles of Bfloat16 products in floats, their error bounded
+// (tensor_error of kernels/rounding.h) and added: by γ · |⟨·,·⟩| · ‖·‖‖·‖ a pair, or γ · Σ_t ‖g_t‖‖a_t‖. A sample where
+// that exceeds two thousandths of the Gram sum goes by its gradient; where it exceeds a thousandth of that norm, too,
+// or the values leave float's range, it is summed in double. Floats are split into three parts of Bfloat16 each, six of
+// whose nine products are added: a sixth of the speed, and the bound of 24 bits. Without a workspace all is in double;
+// on the CPU it is not used, and 0 doubles suffice. Two runs give the same bits.
+int64_t sequence_norms_workspace(const Exec& exec, MatrixView<const Bfloat16> a, MatrixView<const Bfloat16> g,
+                                 const Segments& segments);
+int64_t sequence_norms_workspace(const Exec& exec, MatrixView<const float> a, MatrixView<const float> g,
+                                 const Segments& segments);
+void accumulate_ragged_ghost_norms(const Exec& exec, MatrixView<const float> a, MatrixView<const float> g,
+                                   const Segments& segments, bool with_bias, VectorView<double> workspace,
+                                   VectorView<double> squared);
+void accumulate_ragged_direct_norms(const Exec& exec, MatrixView<const float> a, MatrixView<const float> g,
+                                    const Segments& segments, bool with_bias, VectorView<double> workspace,
+                                    VectorView<double> squared);
+
+// Both ways of Bfloat16, with kTensorSampleRounding in the place of kSampleRounding: for clipped sums of Bfloat16, too.
 // On the CPU in floats, which hold each operand and each product exactly.
-void accumulate_ghost_norms(const Exec& exec, MatrixView<const Bfloat16> a, MatrixView<const Bfloat16> g,
-                            int64_t length, bool with_bias, VectorView<double> squared);
-void accumulate_direct_norms(const Exec& exec, MatrixView<const Bfloat16> a, MatrixView<const Bfloat16> g,
-                             int64_t length, bool with_bias, VectorView<double> squared);
 void accumulate_ragged_ghost_norms(const Exec& exec, MatrixView<const Bfloat16> a, MatrixView<const Bfloat16> g,
-                                   const Segments& segments, bool with_bias, VectorView<double> squared);
+                                   const Segments& segments, bool with_bias, VectorView<double> workspace,
+                                   VectorView<double> squared);
 void accumulate_ragged_direct_norms(const Exec& exec, MatrixView<const Bfloat16> a, MatrixView<const Bfloat16> g,
-                                    const Segments& segments, bool with_bias, VectorView<double> squared);
+                                    const Segments& segments, bool with_bias, VectorView<double> workspace,
+                                    VectorView<double> squared);
 
 }  // namespace sotto::kernels

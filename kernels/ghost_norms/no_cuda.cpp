@@ -1,5 +1,5 @@
 #include "base/error.h"
-#include "kernels/ghost_norms/ghost_norms_impl.h"
+#include "kernels/ghost_norms/tensor_norms_impl.h"
 
 namespace sotto::kernels {
 namespace {
@@ -20,6 +20,18 @@ void accumulate_direct_norms_cuda(const Exec&, const GhostInput&, VectorView<dou
   refuse();
 }
 void accumulate_direct_norms_cuda(const Exec&, const Bfloat16GhostInput&, VectorView<double>) {
+  refuse();
+}
+void accumulate_tensor_ghost_norms(const Exec&, const GhostInput&, VectorView<double>, VectorView<double>) {
+  refuse();
+}
+void accumulate_tensor_ghost_norms(const Exec&, const Bfloat16GhostInput&, VectorView<double>, VectorView<double>) {
+  refuse();
+}
+void accumulate_tensor_direct_norms(const Exec&, const GhostInput&, VectorView<double>, VectorView<double>) {
+  refuse();
+}
+void accumulate_tensor_direct_norms(const Exec&, const Bfloat16GhostInput&, VectorView<double>, VectorView<double>) {
   refuse();
 }
 

@@ -12,7 +12,7 @@ namespace {
 
 using Values = std::vector<Bfloat16>;
 using Accumulate = void (*)(const Exec&, MatrixView<const Bfloat16>, MatrixView<const Bfloat16>, const Segments&, bool,
-                            VectorView<double>);
+                            VectorView<double> workspace, VectorView<double> squared);
 struct Way {
   const char* name;
   Accumulate accumulate;
@@ -32,8 +32,14 @@ class Bfloat16SequencesTest : public BackendTest {
     Guarded<int64_t> table(starts, on_cuda());
     Guarded<double> out(std::vector<double>(shape.samples, before), on_cuda());
     const Segments segments{shape.samples, shape.length, starts.empty() ? nullptr : table.data()};
-    way.accumulate(exec(threads), {a_in.data(), rows, shape.d}, {g_in.data(), rows, shape.p}, segments, bias,
-                   out.view());
+    const MatrixView<const Bfloat16> a_view{a_in.data(), rows, shape.d}, g_view{g_in.data(), rows, shape.p};
+    const auto room = static_cast<size_t>(sequence_norms_workspace(exec(), a_view, g_view, segments));
+    Guarded<double> workspace(std::vector<double>(room, NAN), on_cuda());
+    if (on_cuda() && !by_tensor_cores_)
+      way.accumulate(exec(), a_view, g_view, segments, bias, {nullptr, 0}, out.view());
+    else
+      way.accumulate(exec(threads), a_view, g_view, segments, bias, workspace.view(), out.view());
+    workspace.read();
     return out.read();
   }
 
@@ -63,6 +69,16 @@ class Bfloat16SequencesTest : public BackendTest {
   }
 
   void expect_between(const Way& way, const Shape& shape, const Values& a, const Values& g, bool bias) {
+    for (const bool by_tensor_cores : {true, false}) {
+      by_tensor_cores_ = by_tensor_cores;
+      expect_each_between(way, shape, a, g, bias);
+      if (!on_cuda()) break;
+    }
+    by_tensor_cores_ = true;
+  }
+
+ private:
+  void expect_each_between(const Way& way, const Shape& shape, const Values& a, const Values& g, bool bias) {
     const auto a_values = values_of(a), g_values = values_of(g);
     const auto got = norms(way, shape, a, g, bias, 3.0);
     for (int64_t i = 0; i < shape.samples; ++i) {
@@ -76,6 +92,7 @@ class Bfloat16SequencesTest : public BackendTest {
           << way.name << " T=" << shape.length << " sample " << i;
     }
   }
+  bool by_tensor_cores_ = true;
 };
 
 TEST_P(Bfloat16SequencesTest, NormsCoverTheGradientAndTheSpareOfItsSum) {
@@ -144,7 +161,8 @@ TEST_P(Bfloat16SequencesTest, ASampleOfATableHasTheNormThatItHasAlone) {
       }
       const Values own_a(a.begin() + starts[i] * 24, a.begin() + starts[i + 1] * 24),
           own_g(g.begin() + starts[i] * 16, g.begin() + starts[i + 1] * 16);
-      EXPECT_EQ(got[i], norms(way, {1, rows, 24, 16}, own_a, own_g, true)[0]) << way.name << " sample " << i;
+      EXPECT_EQ(got[i], norms(way, {1, 70, 24, 16}, own_a, own_g, true, 0, {0, rows})[0])
+          << way.name << " sample " << i;
     }
   }
 }
@@ -238,9 +256,9 @@ TEST(Bfloat16Sequences, NormsAreTheSameOnOneThreadAndOnTwo) {
   const auto a = rounded(normal_values(rows * d, 8)), g = rounded(normal_values(rows * p, 9));
   for (const Way& way : kWays) {
     std::vector<double> one(samples), two(samples);
-    way.accumulate(Exec::cpu(1), {a.data(), rows, d}, {g.data(), rows, p}, {samples, length}, true,
+    way.accumulate(Exec::cpu(1), {a.data(), rows, d}, {g.data(), rows, p}, {samples, length}, true, {nullptr, 0},
                    {one.data(), samples});
-    way.accumulate(Exec::cpu(2), {a.data(), rows, d}, {g.data(), rows, p}, {samples, length}, true,
+    way.accumulate(Exec::cpu(2), {a.data(), rows, d}, {g.data(), rows, p}, {samples, length}, true, {nullptr, 0},
                    {two.data(), samples});
     EXPECT_EQ(one, two) << way.name;
   }
@@ -252,9 +270,9 @@ TEST(Bfloat16Sequences, RefuseSizesThatDoNotMatch) {
   float f[8] = {};
   const Exec cpu = Exec::cpu(1);
   for (const Way& way : kWays) {
-    EXPECT_THROW(way.accumulate(cpu, {x, 4, 2}, {x, 4, 1}, {4, 0}, false, {s, 4}), Error);
-    EXPECT_THROW(way.accumulate(cpu, {x, 4, 2}, {x, 3, 1}, {2, 2}, false, {s, 2}), Error);
-    EXPECT_THROW(way.accumulate(cpu, {x, 4, 2}, {x, 4, 1}, {2, 3}, false, {s, 2}), Error);
+    EXPECT_THROW(way.accumulate(cpu, {x, 4, 2}, {x, 4, 1}, {4, 0}, false, {nullptr, 0}, {s, 4}), Error);
+    EXPECT_THROW(way.accumulate(cpu, {x, 4, 2}, {x, 3, 1}, {2, 2}, false, {nullptr, 0}, {s, 2}), Error);
+    EXPECT_THROW(way.accumulate(cpu, {x, 4, 2}, {x, 4, 1}, {2, 3}, false, {nullptr, 0}, {s, 2}), Error);
   }
   EXPECT_THROW(accumulate_clipped_outer(cpu, MatrixView<const Bfloat16>{x, 4, 2}, MatrixView<const Bfloat16>{x, 3, 2},
                                         {f, 4}, 1, {f, 2, 2}, {nullptr, 0}),

@@ -15,13 +15,7 @@ template <class T>
 static void accumulate_outer(const Exec& exec, MatrixView<const T> g, MatrixView<const T> a,
                              VectorView<const float> factors, const Segments& segments, MatrixView<float> weight_sum,
                              VectorView<float> bias_sum) {
-  require(a.rows == g.rows, "need a gradient an activation: ", g.rows, " rows for ", a.rows);
-  require(factors.size == segments.count, "need a factor a sample: ", factors.size, " factors for ", segments.count);
-  require_segments(exec, segments, g.rows);
-  require(weight_sum.rows == g.cols && weight_sum.cols == a.cols, "weight_sum is ", weight_sum.rows, "x",
-          weight_sum.cols, ", expected ", g.cols, "x", a.cols);
-  require(bias_sum.size == g.cols || bias_sum.data == nullptr, "bias_sum has ", bias_sum.size, " entries, expected ",
-          g.cols);
+  require_outer_sizes(exec, g, a, factors, segments, weight_sum, bias_sum);
   if (exec.on_cuda()) return accumulate_clipped_outer_cuda(exec, g, a, factors, segments, weight_sum, bias_sum);
   accumulate_clipped_outer_cpu(exec, g, a, factors, segments, weight_sum, bias_sum);
 }

@@ -1,10 +1,24 @@
 #pragma once
 #include <algorithm>
 
+#include "base/error.h"
 #include "kernels/clipped_sum/clipped_sum.h"
 #include "kernels/rounding.h"
 
 namespace sotto::kernels {
+
+template <class T>
+void require_outer_sizes(const Exec& exec, MatrixView<const T> g, MatrixView<const T> a,
+                         VectorView<const float> factors, const Segments& segments, MatrixView<float> weight_sum,
+                         VectorView<float> bias_sum) {
+  require(a.rows == g.rows, "need a gradient an activation: ", g.rows, " rows for ", a.rows);
+  require(factors.size == segments.count, "need a factor a sample: ", factors.size, " factors for ", segments.count);
+  require_segments(exec, segments, g.rows);
+  require(weight_sum.rows == g.cols && weight_sum.cols == a.cols, "weight_sum is ", weight_sum.rows, "x",
+          weight_sum.cols, ", expected ", g.cols, "x", a.cols);
+  require(bias_sum.size == g.cols || bias_sum.data == nullptr, "bias_sum has ", bias_sum.size, " entries, expected ",
+          g.cols);
+}
 
 // Whether every sample has one row, so that chains may cross samples.
 SOTTO_HOST_DEVICE inline bool one_row_each(const Segments& segments) {

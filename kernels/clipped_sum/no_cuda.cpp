@@ -1,4 +1,5 @@
 #include "base/error.h"
+#include "kernels/clipped_sum/clipped_products_impl.h"
 #include "kernels/clipped_sum/clipped_sum_impl.h"
 
 namespace sotto::kernels {
@@ -34,6 +35,11 @@ void accumulate_clipped_rows_cuda(const Exec&, MatrixView<const Bfloat16>, Vecto
 
 void accumulate_clipped_embedding_cuda(const Exec&, const int64_t*, MatrixView<const float>, VectorView<const float>,
                                        const Segments&, int64_t, MatrixView<float>) {
+  refuse();
+}
+
+void add_clipped_products_cuda(const Exec&, const ProductStep&, VectorView<const float>, const float*,
+                               VectorView<double>, float*) {
   refuse();
 }
 

@@ -63,7 +63,8 @@ void accumulate_ragged_clipped_embedding(const Exec& exec, VectorView<const int6
 //     its product are two more.
 // (5) outer, several rows: a chain never crosses samples, so what it rounds to is part of c_i, paid for by the norm
 //     (ghost_norms adds kSampleRounding·m_i, m_i = Σ_t ‖g_t‖‖a_t‖). Then f·m_i ≤ C/kSampleRounding, and the doubles
-//     cost additions·2^-53/kSampleRounding. (6) rows and embedding: f·x is exact in double; a sample's equal ids are
+//     cost additions·2^-53/kSampleRounding. Of Bfloat16 the norm has more in store, kTensorSampleRounding·m_i, and the
+//     doubles cost less. (6) rows and embedding: f·x is exact in double; a sample's equal ids are
 //     summed first, in the order in which embedding_norms measures them. (7) Underflow: ≤ 2^-150 an operation, under
 //     the spare.
 double clipped_outer_slack(int64_t samples, int64_t rows_per_sample, int64_t calls);

@@ -341,10 +341,11 @@ std::vector<ChargeReceipt> Ledger::charge(const std::vector<StepRange>& ranges) 
       const RunProgress& known =
           before[static_cast<size_t>(std::ranges::lower_bound(run_ids, run_id) - run_ids.begin())];
       const Reservation& run = open_run(run_id, known);
-      if (rows)
-        writer("charge", run.by);
-      else
+      // Who may write is asked of the ledger once: nobody else writes meanwhile.
+      if (!rows)
         rows.emplace(appender("charge", run.by));
+      else if (authority_.has_owner())
+        authority_.check_writer("charge", key_->id(), run.by);
       check_granted(authority_, run_id, scope_of(run.entry), rows->now());
       found = progress.emplace(run_id, Progress{&run, known.charged_steps}).first;
     }

@@ -17,17 +17,26 @@ constexpr auto kPatience = std::chrono::seconds(30);
 constexpr size_t kMostWaiting = 4096;  // rows that wait for the commit; a copy of a large ledger sends more by and by
 
 // ARRAY['…', …] as PostgreSQL reads it from text.
-std::string array_of(const std::vector<std::string>& texts) {
-  std::string out = "{";
-  for (const std::string& text : texts) {
-    out += out.size() > 1 ? ",\"" : "\"";
+class TextArray {
+ public:
+  void add(std::string_view text) {
+    text_ += text_.size() > 1 ? ",\"" : "\"";
     for (const char c : text) {
-      if (c == '"' || c == '\\') out += '\\';
-      out += c;
+      if (c == '"' || c == '\\') text_ += '\\';
+      text_ += c;
     }
-    out += '"';
+    text_ += '"';
   }
-  return out + "}";
+  std::string take() { return std::exchange(text_, "{") + "}"; }
+
+ private:
+  std::string text_ = "{";
+};
+
+std::string array_of(const std::vector<std::string>& texts) {
+  TextArray array;
+  for (const std::string& text : texts) array.add(text);
+  return array.take();
 }
 
 std::vector<LedgerRow> rows_in(const PostgresResult& result) {
@@ -90,14 +99,15 @@ class PostgresBackend final : public LedgerBackend {
   void end_read() noexcept override { roll_back(); }
 
   void append(const LedgerRow& row) override {
-    if (waiting_.size() >= kMostWaiting) send(nullptr);
-    // What the trigger reads of the rows before must be there, so each is a statement of its own; they travel together.
-    waiting_.push_back({"INSERT INTO entry (id, payload, hash, commit_token) VALUES ($1, $2, $3, $4)",
-                        {std::to_string(row.id), row.payload, row.hash, token_}});
+    if (rows_ >= kMostWaiting) send(nullptr);
+    if (rows_++ == 0) first_row_ = row.id;
+    payloads_.add(row.payload);
+    hashes_.add(row.hash);
     appended_ = Head{row.id, row.hash};
   }
 
   void sign(const Head& last, const std::string& signature) override {
+    gather_rows();
     waiting_.push_back({"INSERT INTO signature (id, value) VALUES ($1, $2)", {std::to_string(last.id), signature}});
   }
 
@@ -174,11 +184,21 @@ class PostgresBackend final : public LedgerBackend {
 
   PostgresResult read(const PostgresStatement& statement) {
     if (!inside_ && connection_.lost()) come_back();
-    if (!waiting_.empty()) send(nullptr);
+    if (rows_ > 0 || !waiting_.empty()) send(nullptr);
     return connection_.query(statement);
   }
 
+  // The rows since the last signature as one statement: the triggers look at them together.
+  void gather_rows() {
+    if (std::exchange(rows_, 0) == 0) return;
+    waiting_.push_back(
+        {"INSERT INTO entry (id, payload, hash, commit_token) SELECT $1::bigint + place - 1, payload, "
+         "hash, $4 FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS row (payload, hash, place)",
+         {std::to_string(first_row_), payloads_.take(), hashes_.take(), token_}});
+  }
+
   void send(const char* last) {
+    gather_rows();
     std::vector<PostgresStatement> statements;
     statements.swap(waiting_);
     connection_.run_all(statements, last);
@@ -186,6 +206,7 @@ class PostgresBackend final : public LedgerBackend {
 
   void over() {
     inside_ = false;
+    rows_ = 0, payloads_.take(), hashes_.take();
     waiting_.clear();
     appended_.reset();
   }
@@ -229,7 +250,11 @@ class PostgresBackend final : public LedgerBackend {
   }
 
   PostgresConnection connection_;
+  // Of the next message: statements, and the rows that come after them.
   std::vector<PostgresStatement> waiting_;
+  size_t rows_ = 0;
+  int64_t first_row_ = 0;
+  TextArray payloads_, hashes_;
   std::optional<Head> appended_, newest_;  // in this transaction; that this object knows to be durable
   std::string token_;
   bool inside_ = false;  // a transaction

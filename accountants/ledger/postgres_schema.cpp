@@ -15,9 +15,10 @@ struct Object {
 
 // Written as PostgreSQL prints them to a session whose search path is the schema, so that what is there can be held to
 // the same text; @ stands for the schema. run_id and kind sort by bytes: another machine's collation would leave its
-// indexes out of order. The trigger takes the lock that writers take, so that one who does not know of it waits, too.
-// A session's search path decides what `=` is, and to set it in a function would take three times as long as the rest
-// of it: so the trigger asks for the right one.
+// indexes out of order. The lock that writers take is taken before the rows come, so that one who does not know of it
+// waits, too; the rows of a statement are looked at together afterwards, which costs half of a look at each. A
+// session's search path decides what `=` is, and to set it in a function would take longer than the rest of it: so the
+// trigger asks for the right one, again at the end, since the statement itself may have set another.
 constexpr Object kTables[] = {
     {"entry", R"(CREATE TABLE @.entry (
   id bigint NOT NULL,
@@ -59,34 +60,50 @@ BEGIN
   RAISE EXCEPTION 'the ledger is append-only' USING ERRCODE = 'integrity_constraint_violation';
 END $function$
 )"},
-    {"check_entry", R"(CREATE OR REPLACE FUNCTION @.check_entry()
+    {"await_turn", R"(CREATE OR REPLACE FUNCTION @.await_turn()
  RETURNS trigger
  LANGUAGE plpgsql
 AS $function$
-DECLARE
-  said jsonb;
-  last record;
-  charged bigint;
 BEGIN
   IF pg_catalog.current_setting('search_path') OPERATOR(pg_catalog.<>) '@' THEN
     RAISE EXCEPTION 'SET search_path TO @ first' USING ERRCODE = 'insufficient_privilege';
   END IF;
   PERFORM pg_advisory_xact_lock(1936684148, TG_RELID::integer);
-  said := NEW.payload::jsonb;
-  SELECT id, hash INTO last FROM @.entry ORDER BY id DESC LIMIT 1;
-  IF NEW.id IS DISTINCT FROM coalesce(last.id, 0) + 1 OR said -> 'id' IS DISTINCT FROM to_jsonb(NEW.id)
-     OR said ->> 'previous' IS DISTINCT FROM coalesce(last.hash, '')
-     OR NEW.hash IS DISTINCT FROM encode(sha256(convert_to(NEW.payload, 'UTF8')), 'hex') THEN
+  RETURN NULL;
+END $function$
+)"},
+    {"check_entries", R"(CREATE OR REPLACE FUNCTION @.check_entries()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  before record;
+  wrong record;
+BEGIN
+  IF pg_catalog.current_setting('search_path') OPERATOR(pg_catalog.<>) '@' THEN
+    RAISE EXCEPTION 'SET search_path TO @ first' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  SELECT id, hash INTO before FROM @.entry WHERE id < (SELECT min(id) FROM added) ORDER BY id DESC LIMIT 1;
+  SELECT * INTO wrong FROM (
+    SELECT id, id IS DISTINCT FROM coalesce(lag(id) OVER by_id, before.id, 0) + 1
+        OR said -> 'id' IS DISTINCT FROM to_jsonb(id)
+        OR said ->> 'previous' IS DISTINCT FROM coalesce(lag(hash) OVER by_id, before.hash, '')
+        OR hash IS DISTINCT FROM encode(sha256(convert_to(payload, 'UTF8')), 'hex') AS order_is_wrong,
+      kind = 'charge' AND (last_step >= first_step) IS NOT TRUE OR kind = 'charge'
+        AND said -> 'first_step' IS DISTINCT FROM to_jsonb(1 + coalesce(lag(last_step) OVER of_run,
+          (SELECT last_step FROM @.entry WHERE entry.run_id = fresh.run_id AND entry.kind = 'charge'
+             AND entry.id <= before.id ORDER BY last_step DESC LIMIT 1), 0)) AS step_is_wrong
+    FROM (SELECT *, payload::pg_catalog.jsonb AS said FROM added OFFSET 0) AS fresh
+    WINDOW by_id AS (ORDER BY id), of_run AS (PARTITION BY run_id, kind ORDER BY id)) AS looked_at
+  WHERE order_is_wrong OR step_is_wrong LIMIT 1;
+  IF wrong.order_is_wrong OR (SELECT max(id) FROM added) IS DISTINCT FROM (SELECT max(id) FROM @.entry) THEN
     RAISE EXCEPTION 'a row must follow the last one' USING ERRCODE = 'integrity_constraint_violation';
   END IF;
-  IF said ->> 'kind' = 'charge' THEN
-    SELECT max(last_step) INTO charged FROM @.entry WHERE run_id = said ->> 'run_id' AND kind = 'charge';
-    IF said -> 'first_step' IS DISTINCT FROM to_jsonb(coalesce(charged, 0) + 1) THEN
-      RAISE EXCEPTION 'a charge must continue after the highest charged step'
-        USING ERRCODE = 'integrity_constraint_violation';
-    END IF;
+  IF wrong.step_is_wrong THEN
+    RAISE EXCEPTION 'a charge must continue after the highest charged step'
+      USING ERRCODE = 'integrity_constraint_violation';
   END IF;
-  RETURN NEW;
+  RETURN NULL;
 END $function$
 )"},
     {"check_signature", R"(CREATE OR REPLACE FUNCTION @.check_signature()
@@ -109,8 +126,11 @@ struct Trigger {
 };
 // Always: also in a session that replays another server's changes.
 constexpr Trigger kTriggers[] = {
+    {"one_writer", "entry",
+     "CREATE TRIGGER one_writer BEFORE INSERT ON @.entry FOR EACH STATEMENT EXECUTE FUNCTION await_turn()"},
     {"in_order", "entry",
-     "CREATE TRIGGER in_order BEFORE INSERT ON @.entry FOR EACH ROW EXECUTE FUNCTION check_entry()"},
+     "CREATE TRIGGER in_order AFTER INSERT ON @.entry REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE "
+     "FUNCTION check_entries()"},
     {"no_change", "entry",
      "CREATE TRIGGER no_change BEFORE DELETE OR UPDATE OR TRUNCATE ON @.entry FOR EACH STATEMENT EXECUTE FUNCTION "
      "refuse_change()"},

@@ -118,6 +118,13 @@ TEST_P(LedgerKeysTest, ARunIsChargedByItsOwnKeyAndReleasedByAnOwnerToo) {
   message(ErrorKind::configuration, [&] { as(thief_).charge("a", 1, 1); });
   message(ErrorKind::configuration, [&] { as(thief_).release("a"); });
   as(analyst_).charge("a", 1, 1);
+  as(thief_).reserve(entry_of("b"));
+  const Head head = Ledger::open(location_).head();
+  for (const bool own_first : {true, false})
+    message(ErrorKind::configuration, [&] {
+      as(thief_).charge({{own_first ? "b" : "a", own_first ? 1 : 2, 2}, {own_first ? "a" : "b", own_first ? 2 : 1, 2}});
+    });
+  EXPECT_EQ(Ledger::open(location_).head(), head) << "none of a group where one row is not allowed";
   as(owner_).release("a");
   EXPECT_TRUE(Ledger::verify(location_).ok);
 }

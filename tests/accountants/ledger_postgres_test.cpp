@@ -3,6 +3,7 @@
 
 #include "accountants/ledger/backend.h"
 #include "accountants/ledger/backup.h"
+#include "accountants/ledger/payload.h"
 #include "tests/accountants/ledger_child.h"
 #include "tests/accountants/ledger_fixture.h"
 
@@ -57,6 +58,63 @@ TEST_P(LedgerPostgresTest, TheDatabaseItselfRefusesToForget) {
   EXPECT_TRUE(Ledger::verify(location_).ok);
 }
 
+TEST_P(LedgerPostgresTest, OfSeveralRowsInAStatementEachMustFollowTheOneBefore) {
+  Ledger ledger = Ledger::open(location_);
+  ledger.reserve(entry_of("a"));
+  ledger.reserve(entry_of("b"));
+  ledger.charge("a", 1, 2);
+  const Head head = ledger.head();  // row 4
+  struct Charge {
+    int64_t id, said_id;
+    std::string run_id, first_step, last_step;
+    bool linked = true, hashed = true;
+  };
+  // As who may insert can write them, with the hashes that belong there.
+  const auto insert = [&](const std::vector<Charge>& charges) {
+    std::string previous = head.hash, values;
+    for (const Charge& each : charges) {
+      const std::string payload = cat("{\"first_step\":", each.first_step, ",\"id\":", each.said_id,
+                                      ",\"kind\":\"charge\",\"last_step\":", each.last_step, ",\"previous\":\"",
+                                      each.linked ? previous : head.hash + "0", "\",\"run_id\":\"", each.run_id, "\"}");
+      previous = each.hashed ? row_hash(payload) : head.hash;
+      values += cat(values.empty() ? "" : ",", "(", each.id, ",'", payload, "','", previous, "','')");
+    }
+    return sql("INSERT INTO entry (id, payload, hash, commit_token) VALUES " + values);
+  };
+  const std::vector<Charge> good = {{5, 5, "a", "3", "3"}, {6, 6, "b", "1", "4"}, {7, 7, "a", "4", "9"}};
+  const auto with = [&](size_t at, const Charge& other) {
+    std::vector<Charge> rows = good;
+    rows[at] = other;
+    return rows;
+  };
+  const std::pair<std::vector<Charge>, const char*> wrong[] = {
+      {with(1, {6, 6, "b", "1", "4", false}), "follow the last"},
+      {with(2, {7, 7, "a", "4", "9", true, false}), "follow the last"},
+      {with(2, {8, 8, "a", "4", "9"}), "follow the last"},
+      {with(2, {7, 8, "a", "4", "9"}), "follow the last"},
+      {with(0, {3, 3, "a", "3", "3"}), "ERROR"},
+      {with(0, {5, 5, "a", "2", "3"}), "must continue"},
+      {with(0, {5, 5, "a", "7", "7"}), "must continue"},
+      {with(1, {6, 6, "b", "3", "4"}), "must continue"},
+      {with(1, {6, 6, "b", "\"1\"", "4"}), "must continue"},
+      {with(2, {7, 7, "a", "5", "9"}), "must continue"},
+      {with(2, {7, 7, "a", "4", "3"}), "must continue"},
+      {with(2, {7, 7, "a", "4", "null"}), "must continue"},
+  };
+  for (size_t i = 0; i < std::size(wrong); ++i) {
+    const std::string said = insert(wrong[i].first);
+    EXPECT_NE(said.find(wrong[i].second), std::string::npos) << i << ": " << said;
+    EXPECT_EQ(ledger.head(), head) << i;
+  }
+  EXPECT_NE(sql("INSERT INTO entry (id, payload, hash, commit_token) SELECT 5, payload, hash, "
+                "set_config('search_path', 'pg_catalog', false) FROM entry "
+                "WHERE id = 4")
+                .find("ERROR"),
+            std::string::npos);
+  EXPECT_EQ(insert(good), "");
+  EXPECT_EQ(ledger.head().id, 7);
+}
+
 TEST_P(LedgerPostgresTest, AChangedTableIsFoundAndTheLedgerNotOpened) {
   const char* changes[] = {
       "DROP TRIGGER no_change ON entry",
@@ -64,7 +122,8 @@ TEST_P(LedgerPostgresTest, AChangedTableIsFoundAndTheLedgerNotOpened) {
       "ALTER TABLE entry ENABLE TRIGGER in_order",
       "DROP INDEX one_charge_a_step",
       "DROP INDEX one_reservation; CREATE UNIQUE INDEX one_reservation ON entry (run_id) WHERE kind = 'none'",
-      "CREATE OR REPLACE FUNCTION check_entry() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
+      "ALTER TABLE entry DISABLE TRIGGER one_writer",
+      "CREATE OR REPLACE FUNCTION check_entries() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
       "CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
       "ALTER TABLE entry SET UNLOGGED",
       "ALTER TABLE entry ADD COLUMN more text",

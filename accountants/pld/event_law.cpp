@@ -8,6 +8,7 @@
 #include "accountants/pld/few_outcomes_law.h"
 #include "accountants/pld/noise_law.h"
 #include "accountants/pld/numerics.h"
+#include "accountants/pld/shuffled_channel_law.h"
 #include "accountants/pld/shuffled_law.h"
 #include "accountants/pld/staircase_law.h"
 #include "accountants/pld/upper_bound_law.h"
@@ -89,12 +90,16 @@ class LawOf {
     constexpr double kMostLocal = 50;
     constexpr int64_t kMostReports = 100'000'000;
     if (relation_ != NeighbouringRelation::replace_one) return nullptr;
+    if (const auto* channel = std::get_if<LocalChannel>(&e.event->mechanism); channel && e.reports <= kMostReports)
+      if (e.reports >= 2)
+        if (Law law = shuffled_channel_law(channel->table, e.reports)) return law;
     const auto local = pure_dp(*e.event, relation_);
     if (!local || !std::isfinite(local->epsilon)) return nullptr;
     if (local->epsilon == 0) return FewOutcomesLaw::epsilon_delta(0, 0);
     if (e.reports < 2 || local->epsilon > kMostLocal || e.reports > kMostReports) return at_most({local->epsilon, 0});
     if (const auto* response = std::get_if<RandomizedResponse>(&e.event->mechanism))
       return shuffled_response_law(response->epsilon, response->categories, e.reports);
+    if (std::holds_alternative<Laplace>(e.event->mechanism)) return shuffled_laplace_law(local->epsilon, e.reports);
     return shuffled_clones_law(local->epsilon, e.reports);
   }
   Law operator()(const MixtureOfGaussians& e) const {

@@ -16,7 +16,8 @@ namespace sotto::accountants {
 //   Staircase                               every relation; its Poisson samples add_remove, zero_out (staircase_law.h)
 //   MixtureOfGaussians                      add_remove, zero_out
 //   RandomizedResponse                      replace_one
-//   Shuffled RandomizedResponse             replace_one, up to 10^6 reports (shuffled_law.h)
+//   Shuffled RandomizedResponse             replace_one (shuffled_law.h)
+//   Shuffled LocalChannel, Laplace          replace_one (shuffled_channel_law.h)
 //   EpsilonDelta                            every relation
 // and from above alone whatever has an ε of its own (pure_dp.h), by that; Poisson samples of these and of EpsilonDelta
 // under add_remove and zero_out, batches of fixed size of them without replacement, shuffled reports of them.

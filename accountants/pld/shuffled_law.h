@@ -17,8 +17,10 @@ namespace sotto::accountants {
 //   P = k r (m + (e^ε − 1) a) / m · M,  Q = k r (m + (e^ε − 1) b) / m · M,  M the multinomial of m uniform categories
 //
 // for all data, hence over rounds, too. Fewer blanket reports hide less, so a block of values of B costs at most what
-// its least does. Below, what data attain: all others hold a third category and only (a, b) is looked at; with k = 2
-// all others hold one of the two. Above 10^6 reports, or 4 · 10^4 a category of 3 or more: clones.
+// its least does. Above 2 · 10^5 reports, or 4 · 10^4 a category, outcomes are not listed: the same pair by sums of
+// ratios (shuffled_channel_law.h). Two categories up to 10^6 reports have no need of a blanket (shuffled_bits.h).
+// Below, what data attain: all others hold a third category and only (a, b) is looked at (shuffled_groups.h); with k =
+// 2 all others hold one of the two.
 //
 // Throws invalid_argument unless 0 < epsilon ≤ 50, categories ≥ 2 and 2 ≤ reports ≤ 10^8.
 std::shared_ptr<const LossLaw> shuffled_response_law(double epsilon, int64_t categories, int64_t reports);

@@ -1,7 +1,9 @@
 #include "base/error.h"
 #include "cuda/device.h"
+#include "cuda/recording.h"
+#include "cuda/stream.h"
 
-// Takes the place of device.cpp where sotto is built without the CUDA toolkit.
+// Takes the place of device.cpp, recording.cpp and stream.cpp where sotto is built without the CUDA toolkit.
 namespace sotto {
 namespace {
 
@@ -34,6 +36,30 @@ void copy_to_host(void*, const void*, size_t) {
   refuse();
 }
 void synchronise(const Exec& exec) {
+  if (exec.on_cuda()) refuse();
+}
+
+void* record_graph(const std::function<void(const Exec&)>&) {
+  refuse();
+}
+void start_graph(void*, const Exec&) {
+  refuse();
+}
+void destroy_graph(void*) noexcept {}
+
+Stream::Stream() : stream_(nullptr) {
+  refuse();
+}
+Stream::~Stream() = default;
+
+Event::Event(const Exec& exec) {
+  if (exec.on_cuda()) refuse();
+}
+Event::~Event() = default;
+void Event::record(const Exec& exec) {
+  if (exec.on_cuda()) refuse();
+}
+void Event::hold_back(const Exec& exec) const {
   if (exec.on_cuda()) refuse();
 }
 

@@ -14,6 +14,12 @@ VectorView<float> flat(const at::Tensor& tensor) {
   return {tensor.mutable_data_ptr<float>(), tensor.numel()};
 }
 
+VectorView<const float> constant(const at::Tensor& tensor) {
+  return {tensor.const_data_ptr<float>(), tensor.numel()};
+}
+
+constexpr VectorView<float> kNone = {nullptr, 0};
+
 }  // namespace
 
 double scheduled_learning_rate(const OptimizerConfig& config, uint64_t step, int64_t steps) {
@@ -58,45 +64,73 @@ void Optimizer::step(PrivateGradient&& gradient) {
   const PrivateGradient opened = std::move(gradient);
   require(static_cast<int64_t>(opened.sum_.sums_.size()) == parameters_.size(),
           "a private gradient can be used once, by the optimizer of its own parameters");
-  const double rate = learning_rate(opened.step_);
+  if (opened.sum_.on_lattice() || config_.kind == "lamb") return update_one_by_one(opened);
+  const at::Device device = parameters_.tensor(0).device();
+  if (config_.kind == "sgd") return updates_.run(exec_, device, sgd_plans(opened));
+  updates_.run(exec_, device, adam_plans(opened));
+}
+
+StreamKey Optimizer::noise_stream(const PrivateGradient& opened, size_t k) {
+  return opened.key_.stream(Purpose::noise, opened.step_, static_cast<uint32_t>(k), opened.generator_);
+}
+
+kernels::AdamSettings Optimizer::adam_settings(const PrivateGradient& opened) const {
+  return {learning_rate(opened.step_),
+          config_.beta1,
+          config_.beta2,
+          config_.epsilon,
+          config_.weight_decay,
+          config_.kind == "adamw",
+          static_cast<int64_t>(opened.step_) + 1};
+}
+
+std::vector<kernels::PlannedSgd> Optimizer::sgd_plans(const PrivateGradient& opened) const {
+  const kernels::SgdSettings settings = {learning_rate(opened.step_), config_.momentum, config_.weight_decay};
+  std::vector<kernels::PlannedSgd> plans;
+  for (size_t k = 0; k < opened.sum_.sums_.size(); ++k)
+    plans.push_back(kernels::plan_sgd(noise_stream(opened, k), opened.noise_stddev_, divisor_, settings,
+                                      constant(opened.sum_.sums_[k]), first_.empty() ? kNone : flat(first_[k]),
+                                      flat(parameters_.tensor(static_cast<int64_t>(k)))));
+  return plans;
+}
+
+std::vector<kernels::PlannedAdam> Optimizer::adam_plans(const PrivateGradient& opened) const {
+  std::vector<kernels::PlannedAdam> plans;
+  for (size_t k = 0; k < opened.sum_.sums_.size(); ++k)
+    plans.push_back(kernels::plan_adam(noise_stream(opened, k), opened.noise_stddev_, divisor_, adam_settings(opened),
+                                       constant(opened.sum_.sums_[k]), flat(first_[k]), flat(second_[k]),
+                                       flat(parameters_.tensor(static_cast<int64_t>(k)))));
+  return plans;
+}
+
+void Optimizer::update_one_by_one(const PrivateGradient& opened) {
   const bool on_lattice = opened.sum_.on_lattice();
-  for (int64_t k = 0; k < parameters_.size(); ++k) {
-    const auto i = static_cast<size_t>(k);
+  for (size_t k = 0; k < opened.sum_.sums_.size(); ++k) {
     const at::Tensor sum =
         on_lattice ? noised_on_lattice(
                          exec_, opened.key_.stream(Purpose::lattice_noise, opened.step_, static_cast<uint32_t>(k)),
-                         opened.sum_.lattice(), opened.sum_.sums_[i])
-                   : opened.sum_.sums_[i];
-    const VectorView<const float> clipped = {sum.const_data_ptr<float>(), sum.numel()};
-    const VectorView<float> parameter = flat(parameters_.tensor(k));
-    // The sums of a lattice have their noise by now; all others get it in the update's own pass.
-    const auto update = [&](const auto& noisy, const auto& plain, const auto&... rest) {
-      if (on_lattice) return plain(exec_, divisor_, rest...);
-      const StreamKey stream =
-          opened.key_.stream(Purpose::noise, opened.step_, static_cast<uint32_t>(k), opened.generator_);
-      noisy(exec_, stream, opened.noise_stddev_, divisor_, rest..., 0);
-    };
+                         opened.sum_.lattice(), opened.sum_.sums_[k])
+                   : opened.sum_.sums_[k];
+    const VectorView<const float> clipped = constant(sum);
+    const VectorView<float> parameter = flat(parameters_.tensor(static_cast<int64_t>(k)));
     if (config_.kind == "sgd") {
-      const kernels::SgdSettings settings = {rate, config_.momentum, config_.weight_decay};
-      const VectorView<float> momentum = first_.empty() ? VectorView<float>{nullptr, 0} : flat(first_[i]);
-      update(kernels::noisy_sgd, kernels::plain_sgd, settings, clipped, momentum, parameter);
+      const kernels::SgdSettings settings = {learning_rate(opened.step_), config_.momentum, config_.weight_decay};
+      kernels::plain_sgd(exec_, divisor_, settings, clipped, first_.empty() ? kNone : flat(first_[k]), parameter);
       continue;
     }
-    const kernels::AdamSettings settings = {rate,
-                                            config_.beta1,
-                                            config_.beta2,
-                                            config_.epsilon,
-                                            config_.weight_decay,
-                                            config_.kind == "adamw",
-                                            static_cast<int64_t>(opened.step_) + 1};
-    const VectorView<float> first = flat(first_[i]), second = flat(second_[i]);
-    if (config_.kind == "lamb") {
-      at::Tensor space = at::empty({kernels::lamb_workspace(sum.numel())}, sum.options().dtype(at::kDouble));
-      const VectorView<double> workspace = {space.mutable_data_ptr<double>(), space.numel()};
-      update(kernels::noisy_lamb, kernels::plain_lamb, settings, clipped, first, second, parameter, workspace);
-    } else {
-      update(kernels::noisy_adam, kernels::plain_adam, settings, clipped, first, second, parameter);
+    const kernels::AdamSettings settings = adam_settings(opened);
+    const VectorView<float> first = flat(first_[k]), second = flat(second_[k]);
+    if (config_.kind != "lamb") {
+      kernels::plain_adam(exec_, divisor_, settings, clipped, first, second, parameter);
+      continue;
     }
+    at::Tensor space = at::empty({kernels::lamb_workspace(sum.numel())}, sum.options().dtype(at::kDouble));
+    const VectorView<double> workspace = {space.mutable_data_ptr<double>(), space.numel()};
+    if (on_lattice)
+      kernels::plain_lamb(exec_, divisor_, settings, clipped, first, second, parameter, workspace);
+    else
+      kernels::noisy_lamb(exec_, noise_stream(opened, k), opened.noise_stddev_, divisor_, settings, clipped, first,
+                          second, parameter, workspace);
   }
 }
 

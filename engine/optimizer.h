@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "engine/private_step.h"
+#include "engine/update_graph.h"
 
 namespace sotto {
 
@@ -33,12 +34,21 @@ class Optimizer {
   void load_state(const std::map<std::string, at::Tensor>& state);
 
  private:
+  // Parameter k's noise: of its step and its own.
+  static StreamKey noise_stream(const PrivateGradient& opened, size_t k);
+  kernels::AdamSettings adam_settings(const PrivateGradient& opened) const;
+  std::vector<kernels::PlannedSgd> sgd_plans(const PrivateGradient& opened) const;
+  std::vector<kernels::PlannedAdam> adam_plans(const PrivateGradient& opened) const;
+  // Those that are not planned: LAMB's, which have a norm between two passes, and those of sums on a lattice.
+  void update_one_by_one(const PrivateGradient& opened);
+
   Exec exec_;
   const Parameters& parameters_;
   OptimizerConfig config_;
   double divisor_;
   int64_t steps_;
   std::vector<at::Tensor> first_, second_;  // momentum or first moment; second moment
+  UpdateGraph updates_;
 };
 
 // The learning rate of a step under a config's schedule.

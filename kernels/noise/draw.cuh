@@ -18,9 +18,9 @@ struct NoNormals {
 
 // run(NormalsOf<…>{}) for the noise's generator; without noise, run(NoNormals{}).
 template <class Run>
-void with_normals_of(const NoisePlan* noise, const Run& run) {
-  if (noise == nullptr) return run(NoNormals{});
-  if (noise->stream.generator == Generator::philox) return run(NormalsOf<Generator::philox>{});
+void with_normals_of(const Generator* generator, const Run& run) {
+  if (generator == nullptr) return run(NoNormals{});
+  if (*generator == Generator::philox) return run(NormalsOf<Generator::philox>{});
   run(NormalsOf<Generator::chacha20>{});
 }
 

@@ -22,7 +22,7 @@ __global__ void add_gaussian_kernel(NoisePlan noise, const float* sum, VectorVie
 
 void add_gaussian_cuda(const Exec& exec, const NoisePlan& noise, const float* sum, VectorView<float> out) {
   if (out.size == 0) return;
-  with_normals_of(&noise, [&](auto normals) {
+  with_normals_of(&noise.stream.generator, [&](auto normals) {
     launch(exec, plan_blocks(out.size), add_gaussian_kernel<decltype(normals)>, noise, sum, out);
   });
 }

@@ -67,7 +67,8 @@ void lamb_cuda(const Exec& exec, const NoisePlan* noise, const LambFactors& fact
     launch(exec, many, kernel, noise ? *noise : NoisePlan{}, factors, sum.data, first_moment.data, second_moment.data,
            parameter, workspace.data);
   };
-  with_normals_of(noise, [&](auto normals) { moments(update_lamb_moments_kernel<decltype(normals)>); });
+  with_normals_of(noise ? &noise->stream.generator : nullptr,
+                  [&](auto normals) { moments(update_lamb_moments_kernel<decltype(normals)>); });
   launch(exec, Grid{dim3(1), dim3(kBlockThreads)}, finish_lamb_rate_kernel, factors, blocks, workspace.data, rate);
   const int64_t groups = (parameter.size + kBlockThreads - 1) / kBlockThreads;
   launch(exec, Grid{dim3(static_cast<unsigned>(groups)), dim3(kBlockThreads)}, apply_lamb_kernel, factors, rate,

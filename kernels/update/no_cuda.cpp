@@ -1,5 +1,5 @@
 #include "base/error.h"
-#include "kernels/update/update_impl.h"
+#include "kernels/update/planned.h"
 
 // Takes the place of update.cu where sotto is built without the CUDA toolkit.
 namespace sotto::kernels {
@@ -11,13 +11,19 @@ namespace {
 
 }  // namespace
 
-void sgd_cuda(const Exec&, const NoisePlan*, const SgdFactors&, VectorView<const float>, VectorView<float>,
-              VectorView<float>) {
+void sgd_cuda(const Exec&, const NoisePlan*, const SgdFactors&, const float*, float*, VectorView<float>) {
   refuse();
 }
 
-void adam_cuda(const Exec&, const NoisePlan*, const AdamFactors&, VectorView<const float>, VectorView<float>,
-               VectorView<float>, VectorView<float>) {
+void adam_cuda(const Exec&, const NoisePlan*, const AdamFactors&, const float*, float*, float*, VectorView<float>) {
+  refuse();
+}
+
+void apply_cuda(const Exec&, const UpdateLaunch&, const PlannedSgd*) {
+  refuse();
+}
+
+void apply_cuda(const Exec&, const UpdateLaunch&, const PlannedAdam*) {
   refuse();
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "kernels/update/chunks.h"
+#include "kernels/update/planned.h"
 #include "kernels/update/update_impl.h"
 #include "kernels/vectorised.h"
 
@@ -66,24 +67,28 @@ void require_adam(const AdamSettings& settings, int64_t first_moment, int64_t se
 
 namespace {
 
-void sgd(const Exec& exec, const NoisePlan* noise, double divisor, const SgdSettings& settings,
-         VectorView<const float> sum, VectorView<float> momentum, VectorView<float> parameter) {
-  require_common(settings.learning_rate, settings.weight_decay, sum.size, parameter.size);
+SgdFactors sgd_factors(double divisor, const SgdSettings& settings, int64_t sum, int64_t momentum, int64_t parameter) {
+  require_common(settings.learning_rate, settings.weight_decay, sum, parameter);
   require_in(settings.momentum >= 0 && settings.momentum < 1, "momentum", "in [0, 1)", settings.momentum);
-  require(momentum.size == parameter.size || (settings.momentum == 0 && momentum.size == 0), "momentum has ",
-          momentum.size, " entries for a parameter of ", parameter.size);
-  const SgdFactors factors{scale_of(divisor), static_cast<float>(settings.learning_rate),
-                           static_cast<float>(settings.momentum), static_cast<float>(settings.weight_decay)};
-  if (settings.momentum == 0) momentum = {nullptr, 0};
-  if (exec.on_cuda()) return sgd_cuda(exec, noise, factors, sum, momentum, parameter);
+  require(momentum == parameter || (settings.momentum == 0 && momentum == 0), "momentum has ", momentum,
+          " entries for a parameter of ", parameter);
+  return {scale_of(divisor), static_cast<float>(settings.learning_rate), static_cast<float>(settings.momentum),
+          static_cast<float>(settings.weight_decay)};
+}
+
+void sgd(const Exec& exec, const NoisePlan* noise, const SgdFactors& factors, const float* sum, float* momentum,
+         VectorView<float> parameter) {
   with_noise_or_none(exec, noise, parameter.size,
                      [&](int64_t begin, int64_t count, float stddev, const float* normals) {
-                       float* velocity = momentum.size == 0 ? nullptr : momentum.data + begin;
-                       sgd_chunk(factors, stddev, normals, sum.data + begin, velocity, parameter.data + begin, count);
+                       float* velocity = momentum == nullptr ? nullptr : momentum + begin;
+                       sgd_chunk(factors, stddev, normals, sum + begin, velocity, parameter.data + begin, count);
                      });
 }
 
-AdamFactors adam_factors(double divisor, const AdamSettings& settings) {
+AdamFactors adam_factors(double divisor, const AdamSettings& settings, int64_t sum, int64_t first_moment,
+                         int64_t second_moment, int64_t parameter) {
+  require_common(settings.learning_rate, settings.weight_decay, sum, parameter);
+  require_adam(settings, first_moment, second_moment, parameter);
   const double step = static_cast<double>(settings.step);
   const double decay = settings.learning_rate * settings.weight_decay;
   AdamFactors factors;
@@ -99,44 +104,91 @@ AdamFactors adam_factors(double divisor, const AdamSettings& settings) {
   return factors;
 }
 
-void adam(const Exec& exec, const NoisePlan* noise, double divisor, const AdamSettings& settings,
-          VectorView<const float> sum, VectorView<float> first_moment, VectorView<float> second_moment,
-          VectorView<float> parameter) {
-  require_common(settings.learning_rate, settings.weight_decay, sum.size, parameter.size);
-  require_adam(settings, first_moment.size, second_moment.size, parameter.size);
-  const AdamFactors factors = adam_factors(divisor, settings);
-  if (exec.on_cuda()) return adam_cuda(exec, noise, factors, sum, first_moment, second_moment, parameter);
+void adam(const Exec& exec, const NoisePlan* noise, const AdamFactors& factors, const float* sum, float* first_moment,
+          float* second_moment, VectorView<float> parameter) {
   with_noise_or_none(exec, noise, parameter.size,
                      [&](int64_t begin, int64_t count, float stddev, const float* normals) {
-                       adam_chunk(factors, stddev, normals, sum.data + begin, first_moment.data + begin,
-                                  second_moment.data + begin, parameter.data + begin, count);
+                       adam_chunk(factors, stddev, normals, sum + begin, first_moment + begin, second_moment + begin,
+                                  parameter.data + begin, count);
                      });
 }
 
 }  // namespace
 
+PlannedSgd plan_sgd(const StreamKey& stream, double noise_stddev, double divisor, const SgdSettings& settings,
+                    VectorView<const float> sum, VectorView<float> momentum, VectorView<float> parameter,
+                    int64_t first) {
+  return {plan_noise(stream, noise_stddev, first, parameter.size),
+          sgd_factors(divisor, settings, sum.size, momentum.size, parameter.size), sum.data,
+          settings.momentum == 0 ? nullptr : momentum.data, parameter};
+}
+
+PlannedAdam plan_adam(const StreamKey& stream, double noise_stddev, double divisor, const AdamSettings& settings,
+                      VectorView<const float> sum, VectorView<float> first_moment, VectorView<float> second_moment,
+                      VectorView<float> parameter, int64_t first) {
+  return {plan_noise(stream, noise_stddev, first, parameter.size),
+          adam_factors(divisor, settings, sum.size, first_moment.size, second_moment.size, parameter.size),
+          sum.data,
+          first_moment.data,
+          second_moment.data,
+          parameter};
+}
+
+UpdateLaunch launch_of(const PlannedSgd& planned) {
+  return {planned.parameter.size, planned.noise.stream.generator, planned.momentum != nullptr};
+}
+
+UpdateLaunch launch_of(const PlannedAdam& planned) {
+  return {planned.parameter.size, planned.noise.stream.generator, true};
+}
+
+void apply(const Exec& exec, const UpdateLaunch& launch, const PlannedSgd* planned) {
+  if (exec.on_cuda()) return apply_cuda(exec, launch, planned);
+  require(launch == launch_of(*planned), "an update of ", planned->parameter.size, " entries was recorded for ",
+          launch.size, " or another generator");
+  sgd(exec, &planned->noise, planned->factors, planned->sum, planned->momentum, planned->parameter);
+}
+
+void apply(const Exec& exec, const UpdateLaunch& launch, const PlannedAdam* planned) {
+  if (exec.on_cuda()) return apply_cuda(exec, launch, planned);
+  require(launch == launch_of(*planned), "an update of ", planned->parameter.size, " entries was recorded for ",
+          launch.size, " or another generator");
+  adam(exec, &planned->noise, planned->factors, planned->sum, planned->first_moment, planned->second_moment,
+       planned->parameter);
+}
+
 void noisy_sgd(const Exec& exec, const StreamKey& stream, double noise_stddev, double divisor,
                const SgdSettings& settings, VectorView<const float> sum, VectorView<float> momentum,
                VectorView<float> parameter, int64_t first) {
-  const NoisePlan noise = plan_noise(stream, noise_stddev, first, parameter.size);
-  sgd(exec, &noise, divisor, settings, sum, momentum, parameter);
+  const PlannedSgd p = plan_sgd(stream, noise_stddev, divisor, settings, sum, momentum, parameter, first);
+  if (exec.on_cuda()) return sgd_cuda(exec, &p.noise, p.factors, p.sum, p.momentum, p.parameter);
+  sgd(exec, &p.noise, p.factors, p.sum, p.momentum, p.parameter);
 }
 
 void noisy_adam(const Exec& exec, const StreamKey& stream, double noise_stddev, double divisor,
                 const AdamSettings& settings, VectorView<const float> sum, VectorView<float> first_moment,
                 VectorView<float> second_moment, VectorView<float> parameter, int64_t first) {
-  const NoisePlan noise = plan_noise(stream, noise_stddev, first, parameter.size);
-  adam(exec, &noise, divisor, settings, sum, first_moment, second_moment, parameter);
+  const PlannedAdam p =
+      plan_adam(stream, noise_stddev, divisor, settings, sum, first_moment, second_moment, parameter, first);
+  if (exec.on_cuda()) return adam_cuda(exec, &p.noise, p.factors, p.sum, p.first_moment, p.second_moment, p.parameter);
+  adam(exec, &p.noise, p.factors, p.sum, p.first_moment, p.second_moment, p.parameter);
 }
 
 void plain_sgd(const Exec& exec, double divisor, const SgdSettings& settings, VectorView<const float> sum,
                VectorView<float> momentum, VectorView<float> parameter) {
-  sgd(exec, nullptr, divisor, settings, sum, momentum, parameter);
+  const SgdFactors factors = sgd_factors(divisor, settings, sum.size, momentum.size, parameter.size);
+  float* const velocity = settings.momentum == 0 ? nullptr : momentum.data;
+  if (exec.on_cuda()) return sgd_cuda(exec, nullptr, factors, sum.data, velocity, parameter);
+  sgd(exec, nullptr, factors, sum.data, velocity, parameter);
 }
 
 void plain_adam(const Exec& exec, double divisor, const AdamSettings& settings, VectorView<const float> sum,
                 VectorView<float> first_moment, VectorView<float> second_moment, VectorView<float> parameter) {
-  adam(exec, nullptr, divisor, settings, sum, first_moment, second_moment, parameter);
+  const AdamFactors factors =
+      adam_factors(divisor, settings, sum.size, first_moment.size, second_moment.size, parameter.size);
+  if (exec.on_cuda())
+    return adam_cuda(exec, nullptr, factors, sum.data, first_moment.data, second_moment.data, parameter);
+  adam(exec, nullptr, factors, sum.data, first_moment.data, second_moment.data, parameter);
 }
 
 }  // namespace sotto::kernels

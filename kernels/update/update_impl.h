@@ -70,11 +70,11 @@ float scale_of(double divisor);
 void require_common(double learning_rate, double weight_decay, int64_t sum, int64_t parameter);
 void require_adam(const AdamSettings& settings, int64_t first_moment, int64_t second_moment, int64_t parameter);
 
-// `noise` is null where there is none. An empty `momentum` means μ = 0.
-void sgd_cuda(const Exec& exec, const NoisePlan* noise, const SgdFactors& factors, VectorView<const float> sum,
-              VectorView<float> momentum, VectorView<float> parameter);
-void adam_cuda(const Exec& exec, const NoisePlan* noise, const AdamFactors& factors, VectorView<const float> sum,
-               VectorView<float> first_moment, VectorView<float> second_moment, VectorView<float> parameter);
+// `noise` is null where there is none, `momentum` where μ = 0.
+void sgd_cuda(const Exec& exec, const NoisePlan* noise, const SgdFactors& factors, const float* sum, float* momentum,
+              VectorView<float> parameter);
+void adam_cuda(const Exec& exec, const NoisePlan* noise, const AdamFactors& factors, const float* sum,
+               float* first_moment, float* second_moment, VectorView<float> parameter);
 
 void lamb_cuda(const Exec& exec, const NoisePlan* noise, const LambFactors& factors, VectorView<const float> sum,
                VectorView<float> first_moment, VectorView<float> second_moment, VectorView<float> parameter,

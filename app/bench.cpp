@@ -47,6 +47,9 @@ void add_bench(CLI::App& program, Action& chosen) {
                    "samples that the private step passes at once: fewer need less memory (default: chosen by "
                    "--peak-limit)")
       ->check(CLI::PositiveNumber);
+  step->add_option("--streams", options->step.streams, "of a GPU: with 2, norms beside the backward pass")
+      ->check(CLI::Range(1, 2))
+      ->capture_default_str();
   step->add_option("--rounds", options->step.rounds, "alternating rounds; medians are reported")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();

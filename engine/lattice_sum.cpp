@@ -48,7 +48,8 @@ GradSamples stored_rows(const Parameters& parameters, const GradSamples& grads, 
   stored.batch = count;
   for (int64_t k = 0; k < parameters.size(); ++k) {
     ParameterSamples samples;
-    samples.stored.push_back(gradient_rows(grads, k, parameters.tensor(k).numel(), first, count));
+    const at::Tensor& parameter = parameters.tensor(k);
+    samples.stored.push_back(gradient_rows(grads, k, parameter.numel(), first, count).to(parameter.device()));
     stored.parameters.push_back(std::move(samples));
   }
   return stored;

@@ -52,6 +52,7 @@ struct PerformanceConfig {
   std::string device = "cpu";
   int64_t storage_limit = int64_t{1} << 30;  // bytes kept for norms and clipped sums
   std::string planner = "measured";          // norm methods by their times on this machine; or by "shape" alone
+  int streams = 2;                           // of a GPU: norms beside the backward pass; or 1
 };
 
 // How each unit's gradient is bounded. Only a PrivacyPlan makes one, so that none is wider than what was accounted for.

@@ -28,7 +28,7 @@ PrivateStep::PrivateStep(const Exec& exec, const Parameters& parameters, const P
 PrivateGradient PrivateStep::next(uint64_t step) {
   charge_(step);                            // durable before anything private is read
   const Batch batch = sampler_.draw(step);  // exactly the sampling that the charged event claims
-  ClippedSum sum = clip(exec_, parameters_, clipping_, batch, gradients_, diagnostics_);
+  ClippedSum sum = clip(exec_, parameters_, clipping_, batch, gradients_, trace_);
   if (config_.adaptive()) {  // Andrew et al. 2021, algorithm 1; public numbers but for the noised count
     const double share = 0.5 + noised_count(sum, noise_, step) / expected_batch_;
     const double moved = clipping_.clip_norm() * std::exp(-config_.learning_rate * (share - config_.quantile));
@@ -38,7 +38,7 @@ PrivateGradient PrivateStep::next(uint64_t step) {
 }
 
 ClippedSum clip(const Exec& exec, const Parameters& parameters, const Clipping& clipping, const Batch& batch,
-                const GradientSource& gradients, StepDiagnostics& diagnostics) {
+                const GradientSource& gradients, StepTrace& trace) {
   if (batch.size() > clipping.batch_cap())
     throw Error(ErrorKind::internal, cat("a Poisson batch of ", batch.size(), " units exceeds the public cap of ",
                                          clipping.batch_cap(), ", which happens with probability below 1e-18"));
@@ -50,13 +50,12 @@ ClippedSum clip(const Exec& exec, const Parameters& parameters, const Clipping& 
     for (int64_t k = static_cast<int64_t>(sums.size()); k < parameters.size(); ++k)
       sums.push_back(at::zeros_like(parameters.tensor(k), clipping.on_lattice() ? at::kLong : at::kFloat).detach());
   };
-  diagnostics = {.batch_size = batch.size()};
+  trace = {};
   const std::vector<int64_t> groups = clipping_groups(parameters, clipping);
   const int64_t group_count = 1 + *std::ranges::max_element(groups);
   // The root rounds by less than the last factor takes off.
   const double group_norm =
       clipping.clip_norm() / std::sqrt(static_cast<double>(group_count)) * (group_count == 1 ? 1.0 : 1 - 0x1p-50);
-  double below = 0;
   const at::NoGradGuard no_grad;
   const auto add = [&](GradSamples& grads) {
     at::Tensor squared =
@@ -74,16 +73,8 @@ ClippedSum clip(const Exec& exec, const Parameters& parameters, const Clipping& 
       add_clipped(exec, grads, groups, factors, sums);
     }
 
-    const at::Tensor norms = squared.sum(0).sqrt_().cpu();
-    for (int64_t i = 0; i < grads.batch; ++i)
-      below += norms.const_data_ptr<double>()[i] <= clipping.clip_norm() ? 0.5 : -0.5;
-    const at::Tensor on_host = std::get<0>(factors.min(0)).cpu();  // of the group that is cut most
-    const kernels::ClipCount count = kernels::count_clipped({on_host.const_data_ptr<float>(), on_host.numel()});
-    diagnostics.non_finite += count.non_finite;
-    diagnostics.clipped += count.clipped + count.non_finite;  // a dropped sample counts as clipped, too
+    trace.add(squared.sum(0).sqrt_(), std::get<0>(factors.min(0)));  // the factor of the group that is cut most
   };
-  double loss = 0;
-  int64_t finite = 0;
   for (size_t first = 0; first < batch.units.size(); first += static_cast<size_t>(clipping.microbatch())) {
     const size_t last = std::min(batch.units.size(), first + static_cast<size_t>(clipping.microbatch()));
     GradSamples grads = gradients({batch.units.begin() + static_cast<std::ptrdiff_t>(first),
@@ -100,12 +91,10 @@ ClippedSum clip(const Exec& exec, const Parameters& parameters, const Clipping& 
     } else {
       add(grads);
     }
-    for (double value : grads.losses)
-      if (std::isfinite(value)) loss += value, ++finite;
+    trace.add_losses(grads.losses);
   }
   make_sums();
-  diagnostics.mean_loss = finite > 0 ? loss / static_cast<double>(finite) : 0.0;
-  return ClippedSum(std::move(sums), clipping.l2_sensitivity(), below, clipping.lattice());
+  return ClippedSum(std::move(sums), clipping, trace);
 }
 
 std::vector<int64_t> clipping_groups(const Parameters& parameters, const Clipping& clipping) {
@@ -121,11 +110,12 @@ std::vector<int64_t> clipping_groups(const Parameters& parameters, const Clippin
 }
 
 double noised_count(const ClippedSum& sum, const Noise& noise, uint64_t step) {
+  const double below = sum.trace_.below(sum.clip_norm_);
   if (noise.on_lattice()) {
     // A unit moves the count by ½ and the points by this many.
     const double bound = static_cast<double>(kernels::lattice_bound(2 * noise.count_stddev()));
     const double half = std::floor(std::sqrt(bound) * (1 - 0x1p-50));
-    int64_t points = static_cast<int64_t>(2 * sum.below_) * static_cast<int64_t>(half);
+    int64_t points = static_cast<int64_t>(2 * below) * static_cast<int64_t>(half);
     const auto behind_parameters = static_cast<uint32_t>(sum.sums_.size());
     kernels::add_discrete_gaussian(Exec::cpu(1), noise.key().stream(Purpose::lattice_noise, step, behind_parameters),
                                    kernels::kLatticeScale, {&points, 1});
@@ -133,7 +123,7 @@ double noised_count(const ClippedSum& sum, const Noise& noise, uint64_t step) {
   }
   float normal = 0;
   kernels::fill_gaussian(Exec::cpu(1), noise.key().stream(Purpose::clip_quantile, step), 1.0, {&normal, 1});
-  return sum.below_ + noise.count_stddev() * static_cast<double>(normal);
+  return below + noise.count_stddev() * static_cast<double>(normal);
 }
 
 PrivateGradient add_noise(ClippedSum&& sum, const Noise& noise, uint64_t step) {

@@ -6,6 +6,7 @@
 #include "cuda/exec.h"
 #include "engine/privacy_plan.h"
 #include "engine/sampler.h"
+#include "engine/step_trace.h"
 #include "engine/tape/grad_samples.h"
 
 namespace sotto {
@@ -14,12 +15,6 @@ class PrivateGradient;
 
 // Per-sample gradients of some units of a batch. Called once per micro-batch.
 using GradientSource = std::function<GradSamples(const std::vector<int64_t>& units)>;
-
-// What the operator may look at and nobody else: none of it is noised.
-struct StepDiagnostics {
-  int64_t batch_size = 0, clipped = 0, non_finite = 0;
-  double mean_loss = 0;  // over the samples with a finite loss
-};
 
 // Σ over the units of a batch of their clipped gradients, and how far one unit can move it in L2, rounding included.
 // Only clip() makes one; only add_noise() opens it.
@@ -33,16 +28,20 @@ class ClippedSum {
   bool on_lattice() const { return lattice_.squared_bound > 0; }
 
  private:
-  ClippedSum(std::vector<at::Tensor> sums, double l2_sensitivity, double below, const kernels::Lattice& lattice = {})
-      : sums_(std::move(sums)), l2_sensitivity_(l2_sensitivity), below_(below), lattice_(lattice) {}
+  ClippedSum(std::vector<at::Tensor> sums, const Clipping& clipping, StepTrace trace)
+      : sums_(std::move(sums)),
+        l2_sensitivity_(clipping.l2_sensitivity()),
+        clip_norm_(clipping.clip_norm()),
+        trace_(std::move(trace)),
+        lattice_(clipping.lattice()) {}
   friend ClippedSum clip(const Exec&, const Parameters&, const Clipping&, const Batch&, const GradientSource&,
-                         StepDiagnostics&);
+                         StepTrace&);
   friend double noised_count(const ClippedSum&, const Noise&, uint64_t);
   friend class Optimizer;
   friend struct PlanPartsForTests;  // defined in tests/ alone: the layers test looks
   std::vector<at::Tensor> sums_;
-  double l2_sensitivity_;
-  double below_;  // Σ ½ for a unit within the clip norm, -½ for any other
+  double l2_sensitivity_, clip_norm_;
+  StepTrace trace_;
   kernels::Lattice lattice_;
 };
 
@@ -72,10 +71,11 @@ std::vector<int64_t> clipping_groups(const Parameters& parameters, const Clippin
 // With K groups, each group of parameters is clipped to clip_norm / √K by itself, which is clip_norm for all together.
 // Adding or removing one unit moves it by at most l2_sensitivity() in L2: norms are upper bounds and the rounding of
 // the sum is in the sensitivity. On a lattice it is a sum of integers, by which a unit moves it exactly: the same bits
-// for any micro-batches and any order. A unit with a NaN or an infinity contributes exactly 0 and is counted. Throws
-// invalid_argument when a unit is in the batch twice, internal when the batch exceeds the public cap.
+// for any micro-batches and any order. A unit with a NaN or an infinity contributes exactly 0 and is counted. The host
+// waits for nothing: what it may want to know later goes to `trace`. Throws invalid_argument when a unit is in the
+// batch twice, internal when the batch exceeds the public cap.
 ClippedSum clip(const Exec& exec, const Parameters& parameters, const Clipping& clipping, const Batch& batch,
-                const GradientSource& gradients, StepDiagnostics& diagnostics);
+                const GradientSource& gradients, StepTrace& trace);
 
 // Adds N(0, (noise_multiplier · l2_sensitivity)²) to every entry, from the generator's stream (noise, step, parameter);
 // on a lattice the discrete Gaussian of at least that standard deviation, from the stream (lattice_noise, step,
@@ -96,7 +96,8 @@ class PrivateStep {
 
   // The next step's private gradient. Throws before anything is read when the charge is refused.
   PrivateGradient next(uint64_t step);
-  const StepDiagnostics& diagnostics() const { return diagnostics_; }
+  // Of the last step. On a device it waits for the step's work.
+  StepDiagnostics diagnostics() const { return trace_.diagnostics(); }
   // The next step's clip norm: the plan's, or where an adaptive one has come to. A function of noised counts.
   double clip_norm() const { return clipping_.clip_norm(); }
   void set_clip_norm(double clip_norm) { clipping_ = clipping_.at(clip_norm); }
@@ -111,7 +112,7 @@ class PrivateStep {
   Noise noise_;
   std::function<void(uint64_t)> charge_;
   GradientSource gradients_;
-  StepDiagnostics diagnostics_;
+  StepTrace trace_;
 };
 
 }  // namespace sotto

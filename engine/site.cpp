@@ -10,6 +10,11 @@
 
 namespace sotto {
 
+std::optional<Exec> Site::beside() const {
+  if (!exec.on_cuda()) return std::nullopt;
+  return second ? second->exec() : exec;
+}
+
 at::Tensor Site::normals(at::IntArrayRef sizes, uint64_t seed) const {
   return at::randn(sizes, at::make_generator<at::CPUGeneratorImpl>(seed)).to(device);
 }
@@ -22,7 +27,12 @@ at::Tensor Site::zeros(at::IntArrayRef sizes, at::ScalarType type) const {
   return at::zeros(sizes, at::TensorOptions(type).device(device));
 }
 
-Site open_site(bool on_cuda, int threads) {
+at::Tensor send(const at::Tensor& host, const at::Device& device) {
+  if (host.device() == device) return host;
+  return device.is_cuda() ? host.pin_memory().to(device, /*non_blocking=*/true) : host.to(device);
+}
+
+Site open_site(bool on_cuda, int threads, int streams) {
   require(threads >= 1, "the number of threads must be at least 1, got ", threads);
   at::set_num_threads(threads);
   if (!on_cuda) return {Exec::cpu(threads), at::kCPU};
@@ -39,7 +49,8 @@ Site open_site(bool on_cuda, int threads) {
   const at::Device device(at::kCUDA, 0);
   at::empty({1}, at::TensorOptions(device));  // starts LibTorch's CUDA, which knows the stream from then on
   const c10::impl::VirtualGuardImpl guard(c10::DeviceType::CUDA);
-  return {Exec::cuda(static_cast<CudaStream>(guard.getStream(device).native_handle())), device};
+  return {Exec::cuda(static_cast<CudaStream>(guard.getStream(device).native_handle())), device,
+          streams == 1 ? nullptr : std::make_shared<const Stream>()};
 }
 
 }  // namespace sotto

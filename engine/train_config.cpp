@@ -63,7 +63,7 @@ PrivacyConfig read_privacy(const Settings& s, const Reader& reader) {
   privacy.accountant = s.text("privacy.accountant", "pld");
   privacy.generator = reader.one_of("privacy.generator", privacy.generator, {"chacha20", "philox"});
   privacy.unsafe_generator = s.flag("privacy.unsafe_generator", false);  // the plan refuses philox without it
-  ClippingConfig& clipping = privacy.clipping;  // the plan checks the ranges
+  ClippingConfig& clipping = privacy.clipping;                           // the plan checks the ranges
   clipping.rule = s.text("privacy.clipping", clipping.rule);
   clipping.stability = s.number("privacy.clip_stability", clipping.stability);
   clipping.groups = s.text("privacy.clip_groups", clipping.groups);
@@ -138,6 +138,8 @@ TrainConfig TrainConfig::read(const std::filesystem::path& path, const std::vect
                                                                cat("at most ", kMostThreads, " (0: all cores)")));
   config.performance.microbatch = reader.at_least("performance.microbatch", 0, 0);
   config.performance.device = reader.one_of("performance.device", "cpu", {"cpu", "cuda"});
+  const int64_t streams = reader.at_least("performance.streams", 1, 2);
+  config.performance.streams = static_cast<int>(reader.checked("performance.streams", streams, streams <= 2, "1 or 2"));
   config.performance.planner = reader.one_of("performance.planner", "measured", {"measured", "shape"});
   config.performance.storage_limit = reader.at_least("performance.storage_limit", 0, int64_t{1} << 30);
 

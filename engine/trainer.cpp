@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/fault_point.h"
 #include "base/hash.h"
+#include "cuda/device.h"
 #include "engine/loss.h"
 #include "engine/model_artifact.h"
 #include "engine/planner/calibration.h"
@@ -23,6 +24,9 @@
 
 namespace sotto {
 namespace {
+
+// All records go to a GPU once where they take no more than this part of its memory; else each batch does.
+constexpr size_t kShareForRecords = 8;
 
 int chosen_threads(int wanted) {
   return wanted > 0 ? wanted : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
@@ -65,7 +69,8 @@ Trainer::Trainer(TrainConfig config, bool resume, TrainHooks hooks)
       hooks_(std::move(hooks)),
       folder_(config_.run.dir),
       resume_(resume),
-      site_(open_site(config_.performance.device == "cuda", chosen_threads(config_.performance.threads))),
+      site_(open_site(config_.performance.device == "cuda", chosen_threads(config_.performance.threads),
+                      config_.performance.streams)),
       key_(first_key(config_)) {
   if (resume_)
     identity_ = read_identity(folder_);
@@ -108,6 +113,10 @@ void Trainer::load_data() {
 void Trainer::make_model() {
   model_ = Model::make(config_.model, train_.spec, key_);
   model_.to(site_.device);
+  if (site_.device.is_cuda() && train_.inputs.nbytes() <= cuda_devices().at(0).memory_bytes / kShareForRecords) {
+    train_.inputs = send(train_.inputs, site_.device);
+    train_.labels = send(train_.labels, site_.device);
+  }
   model_.train(true);
   parameters_ = std::make_unique<Parameters>(model_.named_parameters());
   const Probe probe = {
@@ -132,6 +141,8 @@ void Trainer::make_model() {
   if (config_.performance.microbatch == 0)
     config_.performance.microbatch = chosen_microbatch(structure_, *tape_, schema_.unit.max_records);
   choose_norm_methods();
+  const bool by_unit = schema_.unit.max_records > 1;  // their norms are of sums that the pass does not have
+  if (!by_unit && !config_.privacy.on_lattice()) tape_->set_beside(site_.beside());
   plan_ = std::make_unique<PrivacyPlan>(config_.privacy, config_.performance.microbatch, key_, structure_);
   config_.privacy = plan_->config();
 }
@@ -142,9 +153,9 @@ void Trainer::choose_norm_methods() {
   NormMethods methods;
   if (resume_ && std::filesystem::exists(folder_.norm_methods()))
     methods = norm_methods_from(nlohmann::json::parse(read_file(folder_.norm_methods()), nullptr, false), *parameters_);
-  else if (config_.performance.planner == "measured" && !products.empty() && !site_.exec.on_cuda()) {
+  else if (config_.performance.planner == "measured" && !products.empty()) {
     const NormPlan plan = plan_norms(products, config_.performance.microbatch * schema_.unit.max_records,
-                                     config_.performance.storage_limit, time_model(site_.exec, hooks_.say));
+                                     config_.performance.storage_limit, time_model(site_, hooks_.say));
     methods = plan.methods();
     if (const std::string loss = plan.loss_of_accuracy(); !loss.empty())
       hooks_.say(cat(loss, "; raise performance.storage_limit to keep them in float32"));
@@ -302,9 +313,10 @@ GradSamples Trainer::gradients(const std::vector<int64_t>& units) {
     }
     starts.push_back(static_cast<int64_t>(records.size()));
   }
-  const at::Tensor rows = at::tensor(records, at::kLong), weights = at::tensor(shares).to(site_.device);
-  const at::Tensor inputs = train_.inputs.index_select(0, rows).to(site_.device),
-                   labels = train_.labels.index_select(0, rows).to(site_.device);
+  const at::Tensor rows = send(at::tensor(records, at::kLong), train_.inputs.device()),
+                   weights = send(at::tensor(shares), site_.device);
+  const at::Tensor inputs = send(train_.inputs.index_select(0, rows), site_.device),
+                   labels = send(train_.labels.index_select(0, rows), site_.device);
   return by_unit(tape_->per_sample(inputs.size(0),
                                    [&](int64_t first, int64_t count) {
                                      const at::Tensor losses =
@@ -380,8 +392,9 @@ TrainResult Trainer::run() {
     if (config_.privacy.clipping.adaptive()) clip_norm_ = private_step.clip_norm();
     fault_point("step.updated");
     ++step_;
-    log(private_step.diagnostics(), std::chrono::duration<double>(Clock::now() - start).count());
-    hooks_.on_step({step_, config_.privacy.steps, private_step.diagnostics(), spent(step_), config_.privacy.epsilon});
+    const StepDiagnostics seen = private_step.diagnostics();  // a GPU has finished the step by then
+    log(seen, std::chrono::duration<double>(Clock::now() - start).count());
+    hooks_.on_step({step_, config_.privacy.steps, seen, spent(step_), config_.privacy.epsilon});
     if (hooks_.interrupted()) return finish(RunStatus::interrupted);
     if (step_ % static_cast<uint64_t>(config_.run.checkpoint_every) == 0) save_checkpoint();
   }

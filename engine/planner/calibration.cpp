@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "base/median.h"
 #include "base/processor.h"
+#include "cuda/device.h"
 #include "engine/tape/tape.h"
 
 namespace sotto {
@@ -35,14 +36,18 @@ constexpr Convolution kConvolutions[] = {{32, 1, 28, 16, 5},   {32, 16, 14, 32, 
 constexpr double kMillisecondsAMethod = 20;
 
 // From the end of the forward pass to the clipped sum: the median over the passes.
-MethodTime measure(const Exec& exec, const at::Tensor& weight, const at::Tensor& x, NormMethod method) {
+MethodTime measure(const Site& site, const at::Tensor& weight, const at::Tensor& x, NormMethod method) {
   using Clock = std::chrono::steady_clock;
+  const auto now = [&] {
+    synchronise(site.exec);
+    return Clock::now();
+  };
   const Parameters parameters({{"weight", weight}});
-  Tape tape(exec, parameters);
+  Tape tape(site.exec, parameters);
   tape.set_norm_methods({{0, method}});
   tape.set_storage_limit(int64_t{1} << 40);
   const int64_t batch = x.size(0);
-  const at::Tensor factors = at::full({1, batch}, 0.5f);
+  const at::Tensor factors = at::full({1, batch}, 0.5f, x.options());
   at::Tensor gradient;
   std::vector<double> times;
   double spent = 0;
@@ -50,17 +55,17 @@ MethodTime measure(const Exec& exec, const at::Tensor& weight, const at::Tensor&
     Clock::time_point start;
     GradSamples grads = tape.per_sample(batch, [&] {
       const at::Tensor y = weight.dim() == 2 ? at::linear(x, weight) : at::conv2d(x, weight, {}, 1, weight.size(2) / 2);
-      if (!gradient.defined()) gradient = at::randn(y.sizes());
+      if (!gradient.defined()) gradient = at::randn(y.sizes(), y.options().requires_grad(false));
       const at::Tensor losses = (y * gradient).flatten(1).sum(1);
-      start = Clock::now();
+      start = now();
       return losses;
     });
     const at::NoGradGuard no_grad;
-    at::Tensor squared = at::zeros({batch}, at::kDouble);
+    at::Tensor squared = at::zeros({batch}, x.options().dtype(at::kDouble));
     std::vector<at::Tensor> sums = {at::zeros_like(weight)};
-    add_squared_norms(exec, parameters, grads, squared);
-    add_clipped(exec, grads, {0}, factors, sums);
-    const double ms = std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+    add_squared_norms(site.exec, parameters, grads, squared);
+    add_clipped(site.exec, grads, {0}, factors, sums);
+    const double ms = std::chrono::duration<double, std::milli>(now() - start).count();
     if (pass == 0) continue;  // memory is mapped, threads are woken
     times.push_back(ms);
     spent += ms;
@@ -68,8 +73,9 @@ MethodTime measure(const Exec& exec, const at::Tensor& weight, const at::Tensor&
   return {tape.products().at(0), batch, method, median(times)};
 }
 
-std::string machine(const Exec& exec) {
-  return cat(processor_name(), ", ", at::get_cpu_capability(), ", ", exec.threads(), " threads");
+std::string machine(const Site& site) {
+  if (site.exec.on_cuda()) return cat(cuda_devices().at(0).name, ", driver ", cuda_driver_version());
+  return cat(processor_name(), ", ", at::get_cpu_capability(), ", ", site.exec.threads(), " threads");
 }
 
 nlohmann::json read_models(const std::filesystem::path& path) {
@@ -80,18 +86,19 @@ nlohmann::json read_models(const std::filesystem::path& path) {
 
 }  // namespace
 
-TimeModel calibrate(const Exec& exec) {
+TimeModel calibrate(const Site& site) {
   std::vector<MethodTime> measured;
   const auto measure_all = [&](at::Tensor weight, const at::Tensor& x) {
     weight.set_requires_grad(true);
-    const MethodTime first = measure(exec, weight, x, NormMethod::stored);
+    const MethodTime first = measure(site, weight, x, NormMethod::stored);
     measured.push_back(first);
     for (const NormMethod method : first.product.methods())
-      if (method != NormMethod::stored) measured.push_back(measure(exec, weight, x, method));
+      if (method != NormMethod::stored) measured.push_back(measure(site, weight, x, method));
   };
-  for (const Linear& s : kLinear) measure_all(at::randn({s.p, s.d}), at::randn({s.batch, s.length, s.d}));
+  const auto random = [&](at::IntArrayRef sizes) { return at::randn(sizes, at::TensorOptions(site.device)); };
+  for (const Linear& s : kLinear) measure_all(random({s.p, s.d}), random({s.batch, s.length, s.d}));
   for (const Convolution& s : kConvolutions)
-    measure_all(at::randn({s.out, s.in, s.taps, s.taps}), at::randn({s.batch, s.in, s.side, s.side}));
+    measure_all(random({s.out, s.in, s.taps, s.taps}), random({s.batch, s.in, s.side, s.side}));
   return TimeModel::fit(measured);
 }
 
@@ -104,22 +111,22 @@ std::filesystem::path time_model_path() {
   return folder / "sotto" / "time_model.json";
 }
 
-TimeModel time_model(const Exec& exec, const std::function<void(const std::string&)>& say, bool recalibrate) {
+TimeModel time_model(const Site& site, const std::function<void(const std::string&)>& say, bool recalibrate) {
   const std::filesystem::path path = time_model_path();
   const std::string program = to_hex(sha256_file("/proc/self/exe"));  // another build may have other kernels
   nlohmann::json models = nlohmann::json::object();
   try {
     models = read_models(path);
-    const auto own = models.find(machine(exec));
+    const auto own = models.find(machine(site));
     if (own != models.end() && !recalibrate && own->value("program", "") == program)
       return TimeModel::from_json(own->at("prices"));
   } catch (const Error&) {  // unreadable or of another form: made anew
   } catch (const nlohmann::json::exception&) {
   }
   if (say) say("timing the norm kernels, once for this machine (3 s)");
-  TimeModel model = calibrate(exec);
+  TimeModel model = calibrate(site);
   try {
-    models[machine(exec)] = {{"program", program}, {"prices", model.to_json()}};
+    models[machine(site)] = {{"program", program}, {"prices", model.to_json()}};
     make_folder(path.parent_path());
     write_file(path, models.dump());
   } catch (const Error& error) {

@@ -123,11 +123,10 @@ TriedPlan try_all(Pass& pass, const NormPlan& plan, const std::function<void(con
 }  // namespace
 
 ModelPlan plan_model(const PlanOptions& options, const std::function<void(const std::string&)>& say) {
-  at::set_num_threads(options.threads);
-  const Exec exec = Exec::cpu(options.threads);
+  const Site site = open_site(false, options.threads);
   const BenchTask task = task_of(options);
   const Parameters parameters(task.model.named_parameters());
-  Tape tape(exec, parameters);
+  Tape tape(site.exec, parameters);
   tape.set_storage_limit(options.memory_limit);
   const Probe probe = {[&](int64_t batch, uint64_t seed) {
                          std::vector<int64_t> shape = task.inputs.sizes().vec();
@@ -142,11 +141,11 @@ ModelPlan plan_model(const PlanOptions& options, const std::function<void(const 
   result.captured = tape.uncaptured().empty();
   const std::vector<ProductShape> products = result.captured ? tape.products() : std::vector<ProductShape>{};
   result.plan = plan_norms(products, task.inputs.size(0), options.memory_limit,
-                           products.empty() ? TimeModel() : time_model(exec, say, options.recalibrate));
+                           products.empty() ? TimeModel() : time_model(site, say, options.recalibrate));
   for (const PlannedProduct& product : result.plan.products)
     result.names.push_back(parameters.name(product.product.parameter));
   if (options.try_all && !products.empty()) {
-    Pass pass(exec, parameters, tape, task);
+    Pass pass(site.exec, parameters, tape, task);
     result.tried = try_all(pass, result.plan, say);
   }
   return result;

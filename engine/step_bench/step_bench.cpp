@@ -123,7 +123,7 @@ Candidate chosen_way(const StepBenchOptions& options, const Site& site, int64_t 
 StepBench bench_step(const StepBenchOptions& options) {
   require(options.rounds >= 1, "--rounds must be at least 1, got ", options.rounds);
   require(options.peak_limit > 0, "--peak-limit must be above 0, got ", options.peak_limit);
-  const Site site = open_site(options.on_cuda, options.threads);
+  const Site site = open_site(options.on_cuda, options.threads, options.streams);
   StepBench result;
   result.plain_peak_bytes =
       peak_of<PlainStep>(site, [&] { return std::make_unique<PlainStep>(options.model, options.batch, site); });

@@ -29,7 +29,8 @@ struct StepBenchOptions {
   // one is, the batch, or kMemoryLimit.
   int64_t microbatch = 0, memory_limit = 0;
   double peak_limit = 1.1;
-  bool on_cuda = false;  // norm methods are then chosen by shape
+  bool on_cuda = false;
+  int streams = 2;  // of a GPU
 };
 
 constexpr int64_t kMemoryLimit = int64_t{1} << 30;

@@ -59,8 +59,8 @@ Survey survey(const std::string& model, int64_t batch, const Site& site, const S
     for (const FactoredUse& use : own.factored)
       made.structure.rows_per_unit = std::max(made.structure.rows_per_unit, use.length);
   }
-  if (!tape.products().empty() && !site.exec.on_cuda())  // the times are the processor's
-    made.methods = plan_norms(tape.products(), samples, way.memory_limit, time_model(site.exec)).methods();
+  if (!tape.products().empty())
+    made.methods = plan_norms(tape.products(), samples, way.memory_limit, time_model(site)).methods();
   return made;
 }
 
@@ -80,6 +80,7 @@ PrivateRound::PrivateRound(const std::string& model, int64_t batch_size, const S
                  plan_.expected_batch(), plan_.config().steps) {
   tape_.set_storage_limit(known.way.memory_limit);
   tape_.set_norm_methods(known.methods);
+  tape_.set_beside(site.beside());
 }
 
 void PrivateRound::operator()() {

@@ -37,7 +37,7 @@ class PlainStep {
 // What one pass over a micro-batch shows of a model.
 struct Survey {
   ModelStructure structure;
-  NormMethods methods;  // the fastest on this machine within the limit; on CUDA by shape
+  NormMethods methods;  // the fastest on this machine within the limit
   StepWay way;
 };
 Survey survey(const std::string& model, int64_t batch, const Site& site, const StepWay& way);

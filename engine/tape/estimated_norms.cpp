@@ -23,6 +23,7 @@ EstimatedNorms estimate_norms(const Exec& exec, const Parameters& parameters, co
   at::Tensor squared = at::zeros({grads.batch}, parameters.tensor(0).options().dtype(at::kDouble).requires_grad(false));
   const VectorView<double> out = {squared.mutable_data_ptr<double>(), grads.batch};
   GradSamples others = grads;
+  others.beside = nullptr;
   int64_t drawn = 0;
   for (ParameterSamples& samples : others.parameters) {
     if (!is_estimated(samples)) continue;

@@ -4,9 +4,11 @@
 #include <map>
 
 #include "base/error.h"
+#include "engine/tape/norms_beside.h"
+#include "engine/tape/row_sums.h"
+#include "engine/tape/sequence_norms.h"
 #include "kernels/clipped_sum/clipped_sum.h"
 #include "kernels/embedding_norms/embedding_norms.h"
-#include "kernels/ghost_norms/ghost_norms.h"
 #include "kernels/outer_norms/outer_norms.h"
 #include "kernels/row_norms/row_norms.h"
 
@@ -27,10 +29,6 @@ void with_rows(const at::Tensor& stored, const Take& take) {
 
 VectorView<float> vector(at::Tensor& tensor) {
   return {tensor.mutable_data_ptr<float>(), tensor.numel()};
-}
-
-kernels::Segments segments_of(const FactoredUse& use, int64_t batch) {
-  return {batch, use.length, use.starts.defined() ? use.starts.const_data_ptr<int64_t>() : nullptr};
 }
 
 kernels::Segments segments_of(const IndexedUse& use, int64_t batch) {
@@ -181,7 +179,7 @@ at::Tensor rows_of(const IndexedUse& use, int64_t, int64_t elements, int64_t fir
     sample = at::arange(count, id.options()).repeat_interleave(length);
   }
   if (use.padding_index >= 0) g = g.masked_fill(id.eq(use.padding_index).unsqueeze(-1), 0.0);
-  return at::zeros({count * ids, d}, g.options()).index_add_(0, id + ids * sample, g).view({count, elements});
+  return row_sums(g, id + ids * sample, count * ids).view({count, elements});
 }
 
 at::Tensor sum_of_rows(const ParameterSamples& parts, int64_t batch, int64_t elements, int64_t first, int64_t count) {
@@ -217,7 +215,7 @@ at::Tensor joined_activation(const GradSamples& grads, const std::vector<int64_t
   std::vector<at::Tensor> activations;
   for (size_t j = k; j < grads.parameters.size(); ++j) {
     const std::vector<FactoredUse>& uses = grads.parameters[j].factored;
-    if (uses.size() != 1 || uses.front().direct || groups[j] != groups[k]) continue;
+    if (uses.size() != 1 || uses.front().direct || groups[j] != groups[k] || measured[j]) continue;
     const FactoredUse& use = uses.front();
     if (use.gradient.const_data_ptr() != own.gradient.const_data_ptr() || use.gradient.sizes() != own.gradient.sizes())
       continue;
@@ -273,7 +271,16 @@ void add_squared_norms(const Exec& exec, const Parameters& parameters, const std
   separate_biases(grads, groups);
   join_uses(parameters, grads);
   std::vector<bool> measured(static_cast<size_t>(parameters.size()), false);
+  if (grads.beside) {  // in the backward pass
+    grads.beside->wait();
+    for (int64_t k = 0; k < parameters.size(); ++k) {
+      if (!grads.beside->has(k)) continue;
+      grads.beside->add_to(squared.select(0, groups[static_cast<size_t>(k)]), k);
+      measured[static_cast<size_t>(k)] = true;
+    }
+  }
   for (int64_t k = 0; k < parameters.size(); ++k) {
+    if (grads.beside && grads.beside->has(k)) continue;
     const VectorView<double> out = {squared.mutable_data_ptr<double>() + groups[static_cast<size_t>(k)] * grads.batch,
                                     grads.batch};
     const ParameterSamples& samples = grads.parameters[static_cast<size_t>(k)];
@@ -287,22 +294,16 @@ void add_squared_norms(const Exec& exec, const Parameters& parameters, const std
         kernels::accumulate_row_norms(exec, matrix(rows), {out.data + first, rows.size(0)});
       });
     }
-    for (const at::Tensor& rows : samples.stored)
-      with_rows(rows, [&](const auto& view) { kernels::accumulate_row_norms(exec, view, out); });
+    for (const at::Tensor& rows : samples.stored) add_row_norms(exec, rows, out);
     for (const FactoredUse& use : samples.factored) {
       const kernels::Segments segments = segments_of(use, grads.batch);
       if (use.length == 1)
         kernels::accumulate_outer_norms(exec, matrix(use.activation), matrix(use.gradient), use.bias >= 0, out);
-      else if (use.direct)
-        kernels::accumulate_ragged_direct_norms(exec, matrix(use.activation), matrix(use.gradient), segments, false,
-                                                out);
-      else if (samples.factored.size() > 1)  // of rows apart
-        kernels::accumulate_ragged_ghost_norms(exec, matrix(use.activation), matrix(use.gradient), segments, false,
-                                               out);
+      else if (use.direct || samples.factored.size() > 1)  // or of rows apart
+        add_sequence_norms(exec, use.activation, use.gradient, segments, use.direct, out);
       else if (!measured[static_cast<size_t>(k)])
-        kernels::accumulate_ragged_ghost_norms(
-            exec, matrix(joined_activation(grads, groups, static_cast<size_t>(k), measured)), matrix(use.gradient),
-            segments, false, out);
+        add_sequence_norms(exec, joined_activation(grads, groups, static_cast<size_t>(k), measured), use.gradient,
+                           segments, false, out);
     }
     for (const IndexedUse& use : samples.indexed) {
       const kernels::Segments segments = segments_of(use, grads.batch);

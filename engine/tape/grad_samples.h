@@ -1,5 +1,6 @@
 #pragma once
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "base/view.h"
@@ -53,8 +54,11 @@ struct ParameterSamples {
 struct GradSamples {
   int64_t batch = 0;
   std::vector<ParameterSamples> parameters;
-  std::vector<double> losses;  // operator's eyes only
+  at::Tensor losses;  // [batch] in double; operator's eyes only
+  std::shared_ptr<NormsBeside> beside = nullptr;  // norms that were measured in the backward pass
 };
+
+class NormsBeside;
 
 // Joins the uses of each parameter: what add_squared_norms does first, and by_unit, while all samples are of one
 // length.

@@ -33,9 +33,11 @@ void take_weight(const LinearUse& use, at::Tensor activation, at::Tensor gradien
   if (use.rows.exchanged) std::swap(activation, gradient);
   const int64_t p = gradient.size(1), d = activation.size(1), length = gradient.size(0) / recorder.batch;
   const bool only_use = use.uses_of(weight) == 1;
-  if (only_use && use.rows.whole && length > 1)
-    return take_product(recorder, recorder.choose({.parameter = weight, .length = length, .rows = p, .columns = d}),
-                        weight, activation, gradient);
+  if (only_use && use.rows.whole && length > 1) {
+    take_product(recorder, recorder.choose({.parameter = weight, .length = length, .rows = p, .columns = d}), weight,
+                 activation, gradient);
+    return recorder.measure_beside(weight);
+  }
   const bool carries_bias = only_use && length == 1 && use.rows.whole && !use.rows.exchanged && bias >= 0 &&
                             use.uses_of(bias) == 1 && recorder.parameters.tensor(bias).numel() == p;
   if (carries_bias) recorder.samples(bias).carried = true;

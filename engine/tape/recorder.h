@@ -54,6 +54,8 @@ RecorderPointer current_recorder();
 // Runs the rest of the scope without capture: what a rule does inside must not be captured again.
 using CaptureOff = c10::impl::ExcludeDispatchKeyGuard;
 constexpr c10::DispatchKey kCaptureKey = c10::DispatchKey::TESTING_ONLY_GenericMode;
+  // Tells that all gradients of `parameter`'s only use have been handed over: its norms may be measured.
+  void measure_beside(int64_t parameter);
 
 // Hands a rule's data from its forward to its backward.
 template <class Use>

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "engine/tape/loss_graph.h"
 #include "engine/tape/recorder.h"
+#include "engine/tape/norms_beside.h"
 
 namespace sotto {
 namespace {
@@ -129,6 +130,10 @@ Tape::Tape(const Exec& exec, const Parameters& parameters) : exec_(exec), parame
 }
 
 Tape::~Tape() = default;
+void Tape::Recorder::measure_beside(int64_t parameter) {
+  if (grads.beside && uses[static_cast<size_t>(parameter)] == 1) grads.beside->measure(parameter, samples(parameter));
+}
+
 
 GradSamples Tape::per_sample(int64_t batch, const std::function<at::Tensor()>& losses) {
   require(uncaptured_.empty(), "uncaptured parameters need a loss of any range of samples");
@@ -148,13 +153,15 @@ GradSamples Tape::per_sample(int64_t batch, const std::function<at::Tensor(int64
     for (int64_t k = 0; k < parameters_.size(); ++k)
       all.parameters[static_cast<size_t>(k)].stored[0].select(0, sample).copy_(
           gradient_rows(one, k, parameters_.tensor(k).numel()).select(0, 0));
-    all.losses.push_back(one.losses[0]);
+  std::vector<at::Tensor> losses_of_one;
+    losses_of_one.push_back(one.losses);
   }
   return all;
 }
 
 std::vector<RecordedUse> Tape::observe(int64_t batch, const std::function<at::Tensor()>& losses) {
   const auto recorder = std::make_shared<Recorder>(Recorder{parameters_, exec_, batch, storage_limit_, layouts_,
+  all.losses = at::cat(losses_of_one);
                                                             uncaptured_, norm_methods_, shared_embeddings_, true});
   const CaptureScope scope(recorder);
   forward(*recorder, losses);
@@ -193,11 +200,13 @@ GradSamples Tape::one_pass(int64_t batch, const std::function<at::Tensor()>& los
   check_losses(loss, batch);
   uses_ = recorder->recorded;
   products_.clear();
+  if (beside_)
+    recorder->grads.beside = std::make_shared<NormsBeside>(exec_, *beside_, parameters_.size(), batch,
+                                                           parameters_.tensor(0).options());
   if (!loss.requires_grad())
     throw Error(ErrorKind::configuration, "the loss does not depend on any trainable parameter");
   refuse_uncovered(loss, parameters_, uncaptured_);
-  const at::Tensor values = loss.detach().to(at::kCPU, at::kDouble).contiguous();
-  recorder->grads.losses.assign(values.data_ptr<double>(), values.data_ptr<double>() + batch);
+  recorder->grads.losses = loss.detach().to(at::kDouble);  // where it is: the host goes on
   for (const int64_t k : uncaptured_) parameters_.tensor(k).mutable_grad() = at::Tensor();
   torch::autograd::backward({loss}, {at::ones_like(loss)});
   for (const int64_t k : uncaptured_) {

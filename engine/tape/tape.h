@@ -2,6 +2,7 @@
 #include <functional>
 #include <memory>
 #include <set>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -76,6 +77,10 @@ class Tape {
   // The products that the last call had a choice for, in the order of the backward pass.
   const std::vector<ProductShape>& products() const { return products_; }
   // The uses that the last call recorded, in forward order.
+  // Norms are measured while the backward pass goes on, on `beside`, which may be the tape's own Exec. Without it they
+  // are measured behind the pass. Not for batches whose gradients are summed by unit.
+  void set_beside(const std::optional<Exec>& beside) { beside_ = beside; }
+
   const std::vector<RecordedUse>& uses() const { return uses_; }
 
   // For the rules (engine/tape/*.cpp).
@@ -94,5 +99,6 @@ class Tape {
   std::vector<ProductShape> products_;
   std::vector<RecordedUse> uses_;
 };
+  std::optional<Exec> beside_;
 
 }  // namespace sotto

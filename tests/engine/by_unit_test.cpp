@@ -108,14 +108,14 @@ TEST(ByUnit, RefusesUnitsThatDoNotCoverTheRecords) {
     made.batch = 3;
     made.parameters.resize(1);
     made.parameters[0].stored.push_back(at::ones({3, 2}));
-    made.losses = {1, 2, 3};
+    made.losses = at::tensor({1.0, 2.0, 3.0});
     return made;
   };
   EXPECT_THROW(by_unit(records(), {0, 2}, parameters), Error);
   EXPECT_THROW(by_unit(records(), {0, 2, 2, 3}, parameters), Error) << "a unit without a record";
   EXPECT_THROW(by_unit(records(), {0}, parameters), Error);
   const GradSamples units = by_unit(records(), {0, 1, 3}, parameters);
-  EXPECT_EQ(units.losses, (std::vector<double>{1, 5}));
+  EXPECT_TRUE(units.losses.equal(at::tensor({1.0, 5.0})));
   EXPECT_TRUE(units.parameters[0].stored[0].equal(at::tensor({1.0f, 1.0f, 2.0f, 2.0f}).view({2, 2})));
 }
 

@@ -33,9 +33,9 @@ Clipping clipping_with(int64_t microbatch, const ClippingConfig& how = {}) {
 // The integers themselves.
 std::vector<at::Tensor> points_of(const Parameters& parameters, const Clipping& clipping, const std::vector<int64_t>& units, const Rows& rows,
                                   StepDiagnostics* diagnostics = nullptr, int threads = 2) {
-  StepDiagnostics ignored;
-  const ClippedSum sum = clip(Exec::cpu(threads), parameters, clipping, {units}, [&](const auto& some) { return rows.of(some); },
-                              diagnostics ? *diagnostics : ignored);
+  StepTrace trace;
+  const ClippedSum sum = clip(Exec::cpu(threads), parameters, clipping, {units}, [&](const auto& some) { return rows.of(some); }, trace);
+  if (diagnostics) *diagnostics = trace.diagnostics();
   return PlanPartsForTests::sums(sum);
 }
 
@@ -75,7 +75,7 @@ TEST(LatticeStep, SumsAreTheSameBitsForAnyMicroBatchThreadsAndOrder) {
   // And so is what the optimizer reads, noise included.
   const auto read = [&](int64_t microbatch) {
     const PrivacyPlan plan(lattice_config(), microbatch, kKey, kStructure);
-    StepDiagnostics ignored;
+    StepTrace ignored;
     ClippedSum sum = clip(Exec::cpu(2), parameters, plan.clipping(), {first_units(50)}, [&](const auto& some) { return rows.of(some); }, ignored);
     return opened(add_noise(std::move(sum), plan.noise(), 3), parameters);
   };
@@ -202,7 +202,8 @@ TEST(LatticeStep, AddsUpToWhatFloat32AddsUpTo) {
   Rows rows = random_rows(80, 0.1);
   for (at::Tensor& part : rows.by_parameter) part.mul_(at::exp(at::randn({80, 1})));
   const Clipping lattice = clipping_with(16), usual = PrivacyPlan(private_config(), 16, kKey, kStructure).clipping();
-  StepDiagnostics one, other;
+  StepDiagnostics one;
+  StepTrace other;
   const auto points = points_of(parameters, lattice, first_units(80), rows, &one);
   const ClippedSum sum = clip(Exec::cpu(1), parameters, usual, {first_units(80)}, [&](const auto& some) { return rows.of(some); }, other);
   std::vector<at::Tensor> scaled, floats;
@@ -211,15 +212,15 @@ TEST(LatticeStep, AddsUpToWhatFloat32AddsUpTo) {
     floats.push_back(PlanPartsForTests::sums(sum)[k].to(at::kDouble));
   }
   EXPECT_LE(distance(scaled, floats), usual.rounding() * kClipNorm + 80 * std::sqrt(221.0) * lattice.lattice().step);
-  EXPECT_EQ(one.clipped, other.clipped);
-  EXPECT_EQ(one.batch_size, other.batch_size);
+  EXPECT_EQ(one.clipped, other.diagnostics().clipped);
+  EXPECT_EQ(one.batch_size, other.diagnostics().batch_size);
 }
 
 TEST(LatticeStep, NoiseAndSumMustBeOfOneKindAndFitEachOther) {
   const Parameters parameters = two_parameters();
   const Rows rows = random_rows(4, 1);
   const auto sum = [&](const PrivacyConfig& config) {
-    StepDiagnostics ignored;
+    StepTrace ignored;
     return clip(Exec::cpu(1), parameters, PrivacyPlan(config, 4, kKey, kStructure).clipping(), {first_units(4)},
                 [&](const auto& some) { return rows.of(some); }, ignored);
   };

@@ -17,8 +17,8 @@ PrivateGradient gradient_of(const Parameters& parameters, uint64_t step, double 
   at::manual_seed(step + 100);
   Rows rows;
   for (int64_t k = 0; k < parameters.size(); ++k) rows.by_parameter.push_back(at::randn({20, parameters.tensor(k).numel()}));
-  StepDiagnostics diagnostics;
-  ClippedSum sum = clip(Exec::cpu(1), parameters, plan.clipping(), {{0, 3, 4, 9, 17}}, [&](const auto& u) { return rows.of(u); }, diagnostics);
+  StepTrace trace;
+  ClippedSum sum = clip(Exec::cpu(1), parameters, plan.clipping(), {{0, 3, 4, 9, 17}}, [&](const auto& u) { return rows.of(u); }, trace);
   return add_noise(std::move(sum), PlanPartsForTests::noise(noise_multiplier, kKey), step);
 }
 

@@ -24,15 +24,16 @@ PrivacyPlan plan_of(const PrivacyConfig& privacy, const PerformanceConfig& perfo
 }
 
 TEST(PrivacyPlan, PerformanceChangesNeitherLedgerNorGuarantee) {
-  const PerformanceConfig usual = {1, 64, "cpu", 1 << 20, "measured"};
+  const PerformanceConfig usual = {1, 64, "cpu", 1 << 20, "measured", 2};
   // A field that is added must be added here.
-  const auto& [threads, microbatch, device, storage_limit, planner] = usual;
-  std::vector<PerformanceConfig> others(5, usual);
+  const auto& [threads, microbatch, device, storage_limit, planner, streams] = usual;
+  std::vector<PerformanceConfig> others(6, usual);
   others[0].threads = threads + 3;
   others[1].microbatch = microbatch / 64;
   others[2].device = device + "x";
   others[3].storage_limit = storage_limit * 0;
   others[4].planner = planner + "x";
+  others[5].streams = streams - 1;
   for (const double noise_multiplier : {0.0, 1.5}) {
     PrivacyConfig config = private_config();
     config.noise_multiplier = noise_multiplier;
@@ -124,7 +125,7 @@ TEST(PrivacyPlan, DiscreteNoiseUnderPldSaysHowFineItsLatticeIs) {
   config.noise = "discrete_gaussian";
   config.accountant = "pld";
   const PrivacyPlan plan = plan_of(config, {1, 8});
-  const auto& event = std::get<accountants::PoissonSampledLatticeGaussian>(plan.event().mechanism);
+  const auto event = std::get<accountants::PoissonSampledLatticeGaussian>(plan.event().mechanism);
   // σ = 2^40 / √(2 ln 2), rounded down; what a unit contributes is within the square of σ / noise_multiplier.
   EXPECT_NEAR(event.sigma * std::sqrt(2 * std::log(2.0)) / 0x1p40, 1, 1e-12);
   EXPECT_LE(event.sigma, 0x1p40 / std::sqrt(2 * std::log(2.0)));

@@ -32,7 +32,7 @@ struct Rows {
       samples.stored.push_back(rows.index_select(0, index).contiguous());
       grads.parameters.push_back(std::move(samples));
     }
-    grads.losses.assign(units.size(), 1.0);
+    grads.losses = at::ones({grads.batch}, at::kDouble);
     return grads;
   }
 };

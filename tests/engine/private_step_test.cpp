@@ -16,9 +16,9 @@ const RunKey kKey = RunKey::from_seed(5);
 // The clipped sum itself. A standard deviation of 0 is refused: this is the least that float32 has, and it is taken off.
 std::vector<at::Tensor> sum_of(const Parameters& parameters, const Clipping& clipping, const std::vector<int64_t>& units,
                                const Rows& rows, StepDiagnostics* diagnostics = nullptr) {
-  StepDiagnostics ignored;
-  ClippedSum sum = clip(Exec::cpu(2), parameters, clipping, {units}, [&](const auto& some) { return rows.of(some); },
-                        diagnostics ? *diagnostics : ignored);
+  StepTrace trace;
+  ClippedSum sum = clip(Exec::cpu(2), parameters, clipping, {units}, [&](const auto& some) { return rows.of(some); }, trace);
+  if (diagnostics) *diagnostics = trace.diagnostics();
   auto values = opened(add_noise(std::move(sum), PlanPartsForTests::noise(1e-44, kKey), 0), parameters);
   for (at::Tensor& part : values) part.masked_fill_(part.abs().lt(1e-42), 0.0);
   return values;
@@ -197,9 +197,9 @@ TEST(PrivateStep, RefusesABatchThatIsNotASetOfUnits) {
   EXPECT_EQ(kind({4, 1, 4}, clipping_with(1)), ErrorKind::invalid_argument);
   EXPECT_EQ(kind({1, 4, 8}, PlanPartsForTests::capped(clipping_with(2), 2)), ErrorKind::internal);
   // A source that brings more rows than units would let a unit count more than once.
-  StepDiagnostics diagnostics;
+  StepTrace trace;
   EXPECT_THROW(clip(Exec::cpu(1), parameters, clipping_with(9), {{1, 4}},
-                    [&](const auto&) { return rows.of({1, 4, 5}); }, diagnostics), Error);
+                    [&](const auto&) { return rows.of({1, 4, 5}); }, trace), Error);
 }
 
 TEST(PrivateStep, ChargesBeforeItReadsAndReadsNothingWhenRefused) {

@@ -53,6 +53,7 @@ const std::vector<BenchModel>& bench_models() {
       {"lstm", "128 units over 64 rows of 64 features, batch 64"},
       {"transformer", "2 blocks of width 128 on 128 tokens, batch 32"},
       {"gpt2", "GPT-2, 124 million parameters, its table tied to its output, 100 tokens, batch 2"},
+      {"gpt2_1024", "the same on 1024 tokens, batch 1"},
       {"bert", "BERT-base, 109 million parameters, 128 tokens, batch 2"},
       {"vit", "ViT-L/16, 304 million parameters, 197 positions, batch 2"},
       {"resnet50", "ResNet-50 with group normalisation on 3x224x224 images, batch 4"}};
@@ -75,9 +76,10 @@ BenchTask make_bench_task(const std::string& name, int64_t batch, const at::Devi
     return classifier(device, std::make_shared<Transformer>(s), tokens(s.vocabulary, own(32), s.length), 2,
                       s.vocabulary);
   }
-  if (name == "gpt2") {
+  if (name == "gpt2" || name == "gpt2_1024") {
     const Gpt2Sizes s;
-    return language_model(device, std::make_shared<Gpt2>(s), tokens(s.vocabulary, own(2), 100), s.vocabulary);
+    const at::Tensor text = name == "gpt2" ? tokens(s.vocabulary, own(2), 100) : tokens(s.vocabulary, own(1), s.length);
+    return language_model(device, std::make_shared<Gpt2>(s), text, s.vocabulary);
   }
   if (name == "bert") {
     const BertSizes s;

@@ -7,12 +7,11 @@ namespace sotto::kernels {
 
 constexpr unsigned kBlockThreads = 256;
 
-// The sum of `value` over the block's threads, a power of two, the same on each of them. A fixed tree: deterministic.
-template <unsigned kThreads = kBlockThreads>
+// The sum of `value` over the block's kBlockThreads threads, the same on each of them. A fixed tree: deterministic.
 __device__ inline double block_sum(double value) {
-  __shared__ double parts[kThreads];
+  __shared__ double parts[kBlockThreads];
   parts[threadIdx.x] = value;
-  for (unsigned half = kThreads / 2; half > 0; half /= 2) {
+  for (unsigned half = kBlockThreads / 2; half > 0; half /= 2) {
     __syncthreads();
     if (threadIdx.x < half) parts[threadIdx.x] += parts[threadIdx.x + half];
   }

@@ -42,6 +42,9 @@ struct Library {
   decltype(&cublasLtMatmulAlgoGetHeuristic) heuristic =
       find<decltype(&cublasLtMatmulAlgoGetHeuristic)>("cublasLtMatmulAlgoGetHeuristic");
 
+  decltype(&cublasLtMatmulAlgoCheck) check_algorithm =
+      find<decltype(&cublasLtMatmulAlgoCheck)>("cublasLtMatmulAlgoCheck");
+
  private:
   template <class Function>
   Function find(const char* name) const {
@@ -72,12 +75,27 @@ class Owned {
   Handle handle = nullptr;
 };
 
+// A shape as cuBLASLt has it described, and how it is done.
 struct Choice {
   Owned<cublasLtMatmulDesc_t, &Library::destroy_operation> operation;
   Owned<cublasLtMatrixLayout_t, &Library::destroy_layout> first, second, product;
   cublasLtMatmulAlgo_t algorithm;
   size_t workspace_bytes = 0;
 };
+
+// The algorithm of a shape is that of a batch of this many, whatever the batch: what rounding makes of one product must
+// not say how many there were.
+constexpr int64_t kUsualBatch = 32;
+
+Matmul usual(Matmul matmul) {
+  if (matmul.batch == 1) {
+    matmul.a_stride = matmul.rows * matmul.depth;
+    matmul.b_stride = matmul.depth * matmul.cols;
+    matmul.c_stride = matmul.rows * matmul.cols;
+  }
+  matmul.batch = kUsualBatch;
+  return matmul;
+}
 
 void describe(cublasLtMatrixLayout_t& layout, cudaDataType_t type, const ColumnMajor& matrix, int64_t batch,
               int64_t stride) {
@@ -89,7 +107,7 @@ void describe(cublasLtMatrixLayout_t& layout, cudaDataType_t type, const ColumnM
   check(library().set_layout(layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &stride, sizeof(stride)), "stride");
 }
 
-void choose(cublasLtHandle_t handle, const Matmul& matmul, size_t workspace_limit, Choice& choice) {
+void describe(const Matmul& matmul, Choice& choice) {
   const bool narrow = matmul.type == MatmulType::bfloat16;
   const cudaDataType_t type = narrow ? CUDA_R_16BF : CUDA_R_32F;
   // Pedantic: an environment variable can have other sums of float32 emulated.
@@ -105,7 +123,10 @@ void choose(cublasLtHandle_t handle, const Matmul& matmul, size_t workspace_limi
   describe(choice.first.handle, type, columns.first, matmul.batch, matmul.b_stride);
   describe(choice.second.handle, type, columns.second, matmul.batch, matmul.a_stride);
   describe(choice.product.handle, CUDA_R_32F, columns.product, matmul.batch, matmul.c_stride);
+}
 
+void choose(cublasLtHandle_t handle, const Matmul& matmul, size_t workspace_limit, Choice& choice) {
+  const ColumnMajorMatmul columns = by_columns(matmul);
   Owned<cublasLtMatmulPreference_t, &Library::destroy_preference> preference;
   check(library().create_preference(&preference.handle), "preference");
   const uint32_t unsplit = CUBLASLT_REDUCTION_SCHEME_NONE;
@@ -140,22 +161,43 @@ void choose(cublasLtHandle_t handle, const Matmul& matmul, size_t workspace_limi
 struct Blas::State {
   cublasLtHandle_t handle = nullptr;
   size_t workspace_limit;
-  std::map<Matmul, Choice> choices;
+  std::map<Matmul, Choice> usual_choices, choices;
 
-  const Choice& choice_of(const Matmul& matmul) {
+  // Made and described where it is not yet; `fill` finds or takes the algorithm.
+  template <class Fill>
+  const Choice& made(std::map<Matmul, Choice>& choices, const Matmul& matmul, Fill fill) {
     const auto found = choices.find(matmul);
     if (found != choices.end()) return found->second;
-    require(matmul.rows > 0 && matmul.cols > 0 && matmul.depth > 0 && matmul.batch > 0 && matmul.batch <= INT32_MAX,
-            "a product needs rows, columns and depth, got ", matmul.rows, "x", matmul.cols, " sums of ", matmul.depth,
-            " products, ", matmul.batch, " times");
-    Choice& made = choices[matmul];
+    Choice& choice = choices[matmul];
     try {
-      choose(handle, matmul, workspace_limit, made);
+      describe(matmul, choice);
+      fill(choice);
     } catch (...) {
       choices.erase(matmul);
       throw;
     }
-    return made;
+    return choice;
+  }
+
+  const Choice& choice_of(const Matmul& matmul) {
+    require(matmul.rows > 0 && matmul.cols > 0 && matmul.depth > 0 && matmul.batch > 0 && matmul.batch <= INT32_MAX,
+            "a product needs rows, columns and depth, got ", matmul.rows, "x", matmul.cols, " sums of ", matmul.depth,
+            " products, ", matmul.batch, " times");
+    return made(choices, matmul, [&](Choice& choice) {
+      const Matmul model = usual(matmul);
+      choice.algorithm = made(usual_choices, model, [&](Choice& of_model) {
+                           choose(handle, model, workspace_limit, of_model);
+                         }).algorithm;
+      cublasLtMatmulHeuristicResult_t held{};
+      check(library().check_algorithm(handle, choice.operation.handle, choice.first.handle, choice.second.handle,
+                                      choice.product.handle, choice.product.handle, &choice.algorithm, &held),
+            "algorithm");
+      choice.workspace_bytes = held.workspaceSize;
+      if (held.workspaceSize > workspace_limit)
+        throw Error(ErrorKind::cuda,
+                    cat("cuBLASLt needs ", held.workspaceSize, " bytes for ", matmul.batch,
+                        " products at a time, the limit is ", workspace_limit, "; allow more, or fewer products"));
+    });
   }
 };
 
@@ -168,6 +210,7 @@ Blas::Blas(size_t workspace_limit) : state_(std::make_unique<State>()) {
 Blas::~Blas() {
   if (!state_->handle) return;
   state_->choices.clear();
+  state_->usual_choices.clear();
   library().destroy(state_->handle);
 }
 

@@ -45,10 +45,11 @@ constexpr int64_t alignment_of(MatmulType type, const ColumnMajor& matrix, int64
   return matrix.rows * bytes % 16 == 0 && stride * bytes % 16 == 0 ? 16 : bytes;
 }
 
-// cuBLASLt: a handle, and for each shape that it has met the algorithm that its heuristic chose then. Sums of float32
-// are of fused multiplications and additions in floats, never of emulations or TF32; those of bfloat16 of tensor cores,
-// in floats. None is split over blocks that add up in an order of chance: the same call gives the same bits. Not for
-// two threads at once.
+// cuBLASLt: a handle, and for each shape that it has met the algorithm that its heuristic chose then, the same whatever
+// the batch: the bits of a product do not depend on how many are beside it, which may be private. Sums of float32 are
+// of fused multiplications and additions in floats, never of emulations or TF32; those of bfloat16 of tensor cores, in
+// floats. None is split over blocks that add up in an order of chance: the same call gives the same bits. Not for two
+// threads at once.
 class Blas {
  public:
   // Algorithms take at most `workspace_limit` bytes. Loads the library: 0.1 s that other programs do not pay. Throws

@@ -12,7 +12,8 @@ namespace sotto::kernels {
 // once. So clipped_outer_slack holds, with norms from ghost_norms of the same type, whose spare is that chain's
 // rounding; sums of floats over all rows would round in proportion to their number. The factor is never rounded into an
 // operand, nor is a pass over g needed. f = 0 drops a sample, whatever it holds. An entry of a chain that leaves
-// float's range before it is clipped counts as 0. Two runs give the same bits.
+// float's range before it is clipped counts as 0. What a sample adds before the sum is a function of its own rows and
+// factor, bit by bit, however many there are.
 //
 // The workspace holds as many samples' gradients at a time as its bytes have room for, at least one; more are faster,
 // up to all of them. It lies at a multiple of 16 bytes, as g and a do where p and d are such. T: float or Bfloat16.

@@ -15,6 +15,11 @@ __global__ void split_kernel(const float* x, int64_t count, Bfloat16* to) {
   for (int part = 0; part < 3; ++part) to[part * count + k] = parts[part];
 }
 
+__device__ double warp_sum(double x) {
+  for (int apart = 16; apart > 0; apart /= 2) x += __shfl_xor_sync(~0u, x, apart);
+  return x;
+}
+
 // One warp a row: neighbours read neighbouring elements.
 template <class T>
 __global__ void store_row_norms_kernel(MatrixView<const T> x, double extra, double* norms) {
@@ -25,8 +30,17 @@ __global__ void store_row_norms_kernel(MatrixView<const T> x, double extra, doub
     const double value = to_float(x.data[row * x.cols + k]);
     squares += value * value;
   }
-  for (int apart = 16; apart > 0; apart /= 2) squares += __shfl_xor_sync(~0u, squares, apart);
+  squares = warp_sum(squares);
   if (threadIdx.x % 32 == 0) norms[row] = sqrt(raised(squares + extra, x.cols)) * (1 + 4 * kDoubleUnit);
+}
+
+struct WarpPlace {
+  int row, column, lane;
+};
+template <int kSide>
+__device__ WarpPlace place_of_warp() {
+  const int warp = threadIdx.x / 32, columns = kSide / kWarpColumns;
+  return {warp / columns * kWarpRows, warp % columns * kWarpColumns, int(threadIdx.x % 32)};
 }
 
 // One block a pair of tiles of one sample's Gram matrices: neither matrix is ever in memory.
@@ -34,25 +48,21 @@ template <int kSide>
 __global__ void __launch_bounds__(threads_of_tile(kSide), 1)
     sum_gram_tiles_kernel(TensorInput input, TensorPlan plan, double* workspace) {
   __shared__ __align__(16) Bfloat16 shared[kStagedElements<TileOperand<kSide, false>>];
-  const int64_t sample = blockIdx.x / plan.pairs();
+  const int64_t sample = blockIdx.x / plan.pairs(), first = input.segments.first(sample);
   const TilePair pair = tile_pair(blockIdx.x % plan.pairs());
-  const int64_t first = input.segments.first(sample);
   const GramStages tile{input, first, input.segments.rows(sample), pair.s * kSide, pair.t * kSide};
-  double* const out = workspace + plan.gram_parts() + 2 * int64_t(blockIdx.x);
-  if (tile.s >= tile.rows) {
-    if (threadIdx.x == 0) out[0] = out[1] = 0;
-    return;
-  }
+  if (tile.s >= tile.rows || tile.rows > plan.length) return;
   DeviceBlock<kSide> block(input.aligned);
   WarpTile<DeviceWarp> a, g;
   multiply_gram(block, tile, shared, a, g);
-  const int warp = threadIdx.x / 32, columns = kSide / kWarpColumns;
+  const auto [row, column, lane] = place_of_warp<kSide>();
+  if (!has_place(tile, row, column)) return;
   const GramPart part =
-      gram_part(tile, a, g, int(threadIdx.x % 32), warp / columns * kWarpRows, warp % columns * kWarpColumns,
-                workspace + plan.a_norms() + first, workspace + plan.g_norms() + first);
-  const double sum = block_sum<threads_of_tile(kSide)>(part.sum);
-  const double error = block_sum<threads_of_tile(kSide)>(part.error);
-  if (threadIdx.x == 0) out[0] = sum, out[1] = error;
+      gram_part(tile, a, g, lane, row, column, workspace + plan.a_norms() + first, workspace + plan.g_norms() + first);
+  const double sum = warp_sum(part.sum), error = warp_sum(part.error);
+  if (lane > 0) return;
+  double* const out = workspace + plan.gram_parts(sample) + 2 * gram_place(tile.s + row, tile.t + column);
+  out[0] = sum, out[1] = error;
 }
 
 __device__ SampleTotals block_totals(const double* a_norms, const double* g_norms, int64_t rows) {
@@ -74,17 +84,23 @@ __global__ void finish_gram_kernel(TensorInput input, TensorPlan plan, double sp
   const int64_t sample = blockIdx.x, first = input.segments.first(sample), rows = input.segments.rows(sample);
   const SampleTotals totals =
       block_totals(workspace + plan.a_norms() + first, workspace + plan.g_norms() + first, rows);
-  const double* parts = workspace + plan.gram_parts() + 2 * sample * plan.pairs();
+  const bool has_tiles =
+      rows <= plan.length;  // a table that says more than its length is no reason for less than the truth
+  const double* parts = workspace + plan.gram_parts(sample);
+  const int64_t places = has_tiles ? gram_places(rows) : 0;
   GramPart part;
-  for (int64_t k = threadIdx.x; k < plan.pairs(); k += kBlockThreads) {
+  for (int64_t k = threadIdx.x; k < places; k += kBlockThreads) {
     part.sum += parts[2 * k];
     part.error += parts[2 * k + 1];
   }
   part = {block_sum(part.sum), block_sum(part.error)};
   double norm = totals.mass, verdict = kDone;  // 0, NaN or infinity as it is
   if (totals.mass > 0 && totals.mass < INFINITY) {
-    const double bound = gram_bound(totals, part, plan.pairs(), input.a.cols, input.g.cols, input.of_floats);
-    bound >= 0 ? norm = sample_norm(spare, bound, totals.mass, 0) : verdict = kByGradient;
+    const double bound = has_tiles ? gram_bound(totals, part, places, input.a.cols, input.g.cols, input.of_floats) : -1;
+    if (bound >= 0)
+      norm = sample_norm(spare, bound, totals.mass, 0);
+    else
+      verdict = kByGradient;
   }
   if (threadIdx.x > 0) return;
   workspace[plan.verdicts() + sample] = verdict;
@@ -104,13 +120,16 @@ __global__ void __launch_bounds__(threads_of_tile(kSide), 1)
   __shared__ __align__(16) Bfloat16 shared[kStagedElements<TileOperand<kSide, true>>];
   const int64_t sample = blockIdx.x / plan.gradient_tiles(), at = blockIdx.x % plan.gradient_tiles();
   if (workspace[plan.verdicts() + sample] == kDone) return;
-  const GradientStages tile{input, input.segments.first(sample), input.segments.rows(sample), at / plan.d_tiles * kSide,
-                            at % plan.d_tiles * kSide};
+  const GradientStages tile{input, input.segments.first(sample), input.segments.rows(sample),
+                            at / plan.d_tiles() * kSide, at % plan.d_tiles() * kSide};
   DeviceBlock<kSide> block(input.aligned);
   WarpTile<DeviceWarp> sums;
   multiply_gradient(block, tile, shared, sums);
-  const double squares = block_sum<threads_of_tile(kSide)>(squares_of(sums, int(threadIdx.x % 32)));
-  if (threadIdx.x == 0) workspace[plan.squares() + blockIdx.x] = squares;
+  const auto [row, column, lane] = place_of_warp<kSide>();
+  const int64_t i = tile.i + row, j = tile.j + column;
+  if (i >= plan.p || j >= plan.d) return;
+  const double squares = warp_sum(squares_of(sums, lane));
+  if (lane == 0) workspace[plan.squares(sample) + gradient_place(i, j, plan.d)] = squares;
 }
 
 // Σ_i (Σ_t g_ti)², raised. One thread a column.
@@ -134,9 +153,9 @@ __global__ void finish_gradient_kernel(GhostInputOf<T> input, TensorPlan plan, d
   const Sample<T> x = sample_of(input, sample);
   const SampleTotals totals =
       block_totals(workspace + plan.a_norms() + first, workspace + plan.g_norms() + first, x.length);
-  const double* parts = workspace + plan.squares() + sample * plan.gradient_tiles();
+  const double* parts = workspace + plan.squares(sample);
   double squares = 0;
-  for (int64_t k = threadIdx.x; k < plan.gradient_tiles(); k += kBlockThreads) squares += parts[k];
+  for (int64_t k = threadIdx.x; k < gradient_places(x.p, x.d); k += kBlockThreads) squares += parts[k];
   squares = block_sum(squares);
   double norm = totals.mass;  // 0, NaN or infinity as it is
   if (totals.mass > 0 && totals.mass < INFINITY) {
@@ -149,7 +168,7 @@ __global__ void finish_gradient_kernel(GhostInputOf<T> input, TensorPlan plan, d
 }
 
 unsigned blocks_for(int64_t n, int64_t size) {
-  return static_cast<unsigned>(pieces_of(n, size));
+  return static_cast<unsigned>((n + size - 1) / size);
 }
 
 bool at_16_bytes(const void* data) {

@@ -75,67 +75,132 @@ Rows rows_of(const Batch& batch) {
   return rows;
 }
 
-// By Gram matrices, as sum_gram_tiles_kernel and finish_gram_kernel.
+struct Way {
+  int side;
+  EmulatedWarp warp = EmulatedWarp();
+  bool late = false;
+};
+
+// What lanes add up to, in an order that is always the same.
+double sum_of_lanes(std::vector<double> lanes) {
+  for (size_t apart = 16; apart > 0; apart /= 2)
+    for (size_t lane = 0; lane < apart; ++lane) lanes[lane] += lanes[lane + apart];
+  return lanes[0];
+}
+
+// One sum a place of the workspace, each written once.
+class Places {
+ public:
+  explicit Places(int64_t count) : values_(count), written_(count) {}
+  void write(int64_t place, double value) {
+    ASSERT_GE(place, 0);
+    ASSERT_LT(place, int64_t(values_.size()));
+    values_[place] = value;
+    ++written_[place];
+  }
+  const std::vector<double>& all() const {
+    EXPECT_EQ(written_, std::vector<int>(written_.size(), 1)) << "each place is written once";
+    return values_;
+  }
+
+ private:
+  std::vector<double> values_;
+  std::vector<int> written_;
+};
+
+struct GramSums {
+  std::vector<double> sums, errors;
+};
+
+// As sum_gram_tiles_kernel.
 template <int kSide>
-double gram_square(const Batch& batch, EmulatedWarp warp, bool late) {
+GramSums gram_sums(const Batch& batch, const Way& way) {
   const TensorInput input = batch.input();
   const int64_t first = input.segments.first(1), length = input.segments.rows(1);
-  const int64_t tiles = pieces_of(length, kSide);
   const Rows rows = rows_of(batch);
-  GramPart sum;
-  for (int64_t index = 0; index < tiles * (tiles + 1) / 2; ++index) {
+  Places sums(gram_places(length)), errors(gram_places(length));
+  for (int64_t index = 0; index < TensorPlan::pairs(length, kSide); ++index) {
     const TilePair pair = tile_pair(index);
     const GramStages tile{input, first, length, pair.s * kSide, pair.t * kSide};
-    EmulatedBlock<kSide> block(warp, late);
+    EmulatedBlock<kSide> block(way.warp, way.late);
     auto a = block.tiles(), g = block.tiles();
     std::vector<Bfloat16> shared(kStagedElements<TileOperand<kSide, false>>, to_bfloat16(NAN));
     multiply_gram(block, tile, shared.data(), a, g);
-    for (int number = 0; number < int(a.size()); ++number)
+    for (int number = 0; number < int(a.size()); ++number) {
+      const int columns = kSide / kWarpColumns, row = number / columns * kWarpRows,
+                column = number % columns * kWarpColumns;
+      if (!has_place(tile, row, column)) continue;
+      std::vector<double> of_sum, of_error;
       for (int lane = 0; lane < 32; ++lane) {
-        const int columns = kSide / kWarpColumns;
-        const GramPart part = gram_part(tile, a[number], g[number], lane, number / columns * kWarpRows,
-                                        number % columns * kWarpColumns, rows.a.data(), rows.g.data());
-        sum.sum += part.sum, sum.error += part.error;
+        const GramPart part = gram_part(tile, a[number], g[number], lane, row, column, rows.a.data(), rows.g.data());
+        of_sum.push_back(part.sum), of_error.push_back(part.error);
       }
+      sums.write(gram_place(tile.s + row, tile.t + column), sum_of_lanes(of_sum));
+      errors.write(gram_place(tile.s + row, tile.t + column), sum_of_lanes(of_error));
+    }
   }
-  return gram_bound(rows.totals, sum, tiles * (tiles + 1) / 2, batch.shape.d, batch.shape.p, batch.of_floats);
+  return {sums.all(), errors.all()};
+}
+GramSums gram_sums(const Batch& batch, const Way& way) {
+  return way.side == 64 ? gram_sums<64>(batch, way) : gram_sums<128>(batch, way);
 }
 
-// By the gradient, as sum_gradient_tiles_kernel and finish_gradient_kernel.
+// As finish_gram_kernel.
+double gram_square(const Batch& batch, const Way& way) {
+  const GramSums of = gram_sums(batch, way);
+  GramPart part;
+  for (size_t k = 0; k < of.sums.size(); ++k) part.sum += of.sums[k], part.error += of.errors[k];
+  return gram_bound(rows_of(batch).totals, part, int64_t(of.sums.size()), batch.shape.d, batch.shape.p,
+                    batch.of_floats);
+}
+
+// As sum_gradient_tiles_kernel.
 template <int kSide>
-double gradient_square(const Batch& batch, EmulatedWarp warp, bool late) {
+std::vector<double> gradient_sums(const Batch& batch, const Way& way) {
   const TensorInput input = batch.input();
-  const int64_t first = input.segments.first(1), length = input.segments.rows(1);
-  double squares = 0;
-  for (int64_t i = 0; i < batch.shape.p; i += kSide)
-    for (int64_t j = 0; j < batch.shape.d; j += kSide) {
-      const GradientStages tile{input, first, length, i, j};
-      EmulatedBlock<kSide> block(warp, late);
+  const int64_t d = batch.shape.d, p = batch.shape.p;
+  Places squares(gradient_places(p, d));
+  for (int64_t i = 0; i < p; i += kSide)
+    for (int64_t j = 0; j < d; j += kSide) {
+      const GradientStages tile{input, input.segments.first(1), input.segments.rows(1), i, j};
+      EmulatedBlock<kSide> block(way.warp, way.late);
       auto sums = block.tiles();
       std::vector<Bfloat16> shared(kStagedElements<TileOperand<kSide, true>>, to_bfloat16(NAN));
       multiply_gradient(block, tile, shared.data(), sums);
-      for (const auto& part : sums)
-        for (int lane = 0; lane < 32; ++lane) squares += squares_of(part, lane);
+      for (int number = 0; number < int(sums.size()); ++number) {
+        const int columns = kSide / kWarpColumns;
+        const int64_t row = i + number / columns * kWarpRows, column = j + number % columns * kWarpColumns;
+        if (row >= p || column >= d) continue;
+        std::vector<double> lanes;
+        for (int lane = 0; lane < 32; ++lane) lanes.push_back(squares_of(sums[number], lane));
+        squares.write(gradient_place(row, column, d), sum_of_lanes(lanes));
+      }
     }
+  return squares.all();
+}
+std::vector<double> gradient_sums(const Batch& batch, const Way& way) {
+  return way.side == 64 ? gradient_sums<64>(batch, way) : gradient_sums<128>(batch, way);
+}
+
+// As finish_gradient_kernel.
+double gradient_square(const Batch& batch, const Way& way) {
+  double squares = 0;
+  for (const double square : gradient_sums(batch, way)) squares += square;
   long double bias_square = 0;
   for (int64_t i = 0; batch.bias && i < batch.shape.p; ++i) {
     long double sum = 0;
-    for (int64_t t = 0; t < length; ++t) sum += batch.g[t * batch.shape.p + i];
+    for (int64_t t = 0; t < batch.shape.length; ++t) sum += batch.g[t * batch.shape.p + i];
     bias_square += sum * sum;
   }
-  return gradient_bound(rows_of(batch).totals, squares, double(bias_square) * (1 + 1e-15), length, batch.shape.d,
-                        batch.shape.p, batch.of_floats);
+  return gradient_bound(rows_of(batch).totals, squares, double(bias_square) * (1 + 1e-15), batch.shape.length,
+                        batch.shape.d, batch.shape.p, batch.of_floats);
 }
 
 struct Bounds {
   double by_gram, by_gradient;
 };
-
-Bounds bounds_of(const Batch& batch, EmulatedWarp warp = EmulatedWarp(), bool late = false) {
-  const bool small_gram = tile_side(batch.shape.length) == 64,
-             small_gradient = tile_side(std::max(batch.shape.p, batch.shape.d)) == 64;
-  return {small_gram ? gram_square<64>(batch, warp, late) : gram_square<128>(batch, warp, late),
-          small_gradient ? gradient_square<64>(batch, warp, late) : gradient_square<128>(batch, warp, late)};
+Bounds bounds_of(const Batch& batch, const Way& way) {
+  return {gram_square(batch, way), gradient_square(batch, way)};
 }
 
 // Never below the square of the gradient's norm, and where it is a bound at all, by at most what the worst error
@@ -158,7 +223,7 @@ TEST(TensorNorms, BothWaysBoundTheNormOfBfloat16AndOfFloats) {
       for (const bool bias : {false, true}) {
         const Batch batch = batch_of(shape, of_floats, bias, normal_values(shape.length * shape.d, 1),
                                      normal_values(shape.length * shape.p, 2));
-        const Bounds got = bounds_of(batch, EmulatedWarp(of_floats ? 16 : 8), bias);
+        const Bounds got = bounds_of(batch, {bias ? 64 : 128, EmulatedWarp(of_floats ? 16 : 8), bias});
         if (shape.d > 1) {  // one number a row cancels by chance
           EXPECT_GT(got.by_gram, 0) << "T=" << shape.length;
         }
@@ -177,7 +242,7 @@ TEST(TensorNorms, NeverFallBelowTheTruthOnAdversarialSamples) {
     const bool of_floats = rng() % 2, bias = rng() % 2;
     const Batch batch = batch_of(shape, of_floats, bias, adversarial_values(shape.length, shape.d, rng),
                                  adversarial_values(shape.length, shape.p, rng));
-    const Bounds got = bounds_of(batch, EmulatedWarp(4 << rng() % 3), rng() % 2);
+    const Bounds got = bounds_of(batch, {64, EmulatedWarp(4 << rng() % 3), rng() % 2 == 0});
     expect_bounds(batch, got, round);
     bounds += (got.by_gram >= 0) + (got.by_gradient >= 0);
   }
@@ -196,7 +261,7 @@ TEST(TensorNorms, ASampleThatCancelsGoesByItsGradientAndThenByDoubles) {
       g[k] = (k / 64 % 2 ? -1.0f : 1.0f) * (1 + tiny * normal(rng));
     }
     const Batch batch = batch_of(shape, true, false, a, g);
-    const Bounds got = bounds_of(batch);
+    const Bounds got = bounds_of(batch, {64});
     EXPECT_EQ(got.by_gram >= 0, gram) << tiny;
     EXPECT_EQ(got.by_gradient >= 0, gradient) << tiny;
     expect_bounds(batch, got, 0);
@@ -207,7 +272,7 @@ TEST(TensorNorms, ValuesThatLeaveFloatsRangeAreLeftToDoubles) {
   for (const float value : {1e20f, 1e-37f}) {
     const Shape shape{1, 4, 16, 16};
     const Batch batch = batch_of(shape, true, false, std::vector<float>(64, value), std::vector<float>(64, 1.0f));
-    const Bounds got = bounds_of(batch);
+    const Bounds got = bounds_of(batch, {64});
     EXPECT_LT(got.by_gram, 0) << value;
     EXPECT_LT(got.by_gradient, 0) << value;
   }
@@ -258,24 +323,42 @@ TEST(TensorNorms, PairsOfTilesAreTheLowerTriangleInOrder) {
   }
 }
 
+// Else a sample's norm could depend on how many others there are, by which tiles are chosen.
+TEST(TensorNorms, SumsHaveTheSameBitsWhateverTheSideOfATile) {
+  for (const Shape& shape : kSamples)
+    for (const bool of_floats : {false, true}) {
+      const Batch batch = batch_of(shape, of_floats, true, normal_values(shape.length * shape.d, 1),
+                                   normal_values(shape.length * shape.p, 2));
+      const GramSums small = gram_sums(batch, {64}), large = gram_sums(batch, {128});
+      EXPECT_EQ(small.sums, large.sums) << "T=" << shape.length;
+      EXPECT_EQ(small.errors, large.errors) << "T=" << shape.length;
+      EXPECT_EQ(gradient_sums(batch, {64}), gradient_sums(batch, {128})) << "T=" << shape.length;
+    }
+}
+
 TEST(TensorNorms, PlansCoverTheWorkAndTheirPartsDoNotOverlap) {
   for (const Shape& shape : {Shape{3, 1, 1, 1}, {2, 64, 64, 64}, {5, 65, 3, 129}, {32, 1024, 768, 3072}}) {
     const int64_t rows = shape.samples * shape.length;
-    const TensorPlan plan = plan_tensor_norms<float>({shape.samples, shape.length}, rows, shape.d, shape.p);
-    EXPECT_GE(plan.gram_tiles * plan.gram_side, shape.length);
-    EXPECT_LT((plan.gram_tiles - 1) * plan.gram_side, shape.length);
-    EXPECT_GE(plan.p_tiles * plan.direct_side, shape.p);
-    EXPECT_GE(plan.d_tiles * plan.direct_side, shape.d);
+    const Segments segments{shape.samples, shape.length};
+    const TensorPlan plan = plan_tensor_norms<float>(segments, rows, shape.d, shape.p);
+    EXPECT_GE(TensorPlan::tiles(shape.length, plan.gram_side) * plan.gram_side, shape.length);
+    EXPECT_EQ(plan.gradient_tiles(), TensorPlan::tiles(shape.p, plan.direct_side) * plan.d_tiles());
+    EXPECT_GE(plan.d_tiles() * plan.direct_side, shape.d);
+    EXPECT_LT((plan.d_tiles() - 1) * plan.direct_side, shape.d);
     EXPECT_EQ(plan.a_norms() + rows, plan.g_norms());
     EXPECT_EQ(plan.g_norms() + rows, plan.verdicts());
-    EXPECT_EQ(plan.verdicts() + shape.samples, plan.gram_parts());
-    EXPECT_EQ(plan.gram_parts() + 2 * shape.samples * plan.pairs(), plan.squares());
-    EXPECT_GE(plan.parts(), plan.squares() + shape.samples * plan.p_tiles * plan.d_tiles);
+    EXPECT_EQ(plan.verdicts() + shape.samples, plan.gram_parts(0));
+    EXPECT_EQ(plan.gram_parts(0) + 2 * shape.samples * gram_places(shape.length), plan.squares(0));
+    EXPECT_GE(plan.parts(), plan.squares(0) + shape.samples * gradient_places(shape.p, shape.d));
     EXPECT_EQ(plan.parts() % 2, 0);
     EXPECT_GE((plan.doubles() - plan.parts()) * 8, rows * (shape.d + shape.p) * 3 * 2);
-    EXPECT_EQ(plan_tensor_norms<Bfloat16>({shape.samples, shape.length}, rows, shape.d, shape.p).doubles(),
-              plan.parts());
+    EXPECT_EQ(plan_tensor_norms<Bfloat16>(segments, rows, shape.d, shape.p).doubles(), plan.parts());
   }
+  // Large tiles where there are many of them.
+  EXPECT_EQ(plan_tensor_norms<float>({32, 100}, 3200, 768, 768).gram_side, 64);
+  EXPECT_EQ(plan_tensor_norms<float>({300, 100}, 30000, 768, 768).gram_side, 128);
+  EXPECT_EQ(plan_tensor_norms<float>({300, 64}, 19200, 768, 768).gram_side, 64);
+  EXPECT_EQ(plan_tensor_norms<float>({32, 100}, 3200, 768, 768).direct_side, 128);
 }
 
 }  // namespace

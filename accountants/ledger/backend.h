@@ -98,17 +98,14 @@ constexpr LedgerIndex kLedgerIndexes[] = {LedgerIndex::by_run,          LedgerIn
                                           LedgerIndex::by_kind,         LedgerIndex::by_authority};
 std::string_view to_string(LedgerIndex index);
 
-// A whole ledger as it was at one moment, for verify() and copies: changes, migrates and trusts nothing. Each kind of
-// thing is read from the first to the last; the texts hold until the next one of its kind.
+// A whole ledger as it was at one moment, for verify() and copies: changes, migrates and trusts nothing. Rows are read
+// from the first to the last, then what else is asked for; texts hold until the next of their kind.
 class LedgerReader {
  public:
   struct Row {
     int64_t id;
     std::string_view payload, hash;
-  };
-  struct Signature {
-    int64_t id;
-    std::string_view value;
+    std::optional<std::string_view> signature;
   };
   struct IndexEntry {
     int64_t id;
@@ -120,7 +117,8 @@ class LedgerReader {
   // What differs from the tables, indexes and triggers of a ledger of its format, or from a whole store; else nothing.
   virtual std::vector<std::string> alterations() = 0;
   virtual std::optional<Row> next_row() = 0;  // by id
-  virtual std::optional<Signature> next_signature() = 0;
+  // After the last row: the row that a signature is of, but that is not there; else 0.
+  virtual int64_t stray_signature() = 0;
   // What the index has of each row: kind, run_id and step as by_run has them (there the last step); what an index does
   // not need is empty or 0. False when ledgers of this format have no such index.
   virtual bool read_index(LedgerIndex index, const std::function<void(const IndexEntry&)>& see) = 0;

@@ -28,12 +28,10 @@ bool copy_rows(const LedgerLocation& ledger, const LedgerLocation& to) {
   Head last{};
   const bool placed = create_backend(to, [&](LedgerBackend& copy) {
     const auto whole = read_ledger(ledger);
-    auto signature = whole->next_signature();
     while (const auto row = whole->next_row()) {
       last = {row->id, std::string(row->hash)};
       copy.append({row->id, "", std::string(row->payload), last.hash});
-      for (; signature && signature->id <= row->id; signature = whole->next_signature())
-        copy.sign(last, std::string(signature->value));
+      if (row->signature) copy.sign(last, std::string(*row->signature));
     }
   });
   if (placed) check(to, Ledger::verify(to, last), "it is no copy: remove it");

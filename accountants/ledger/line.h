@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 namespace sotto::accountants {
@@ -8,6 +9,7 @@ namespace sotto::accountants {
 struct Line {
   int64_t id;
   std::string_view payload, hash;
+  std::optional<std::string_view> signature;
 
   bool hash_holds;  // hash is SHA-256 of the payload
   // The payload is a charge, written as the ledger writes one; then the rest is filled in. Anything else, right or
@@ -18,7 +20,7 @@ struct Line {
   std::string_view at, by, previous, run_id;  // `by` is empty in a row without a signature
 };
 
-// Fills in what follows `hash`. Reads nothing but the line, so lines may be inspected on several threads.
+// Fills in what follows `signature`. Reads nothing but the line, so lines may be inspected on several threads.
 void inspect(Line& line);
 
 }  // namespace sotto::accountants

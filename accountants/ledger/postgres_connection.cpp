@@ -174,6 +174,22 @@ PostgresResult PostgresConnection::query(const PostgresStatement& statement) {
       PQexecPrepared(handle_.get(), name, static_cast<int>(values.size()), values.data(), nullptr, nullptr, 0));
 }
 
+void PostgresConnection::start_copy(const std::string& select) {
+  PostgresResult started(PQexec(handle_.get(), cat("COPY (", select, ") TO STDOUT (FORMAT binary)").c_str()));
+  if (PQresultStatus(started.get()) != PGRES_COPY_OUT) fail(started.get());
+}
+
+PostgresBytes PostgresConnection::next_copied() {
+  char* bytes = nullptr;
+  const int size = PQgetCopyData(handle_.get(), &bytes, 0);
+  if (size > 0) return {bytes, static_cast<size_t>(size)};
+  if (size == -2) fail(nullptr);
+  // How it ended; then nothing more is to come.
+  checked(PQgetResult(handle_.get()));
+  while (PGresult* more = PQgetResult(handle_.get())) PQclear(more);
+  return {};
+}
+
 void PostgresConnection::run_all(const std::vector<PostgresStatement>& statements, const char* last) {
   std::vector<const char*> names;
   std::vector<std::vector<const char*>> values;

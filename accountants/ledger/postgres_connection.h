@@ -32,6 +32,18 @@ struct PostgresStatement {
   std::vector<std::string> values = {};
 };
 
+// What libpq allocated.
+class PostgresBytes {
+ public:
+  PostgresBytes() = default;
+  PostgresBytes(char* bytes, size_t size) : bytes_(bytes, PQfreemem), size_(size) {}
+  std::string_view view() const { return {bytes_.get(), size_}; }
+
+ private:
+  std::unique_ptr<char, void (*)(void*)> bytes_{nullptr, PQfreemem};
+  size_t size_ = 0;
+};
+
 // A connection to a server that keeps what it confirms: durable commits (fsync, synchronous_commit) and UTF-8 are
 // checked when it is made, to write only where it may. Names without a schema mean the ledger's. Failures throw: data
 // for a damaged database, io otherwise, with the location and the server's reason. When the connection is lost,
@@ -45,6 +57,10 @@ class PostgresConnection {
   PostgresResult run(const std::string& sql);
   // Prepared once for each `sql`, by the literal's address.
   PostgresResult query(const PostgresStatement& statement);
+  // What a SELECT gives, row after row as the server sends them (COPY ... (FORMAT binary)), until nothing is left. Ask
+  // for nothing else before.
+  void start_copy(const std::string& select);
+  PostgresBytes next_copied();
   // All of them in one message and one answer: what fails stops the rest. `last` is not prepared.
   void run_all(const std::vector<PostgresStatement>& statements, const char* last);
 

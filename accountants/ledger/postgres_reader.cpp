@@ -1,3 +1,5 @@
+#include <array>
+
 #include "accountants/ledger/postgres_backend.h"
 #include "accountants/ledger/postgres_connection.h"
 #include "accountants/ledger/postgres_schema.h"
@@ -15,42 +17,74 @@ const char* entries_of(LedgerIndex index) {
     case LedgerIndex::one_charge_a_step:
       return "SELECT id, kind, run_id, first_step FROM entry WHERE kind = 'charge' ORDER BY run_id, first_step";
     case LedgerIndex::one_reservation:
-      return "SELECT id, kind, run_id, 0 FROM entry WHERE kind = 'reserve' ORDER BY run_id";
+      return "SELECT id, kind, run_id, 0::bigint FROM entry WHERE kind = 'reserve' ORDER BY run_id";
     case LedgerIndex::one_release:
-      return "SELECT id, kind, run_id, 0 FROM entry WHERE kind = 'release' ORDER BY run_id";
+      return "SELECT id, kind, run_id, 0::bigint FROM entry WHERE kind = 'release' ORDER BY run_id";
     case LedgerIndex::by_kind:
-      return "SELECT id, kind, '', 0 FROM entry WHERE kind IN ('genesis', 'cap', 'reserve') ORDER BY kind, id";
+      return "SELECT id, kind, '', 0::bigint FROM entry WHERE kind IN ('genesis', 'cap', 'reserve') ORDER BY kind, id";
     default:
-      return "SELECT id, '', '', 0 FROM entry WHERE kind IN ('owner', 'member', 'grant') ORDER BY id";
+      return "SELECT id, '', '', 0::bigint FROM entry WHERE kind IN ('owner', 'member', 'grant') ORDER BY id";
   }
 }
 
-// What a statement gives, some thousand rows at a time.
-class Cursor {
+// What a SELECT of bigints and texts gives, row after row, in PostgreSQL's binary format for COPY: a header; of each
+// row the number of its fields, then each field's size, or -1 for none, and its bytes; in the end -1. Numbers are
+// big-endian.
+class Stream {
  public:
-  Cursor(PostgresConnection& connection, const std::string& name, const char* sql)
-      : connection_(connection), name_(name) {
-    connection_.run(cat("DECLARE ", name_, " NO SCROLL CURSOR FOR ", sql));
+  Stream(PostgresConnection& connection, const char* select) : connection_(connection) {
+    connection_.start_copy(select);
   }
   // False after the last row. The columns of the row before are gone then.
   bool step() {
     if (at_end_) return false;
-    if (++row_ < batch_.rows()) return true;
-    batch_ = connection_.run(cat("FETCH 4096 FROM ", name_));
-    row_ = 0;
-    at_end_ = batch_.rows() == 0;
-    if (at_end_) connection_.run("CLOSE " + name_);
-    return !at_end_;
+    message_ = connection_.next_copied();
+    rest_ = message_.view();
+    if (is_first_) take(kSignature), take(2 * sizeof(int32_t));  // flags, and the size of nothing
+    is_first_ = false;
+    const int64_t fields = number(sizeof(int16_t));
+    at_end_ = fields < 0;
+    if (at_end_) {
+      if (!connection_.next_copied().view().empty()) fail();
+      return false;
+    }
+    if (fields > kMostFields) fail();
+    for (int64_t i = 0; i < fields; ++i) {
+      const int64_t size = number(sizeof(int32_t));
+      fields_[static_cast<size_t>(i)] = size < 0 ? std::nullopt : std::optional(take(static_cast<size_t>(size)));
+    }
+    return true;
   }
-  int64_t integer(int column) const { return batch_.integer(row_, column); }
-  std::string_view view(int column) const { return batch_.view(row_, column); }
+  std::optional<std::string_view> field(size_t column) const { return fields_[column]; }
+  std::string_view view(size_t column) const { return fields_[column].value_or(""); }
+  int64_t integer(size_t column) const { return fields_[column] ? number_in(*fields_[column]) : 0; }
 
  private:
+  static constexpr int64_t kMostFields = 4;
+  static constexpr size_t kSignature = 11;
+
+  [[noreturn]] void fail() const {
+    throw Error(ErrorKind::data,
+                cat(connection_.location().text(), " sent rows in a form that this program does not know"));
+  }
+  std::string_view take(size_t size) {
+    if (size > rest_.size()) fail();
+    const std::string_view taken = rest_.substr(0, size);
+    rest_.remove_prefix(size);
+    return taken;
+  }
+  static int64_t number_in(std::string_view bytes) {
+    uint64_t value = bytes.empty() || static_cast<int8_t>(bytes[0]) >= 0 ? 0 : ~uint64_t{0};
+    for (const char byte : bytes) value = value << 8 | static_cast<uint8_t>(byte);
+    return static_cast<int64_t>(value);
+  }
+  int64_t number(size_t size) { return number_in(take(size)); }
+
   PostgresConnection& connection_;
-  std::string name_;
-  PostgresResult batch_{nullptr};
-  int row_ = 0;
-  bool at_end_ = false;
+  PostgresBytes message_;
+  std::string_view rest_;
+  std::array<std::optional<std::string_view>, kMostFields> fields_;
+  bool is_first_ = true, at_end_ = false;
 };
 
 class PostgresReader final : public LedgerReader {
@@ -62,7 +96,8 @@ class PostgresReader final : public LedgerReader {
       throw Error(ErrorKind::io, cat("there is no ledger ", location.text()));
     connection_.run(
         "SET LOCAL enable_seqscan TO off; SET LOCAL enable_sort TO off; "
-        "SET LOCAL enable_incremental_sort TO off; SET LOCAL enable_bitmapscan TO off");
+        "SET LOCAL enable_incremental_sort TO off; SET LOCAL enable_bitmapscan TO off; SET LOCAL enable_hashjoin TO "
+        "off");
   }
 
   std::vector<std::string> alterations() override {
@@ -73,27 +108,28 @@ class PostgresReader final : public LedgerReader {
 
   std::optional<Row> next_row() override {
     if (!rows_)
-      rows_ = std::make_unique<Cursor>(connection_, "rows", "SELECT id, payload, hash FROM entry ORDER BY id");
+      rows_ = std::make_unique<Stream>(
+          connection_, "SELECT id, payload, hash, value FROM entry LEFT JOIN signature USING (id) ORDER BY id");
     if (!rows_->step()) return std::nullopt;
-    return Row{rows_->integer(0), rows_->view(1), rows_->view(2)};
+    return Row{rows_->integer(0), rows_->view(1), rows_->view(2), rows_->field(3)};
   }
 
-  std::optional<Signature> next_signature() override {
-    if (!signatures_)
-      signatures_ = std::make_unique<Cursor>(connection_, "signatures", "SELECT id, value FROM signature ORDER BY id");
-    if (!signatures_->step()) return std::nullopt;
-    return Signature{signatures_->integer(0), signatures_->view(1)};
+  int64_t stray_signature() override {
+    const PostgresResult found = connection_.query(
+        {"SELECT id FROM signature WHERE NOT EXISTS (SELECT FROM entry WHERE entry.id = signature.id) "
+         "ORDER BY id LIMIT 1"});
+    return found.rows() == 0 ? 0 : found.integer(0, 0);
   }
 
   bool read_index(LedgerIndex index, const std::function<void(const IndexEntry&)>& see) override {
-    Cursor entries(connection_, "entries", entries_of(index));
+    Stream entries(connection_, entries_of(index));
     while (entries.step()) see({entries.integer(0), entries.view(1), entries.view(2), entries.integer(3)});
     return true;
   }
 
  private:
   PostgresConnection connection_;
-  std::unique_ptr<Cursor> rows_, signatures_;
+  std::unique_ptr<Stream> rows_;
 };
 
 }  // namespace

@@ -34,12 +34,12 @@ bool ClaimedSignature::holds() const {
   return signature_holds(public_key, signed_text(head), value);
 }
 
-void Replay::row(const Line& line, const std::string* signature) {
+void Replay::row(const Line& line) {
   const int64_t id = line.id;
   if (id != report_.head.id + 1) note(id, cat("follows row ", report_.head.id, ": rows are missing or out of order"));
   if (!line.hash_holds) note(id, "does not match its hash");
   try {
-    line.plain_charge ? plain_charge(line, signature) : other(line, signature);
+    line.plain_charge ? plain_charge(line) : other(line);
   } catch (const Error& error) {
     note(id, error.what());
   }
@@ -47,19 +47,16 @@ void Replay::row(const Line& line, const std::string* signature) {
   report_.head.hash = line.hash;
 }
 
-void Replay::plain_charge(const Line& line, const std::string* signature) {
+void Replay::plain_charge(const Line& line) {
   const int64_t id = line.id;
   if (line.said_id != id) note(id, cat("says that it is row ", line.said_id));
   if (line.previous != report_.head.hash) note(id, "does not continue the row before");
   check_time(id, line.at);
-  if (Run* run = find(id, line.run_id)) {
-    check_writer(id, "charge", line.by, run->by);
-    charge(line, *run);
-  }
-  check_signature(line, line.by, signature);
+  if (Run* run = find(id, line.run_id)) charge(line, *run);
+  check_signature(line, line.by);
 }
 
-void Replay::other(const Line& line, const std::string* signature) {
+void Replay::other(const Line& line) {
   const int64_t id = line.id;
   const json payload = json::parse(line.payload, nullptr, false);
   if (!payload.is_object() || payload.dump() != line.payload) return note(id, "is not canonical JSON");
@@ -69,7 +66,7 @@ void Replay::other(const Line& line, const std::string* signature) {
   const std::string by = optional_text(payload, "by");
   check_time(id, text_field(payload, "at"));
   meaning(id, payload);
-  check_signature(line, by, signature);
+  check_signature(line, by);
 }
 
 void Replay::add_charge(const Line& line, IndexCheck::Sums& sums) const {
@@ -107,23 +104,25 @@ void Replay::check_time(int64_t id, std::string_view at) {
   now_ = seconds;
 }
 
-void Replay::check_writer(int64_t id, std::string_view kind, std::string_view by, std::string_view run_by) {
+bool Replay::check_writer(int64_t id, std::string_view kind, std::string_view by, std::string_view run_by) {
   if (!authority_.has_owner()) {
     if (!by.empty()) note(id, "names a key, but the ledger has no owner");
-    return;
+    return by.empty();
   }
   try {
     authority_.check_writer(kind, by, run_by);
+    return true;
   } catch (const Error& error) {
     note(id, cat("was not allowed: ", error.what()));
+    return false;
   }
 }
 
 // A signature stands for all rows since the one before, which must be of the same key.
-void Replay::check_signature(const Line& line, std::string_view by, const std::string* signature) {
+void Replay::check_signature(const Line& line, std::string_view by) {
   const int64_t id = line.id;
   if (!authority_.has_owner()) {
-    if (signature) note(id, "has a signature, but the ledger has no owner");
+    if (line.signature) note(id, "has a signature, but the ledger has no owner");
     return;
   }
   if (unsigned_since_ && by != unsigned_by_) {
@@ -131,11 +130,12 @@ void Replay::check_signature(const Line& line, std::string_view by, const std::s
     unsigned_since_ = 0;
   }
   if (!unsigned_since_) unsigned_since_ = id, unsigned_by_ = by;
-  if (!signature) return;
+  if (!line.signature) return;
   unsigned_since_ = 0;
   ++report_.signatures;
   const Member* who = authority_.member(unsigned_by_);
-  signatures_.push_back({{id, std::string(line.hash)}, unsigned_by_, who ? who->public_key : "", *signature});
+  signatures_.push_back(
+      {{id, std::string(line.hash)}, unsigned_by_, who ? who->public_key : "", std::string(*line.signature)});
 }
 
 void Replay::meaning(int64_t id, const json& payload) {
@@ -146,10 +146,13 @@ void Replay::meaning(int64_t id, const json& payload) {
   if (kind == "charge" || kind == "release") {
     Run* run = find(id, text_field(payload, "run_id"));
     if (!run) return;
-    check_writer(id, kind, by, run->by);
-    if (kind == "release") return release(id, payload, *run);
+    if (kind == "release") {
+      check_writer(id, kind, by, run->by);
+      return release(id, payload, *run);
+    }
     Line line{};
     line.id = id;
+    line.by = by;
     line.first_step = int64_field(payload, "first_step"), line.last_step = int64_field(payload, "last_step");
     line.epsilon = number_field(payload, "epsilon");
     return charge(line, *run);
@@ -158,6 +161,7 @@ void Replay::meaning(int64_t id, const json& payload) {
   if (kind == "cap") return cap(id, payload);
   if (kind == "reserve") return reserve(id, payload);
   if (kind == "owner" || kind == "member" || kind == "grant") {
+    authority_row_ = id;
     authority_.apply(id, payload);
     if (kind == "owner" && by != key_id(text_field(payload, "public_key")))
       note(id, "is an owner's, but by another key");
@@ -263,13 +267,22 @@ Replay::Run* Replay::find(int64_t id, std::string_view run_id) {
   return &found->second;
 }
 
+// Who wrote it and what was granted have been looked at for an earlier charge, and nothing has changed since.
+bool Replay::is_allowed(const Line& charge, const Run& run) const {
+  return run.allowed_under == authority_row_ && now_ < run.allowed_until && charge.by == run.allowed_by;
+}
+
 void Replay::charge(const Line& line, Run& run) {
   const int64_t id = line.id, first = line.first_step, last = line.last_step;
+  const bool is_known = is_allowed(line, run);
+  const bool is_writer = is_known || check_writer(id, "charge", line.by, run.by);
   if (first != run.charged + 1 || last < first)
     note(id, cat("charges steps ", first, " to ", last, " after step ", run.charged));
   if (last > run.reserved) note(id, cat("charges step ", last, " of ", run.reserved, " reserved"));
-  if (authority_.has_owner() || !authority_.grants().empty())
-    check_granted(authority_, run.entry.run_id, run.scope, now_);
+  if (!is_known && (authority_.has_owner() || !authority_.grants().empty())) {
+    const int64_t until = check_granted(authority_, run.entry.run_id, run.scope, now_);
+    if (is_writer) run.allowed_by = line.by, run.allowed_until = until, run.allowed_under = authority_row_;
+  }
   run.charged = std::max(run.charged, last);
   check_epsilon(id, line.epsilon, run);
 }

@@ -30,8 +30,8 @@ class Replay {
  public:
   explicit Replay(VerifyReport& report) : report_(report) {}
 
-  // The next row, inspected, and its signature where it has one.
-  void row(const Line& line, const std::string* signature);
+  // The next row, inspected.
+  void row(const Line& line);
   // After the last row: what is still open, and the indexes of the ledger that the rows came from.
   void end(LedgerReader& ledger);
 
@@ -55,14 +55,17 @@ class Replay {
     const RdpCurve* curve;          // of a step, at the filter's orders
     EpsilonBySteps* epsilon;        // null where the allotment says it
     const RunAllotment* allotment;  // null where every step has an ε of its own
+    // The key that was found to be allowed to charge it, until when, and under which row of the authority.
+    std::string allowed_by = {};
+    int64_t allowed_until = 0, allowed_under = -1;
   };
   struct Hash : std::hash<std::string_view> {
     using is_transparent = void;
   };
 
   static std::string cat_row(int64_t id, const std::string& what);
-  void plain_charge(const Line& line, const std::string* signature);
-  void other(const Line& line, const std::string* signature);
+  void plain_charge(const Line& line);
+  void other(const Line& line);
   void index(int64_t id, const nlohmann::json& payload);
   void meaning(int64_t id, const nlohmann::json& payload);
   void genesis(int64_t id, const nlohmann::json& payload);
@@ -71,12 +74,13 @@ class Replay {
   void release(int64_t id, const nlohmann::json& payload, Run& run);
   void grant(int64_t id);
   void charge(const Line& line, Run& run);
+  bool is_allowed(const Line& charge, const Run& run) const;
   void check_cap(int64_t id, const Claim& added);
   void check_epsilon(int64_t id, double said, Run& run);
   const RunAllotment* allotment(int64_t id, const nlohmann::json& payload, const RunEntry& entry, int64_t reserved);
   void check_time(int64_t id, std::string_view at);
-  void check_writer(int64_t id, std::string_view kind, std::string_view by, std::string_view run_by);
-  void check_signature(const Line& line, std::string_view by, const std::string* signature);
+  bool check_writer(int64_t id, std::string_view kind, std::string_view by, std::string_view run_by);
+  void check_signature(const Line& line, std::string_view by);
   Run* find(int64_t id, std::string_view run_id);
 
   VerifyReport& report_;
@@ -97,6 +101,7 @@ class Replay {
   std::optional<ClaimSums> claims_;  // of runs_, once there is one
   KnownPeople people_;
   Authority authority_;
+  int64_t authority_row_ = 0;     // the last that changed it
   bool time_is_ordered_ = false;  // format 1 wrote the clock's time
   std::string at_;                // of the last row
   int64_t now_ = 0;               // the same in seconds

@@ -1,5 +1,8 @@
 #include "accountants/ledger/shared_rules.h"
 
+#include <algorithm>
+#include <limits>
+
 #include "accountants/ledger/calendar.h"
 #include "accountants/ledger/claim_sums.h"
 #include "accountants/ledger/payload.h"
@@ -36,8 +39,9 @@ bool Claim::counts(const Grant& grant, int64_t now) const {
   return concerns(grant.scope, scope_of(*entry)) && (!closed_at || *closed_at >= grant.period_start(now));
 }
 
-void check_granted(const Authority& authority, const std::string& run_id, const Scope& there, int64_t now) {
+int64_t check_granted(const Authority& authority, const std::string& run_id, const Scope& there, int64_t now) {
   bool granted = !authority.has_owner();
+  int64_t until = std::numeric_limits<int64_t>::max();
   for (const Grant& grant : authority.grants()) {
     if (!concerns(grant.scope, there)) continue;
     if (grant.expired(now) && !authority.current(grant.scope, now))
@@ -45,10 +49,12 @@ void check_granted(const Authority& authority, const std::string& run_id, const 
                   cat("the grant for ", to_text(grant.scope), " ended on ", utc_text(*grant.expires), "; the run ",
                       run_id, " needs a new one from an owner of the ledger"));
     granted = true;
+    if (grant.expires && !grant.expired(now)) until = std::min(until, *grant.expires);
   }
   if (!granted)
     throw Error(ErrorKind::budget_exhausted, cat("no grant covers ", to_text(there), ", where the run ", run_id,
                                                  " would spend; an owner of the ledger can give one"));
+  return until;
 }
 
 void check_grants(const Authority& authority, ClaimSums& runs, const Claim& added, int64_t now, double slack) {

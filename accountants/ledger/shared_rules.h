@@ -41,8 +41,9 @@ struct Claim {
 };
 
 // Throws budget_exhausted when a grant that concerned a run there has ended without a successor, or when the ledger has
-// an owner and no grant concerns it.
-void check_granted(const Authority& authority, const std::string& run_id, const Scope& there, int64_t now);
+// an owner and no grant concerns it. Otherwise it will not before the time that is returned, as long as nobody grants
+// anything.
+int64_t check_granted(const Authority& authority, const std::string& run_id, const Scope& there, int64_t now);
 
 // The same, and when `added` does not fit beside the others into every grant that concerns it. `slack` is how much
 // further, relatively, a claim may go.

@@ -44,17 +44,21 @@ class SqliteReader final : public LedgerReader {
 
   std::optional<Row> next_row() override {
     if (rows_at_end_) return std::nullopt;  // SQLite would start again from the first
-    if (!rows_) rows_.reset(new Query(database_.query("SELECT id, payload, hash FROM entry ORDER BY id")));
-    if ((rows_at_end_ = !rows_->step())) return std::nullopt;
-    return Row{rows_->integer(0), rows_->view(1), rows_->view(2)};
+    if (!rows_) {
+      rows_.reset(new Query(database_.query("SELECT id, payload, hash FROM entry ORDER BY id")));
+      next_signature();
+    }
+    if (is_given_) next_signature();
+    rows_at_end_ = !rows_->step();
+    const int64_t id = rows_at_end_ ? 0 : rows_->integer(0);
+    for (; signed_row_ && (rows_at_end_ || *signed_row_ < id); next_signature())
+      if (stray_signature_ == 0) stray_signature_ = *signed_row_;
+    if (rows_at_end_) return std::nullopt;
+    is_given_ = signed_row_ == id;
+    return Row{id, rows_->view(1), rows_->view(2), is_given_ ? std::optional(signatures_->view(1)) : std::nullopt};
   }
 
-  std::optional<Signature> next_signature() override {
-    if (format_ < 2 || signatures_at_end_) return std::nullopt;
-    if (!signatures_) signatures_.reset(new Query(database_.query("SELECT id, value FROM signature ORDER BY id")));
-    if ((signatures_at_end_ = !signatures_->step())) return std::nullopt;
-    return Signature{signatures_->integer(0), signatures_->view(1)};
-  }
+  int64_t stray_signature() override { return stray_signature_; }
 
   bool read_index(LedgerIndex index, const std::function<void(const IndexEntry&)>& see) override {
     if (index == LedgerIndex::by_authority && format_ < 2) return false;
@@ -64,10 +68,21 @@ class SqliteReader final : public LedgerReader {
   }
 
  private:
+  void next_signature() {
+    is_given_ = false;
+    signed_row_.reset();
+    if (format_ < 2) return;
+    if (!signatures_) signatures_.reset(new Query(database_.query("SELECT id, value FROM signature ORDER BY id")));
+    if (signatures_->step()) signed_row_ = signatures_->integer(0);
+  }
+
   Database database_;
   int64_t format_;
   std::unique_ptr<Query> rows_, signatures_;
-  bool rows_at_end_ = false, signatures_at_end_ = false;
+  bool rows_at_end_ = false;
+  std::optional<int64_t> signed_row_;  // of the signature that comes next, or was given with the last row
+  bool is_given_ = false;
+  int64_t stray_signature_ = 0;
 };
 
 }  // namespace

@@ -1,8 +1,7 @@
 #include <algorithm>
-#include <functional>
+#include <atomic>
 #include <future>
-#include <iterator>
-#include <nlohmann/json.hpp>
+#include <span>
 
 #include "accountants/ledger.h"
 #include "accountants/ledger/backend.h"
@@ -19,8 +18,6 @@ struct Batch {
   std::vector<char> texts = std::vector<char>(kBatchBytes);
   size_t used = 0;
   std::vector<Line> lines;
-  std::map<int64_t, std::string> signatures;
-  IndexCheck::Sums charges{};  // what they add to the indexes
 
   bool has_room(size_t size) const { return lines.size() < kBatchRows && texts.size() - used >= size; }
   std::string_view keep(std::string_view text) {
@@ -34,16 +31,14 @@ struct Batch {
 // Reads the rows in order.
 class Rows {
  public:
-  explicit Rows(LedgerReader& ledger) : ledger_(ledger), row_(ledger.next_row()), signature_(ledger.next_signature()) {}
+  explicit Rows(LedgerReader& ledger) : ledger_(ledger), row_(ledger.next_row()) {}
 
   // A batch without lines is the end.
   void read(Batch& batch) {
     batch.used = 0;
     batch.lines.clear();
-    batch.signatures.clear();
-    batch.charges = {};
     for (; row_; row_ = ledger_.next_row()) {
-      const size_t size = row_->payload.size() + row_->hash.size();
+      const size_t size = row_->payload.size() + row_->hash.size() + (row_->signature ? row_->signature->size() : 0);
       if (!batch.has_room(size)) {
         if (!batch.lines.empty()) return;
         batch.texts.resize(size);
@@ -52,19 +47,45 @@ class Rows {
       line.id = row_->id;
       line.payload = batch.keep(row_->payload);
       line.hash = batch.keep(row_->hash);
+      if (row_->signature) line.signature = batch.keep(*row_->signature);
       batch.lines.push_back(line);
-      for (; signature_ && signature_->id <= line.id; signature_ = ledger_.next_signature())
-        batch.signatures[signature_->id] = signature_->value;
     }
   }
-
-  // The row of a signature that no row was read for, or 0.
-  int64_t left_over() const { return signature_ ? signature_->id : 0; }
 
  private:
   LedgerReader& ledger_;
   std::optional<LedgerReader::Row> row_;
-  std::optional<LedgerReader::Signature> signature_;
+};
+
+// What needs no row before it: the lines of one batch, and signatures of another. Whoever calls help() takes what
+// nobody has taken yet, so that two threads end together whichever has more to do besides.
+class Inspection {
+ public:
+  struct Found {
+    IndexCheck::Sums charges{};  // what they add to the indexes
+    std::vector<ClaimedSignature> wrong;
+  };
+  Inspection(const Replay& replay, std::vector<Line>& lines, std::vector<ClaimedSignature> signatures)
+      : replay_(replay), lines_(lines), signatures_(std::move(signatures)) {}
+
+  Found help() {
+    Found found;
+    for (size_t i; (i = signature_++) < signatures_.size();)
+      if (!signatures_[i].holds()) found.wrong.push_back(signatures_[i]);
+    for (size_t i; (i = line_.fetch_add(kAtOnce)) < lines_.size();)
+      for (Line& line : std::span(lines_).subspan(i, std::min(kAtOnce, lines_.size() - i))) {
+        inspect(line);
+        if (line.plain_charge) replay_.add_charge(line, found.charges);
+      }
+    return found;
+  }
+
+ private:
+  static constexpr size_t kAtOnce = 128;
+  const Replay& replay_;
+  std::vector<Line>& lines_;
+  std::vector<ClaimedSignature> signatures_;
+  std::atomic<size_t> signature_ = 0, line_ = 0;  // the next
 };
 
 }  // namespace
@@ -75,28 +96,17 @@ VerifyReport Ledger::verify(const LedgerLocation& location, const std::optional<
   Replay replay(report);
   bool head_seen = false;
   const auto follow = [&](const Batch& batch) {
-    replay.add(batch.charges);
     for (const Line& line : batch.lines) {
-      const auto signature = batch.signatures.find(line.id);
-      replay.row(line, signature == batch.signatures.end() ? nullptr : &signature->second);
+      replay.row(line);
       if (!expected || line.id != expected->id) continue;
       head_seen = true;
       if (line.hash != expected->hash)
         replay.note(expected->id, "is not the one that was certified: history was rewritten");
     }
   };
-  // What needs no row before it, and takes about as long as reading a batch and following its meaning.
-  const auto inspect_all = [&replay](Batch& batch, const std::vector<ClaimedSignature>& signatures) {
-    for (Line& line : batch.lines) {
-      inspect(line);
-      if (line.plain_charge) replay.add_charge(line, batch.charges);
-    }
-    std::vector<ClaimedSignature> wrong;
-    std::ranges::remove_copy_if(signatures, std::back_inserter(wrong), &ClaimedSignature::holds);
-    return wrong;
-  };
-  const auto refuse = [&replay](const std::vector<ClaimedSignature>& wrong) {
-    for (const ClaimedSignature& each : wrong)
+  const auto take = [&](const Inspection::Found& found) {
+    replay.add(found.charges);
+    for (const ClaimedSignature& each : found.wrong)
       replay.note(each.head.id, cat("has a signature that is not of the key ", each.by));
   };
   try {
@@ -105,16 +115,19 @@ VerifyReport Ledger::verify(const LedgerLocation& location, const std::optional<
     Batch inspected, next, coming;
     rows.read(next);
     while (!next.lines.empty()) {
-      auto wrong = std::async(std::launch::async, inspect_all, std::ref(next), replay.take_signatures());
+      Inspection inspection(replay, next.lines, replay.take_signatures());
+      auto helped = std::async(std::launch::async, &Inspection::help, &inspection);
       follow(inspected);
       rows.read(coming);
-      refuse(wrong.get());
+      take(inspection.help());
+      take(helped.get());
       std::swap(inspected, next);
       std::swap(next, coming);
     }
     follow(inspected);
-    refuse(inspect_all(next, replay.take_signatures()));
-    if (const int64_t id = rows.left_over()) replay.note(cat("there is a signature of row ", id, ", but no such row"));
+    take(Inspection(replay, next.lines, replay.take_signatures()).help());
+    if (const int64_t id = ledger->stray_signature())
+      replay.note(cat("there is a signature of row ", id, ", but no such row"));
     replay.end(*ledger);
     if (expected && !head_seen)
       replay.note(

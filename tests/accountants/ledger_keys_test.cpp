@@ -4,8 +4,10 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "accountants/ledger/append.h"
 #include "accountants/ledger/backup.h"
 #include "accountants/ledger/head_file.h"
+#include "accountants/ledger/payload.h"
 #include "accountants/ledger/signing_key.h"
 #include "base/atomic_file.h"
 #include "base/hash.h"
@@ -170,6 +172,49 @@ TEST_P(LedgerKeysTest, AForgerWithoutAKeyIsFound) {
   EXPECT_FALSE(report.ok);
   EXPECT_NE(findings(report).find("signature that is not of the key"), std::string::npos) << findings(report);
   message(ErrorKind::data, [&] { Ledger::open(location_); });
+}
+
+TEST_P(LedgerKeysTest, WhoWasAllowedOnceIsNotAllowedForEver) {
+  constexpr int64_t kNow = 4'102'444'800;
+  const auto at = [&](const SigningKey& key) {
+    Ledger ledger = as(key);
+    ledger.set_clock([] { return kNow; });
+    return ledger;
+  };
+  at(owner_).admit({"Ben", thief_.public_key(), Role::analyst, {.team = "ml"}});
+  at(owner_).grant({.scope = {.organisation = "clinic"}, .epsilon = 10, .delta = 1e-5, .expires = kNow + 100});
+  RunEntry entry = entry_of("a");
+  entry.organisation = "clinic", entry.team = "ml";
+  at(analyst_).reserve(entry);
+  at(analyst_).charge({{"a", 1, 1}, {"a", 2, 2}});
+  // Signed and chained, but past the rules.
+  const auto charge_anyway = [&](int64_t step, const SigningKey& key, int64_t when) {
+    const auto backend = open_backend(location_);
+    Transaction transaction(*backend);
+    Appender rows(*backend, &key, when);
+    rows.append("charge",
+                {{"run_id", "a"}, {"first_step", step}, {"last_step", step}, {"epsilon", epsilon_of(entry, step)}});
+    rows.sign();
+    transaction.commit();
+    const VerifyReport report = Ledger::verify(location_);
+    return report.findings.empty() ? "" : report.findings.back();
+  };
+  EXPECT_EQ(charge_anyway(3, analyst_, kNow), "");
+  EXPECT_NE(charge_anyway(4, thief_, kNow).find("did not reserve this run"), std::string::npos);
+  at(owner_).admit({"Ana", analyst_.public_key(), Role::revoked, {}});
+  EXPECT_NE(charge_anyway(5, analyst_, kNow).find("was revoked"), std::string::npos);
+  EXPECT_EQ(charge_anyway(6, owner_, kNow + 99).find("ended"), std::string::npos);
+  EXPECT_NE(charge_anyway(7, owner_, kNow + 100).find("ended"), std::string::npos);
+}
+
+TEST_P(LedgerKeysTest, ASignatureOfNoRowIsFound) {
+  as(analyst_).reserve(entry_of("a"));
+  const std::string row = "INSERT INTO signature (id, value) VALUES (1000, 'x')";
+  tamper_quietly(row);
+  EXPECT_NE(findings(Ledger::verify(location_)).find("a signature of row 1000, but no such row"), std::string::npos);
+  tamper_quietly("DELETE FROM signature WHERE id = 1000; UPDATE signature SET id = 1 WHERE id = 2");
+  EXPECT_NE(findings(Ledger::verify(location_)).find("row 1 has a signature, but the ledger has no owner"),
+            std::string::npos);
 }
 
 TEST_P(LedgerKeysTest, AMissingSignatureIsFoundAndKeepsTheLedgerShut) {

@@ -181,6 +181,29 @@ TEST_F(LedgerVerifyTest, RunsThatTogetherBreakTheirDataSetsRulesAreFoundWithoutA
   EXPECT_FALSE(forged(0, {{"filter_orders", json::array()}}).ok);
 }
 
+TEST_F(LedgerVerifyTest, OfThousandsOfRowsEachIsLookedAt) {
+  const std::filesystem::path large = folder_ / "large.sqlite";
+  {
+    Ledger ledger = Ledger::open(large);
+    RunEntry entry = entry_of("a");
+    entry.epsilon_cap = 1e6;
+    ledger.reserve(entry);
+    std::vector<StepRange> steps;
+    for (int64_t step = 1; step <= 10'000; ++step) steps.push_back({"a", step, step});
+    ledger.charge(steps);
+  }
+  EXPECT_TRUE(Ledger::verify(large).ok);
+  for (const int row : {3, 130, 4096, 4097, 8200, 10'001, 10'002}) {
+    const std::string at = " WHERE id = " + std::to_string(row);
+    tamper_past_triggers(large, "UPDATE entry SET hash = 'x' || hash" + at);
+    const VerifyReport report = Ledger::verify(large);
+    ASSERT_FALSE(report.ok) << row;
+    EXPECT_EQ(report.findings[0], "row " + std::to_string(row) + " does not match its hash");
+    tamper_past_triggers(large, "UPDATE entry SET hash = substr(hash, 2)" + at);
+  }
+  EXPECT_TRUE(Ledger::verify(large).ok);
+}
+
 TEST_F(LedgerVerifyTest, AMissingTriggerIsFoundAndTheLedgerNotOpened) {
   tamper(path_, "DROP TRIGGER no_delete");
   EXPECT_FALSE(Ledger::verify(path_).ok);

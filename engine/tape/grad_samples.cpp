@@ -7,6 +7,7 @@
 #include "engine/tape/norms_beside.h"
 #include "engine/tape/row_sums.h"
 #include "engine/tape/sequence_norms.h"
+#include "engine/tape/sequence_sums.h"
 #include "kernels/clipped_sum/clipped_sum.h"
 #include "kernels/embedding_norms/embedding_norms.h"
 #include "kernels/outer_norms/outer_norms.h"
@@ -338,8 +339,8 @@ void add_clipped(const Exec& exec, const GradSamples& grads, const std::vector<i
       sums[k].copy_(total.view(sums[k].sizes()).add_(sums[k]));  // rounds once
     }
     for (const FactoredUse& use : samples.factored)
-      kernels::accumulate_ragged_clipped_outer(
-          exec, matrix(use.gradient), matrix(use.activation), f, segments_of(use, grads.batch),
+      add_clipped_sequences(
+          exec, use.gradient, use.activation, f, segments_of(use, grads.batch),
           {sums[k].mutable_data_ptr<float>() + use.first_row * use.activation.size(1), use.gradient.size(1),
            use.activation.size(1)},
           use.bias < 0 ? VectorView<float>{nullptr, 0} : vector(sums[static_cast<size_t>(use.bias)]));

@@ -66,15 +66,10 @@ class DeviceBlock {
     for (int k = 0; k < 8; ++k) panel[piece.to + k] = k < piece.present ? data[piece.from + k] : Bfloat16{0};
   }
   __device__ __forceinline__ void close_copies() const { asm volatile("cp.async.commit_group;" ::: "memory"); }
-  __device__ __forceinline__ void wait_but_for_last() const {
-    asm volatile("cp.async.wait_group 1;" ::: "memory");
+  __device__ __forceinline__ void wait_for_oldest() const {
+    asm volatile("cp.async.wait_group %0;" ::"n"(kStagesInFlight - 2) : "memory");
     __syncthreads();
   }
-  __device__ __forceinline__ void wait_for_all() const {
-    asm volatile("cp.async.wait_group 0;" ::: "memory");
-    __syncthreads();
-  }
-  __device__ __forceinline__ void sync() const { __syncthreads(); }
 
  private:
   bool aligned_;

@@ -142,43 +142,49 @@ struct Stage {
   bool same;
 };
 
-// Two panels of two stages: one is read while the next is copied.
+// Both panels of as many stages: one is read while the next three are on their way. 80 KB of a tile of 128.
+constexpr int kStagesInFlight = 4;
 template <class Operand>
-constexpr int kStagedElements = 4 * Operand::InPanel::kSize;
+constexpr int kStagedElements = kStagesInFlight * 2 * Operand::InPanel::kSize;
 
-template <class Operand, class Block>
-SOTTO_WARP_CODE void begin_copy(Block& block, const Stage& stage, int index, Bfloat16* shared) {
-  Bfloat16* const left = shared + index % 2 * (2 * Operand::InPanel::kSize);
-  block.each_thread([&](int thread) {
-    for (int piece = thread; piece < Operand::InPanel::kPieces; piece += Block::kThreads) {
-      block.copy(stage.left.data, left, piece_of<Operand>(stage.left, piece));
-      if (!stage.same)
-        block.copy(stage.right.data, left + Operand::InPanel::kSize, piece_of<Operand>(stage.right, piece));
-    }
-  });
-  block.close_copies();
+template <class Operand, class Block, class Stages>
+SOTTO_WARP_CODE void begin_copy(Block& block, const Stages& stages, int index, int count, Bfloat16* shared) {
+  if (index < count) {
+    const Stage stage = stages.at(index);
+    Bfloat16* const left = shared + index % kStagesInFlight * (2 * Operand::InPanel::kSize);
+    block.each_thread([&](int thread) {
+      for (int piece = thread; piece < Operand::InPanel::kPieces; piece += Block::kThreads) {
+        block.copy(stage.left.data, left, piece_of<Operand>(stage.left, piece));
+        if (!stage.same)
+          block.copy(stage.right.data, left + Operand::InPanel::kSize, piece_of<Operand>(stage.right, piece));
+      }
+    });
+  }
+  block.close_copies();  // of none, too: waiting counts them
 }
 
-// Stages [begin, end) of `stages`, which has `count` in all; the copies of stage `begin` have begun.
+// Before the first of `count` stages.
+template <class Operand, class Block, class Stages>
+SOTTO_WARP_CODE void begin_stages(Block& block, const Stages& stages, int count, Bfloat16* shared) {
+  for (int index = 0; index < kStagesInFlight - 1; ++index) begin_copy<Operand>(block, stages, index, count, shared);
+}
+
+// Stages [begin, end) of `stages`, which has `count` in all.
 template <class Operand, class Block, class Stages, class Tiles, class IsUsed>
 SOTTO_WARP_CODE void add_stages(Block& block, const Stages& stages, int begin, int end, int count, Bfloat16* shared,
-                                Tiles& tiles, IsUsed is_used) {
+                                Tiles& tiles, const IsUsed& is_used) {
   constexpr int kColumns = Block::kSide / kWarpColumns;
   for (int index = begin; index < end; ++index) {
-    if (index + 1 < count) {
-      begin_copy<Operand>(block, stages.at(index + 1), index + 1, shared);
-      block.wait_but_for_last();
-    } else {
-      block.wait_for_all();
-    }
-    const bool same = stages.at(index).same;
-    const Bfloat16* const left = shared + index % 2 * (2 * Operand::InPanel::kSize);
-    const Bfloat16* const right = same ? left : left + Operand::InPanel::kSize;
-    block.each_warp([&](const auto& warp, int number) {
+    // Once all threads are here this stage has come, and all have read the one before: the next copies may overwrite
+    // it.
+    block.wait_for_oldest();
+    begin_copy<Operand>(block, stages, index + kStagesInFlight - 1, count, shared);
+    const Bfloat16* const left = shared + index % kStagesInFlight * (2 * Operand::InPanel::kSize);
+    const Bfloat16* const right = stages.at(index).same ? left : left + Operand::InPanel::kSize;
+    block.each_warp([=, &tiles](const auto& warp, int number) {
       const int row = number / kColumns * kWarpRows, column = number % kColumns * kWarpColumns;
       if (is_used(row, column)) Block::tile(tiles, number).template add<Operand>(warp, left, right, row, column);
     });
-    block.sync();  // before the copies of the next but one stage overwrite these panels
   }
 }
 

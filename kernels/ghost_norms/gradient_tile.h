@@ -27,7 +27,7 @@ SOTTO_WARP_CODE void multiply_gradient(Block& block, const GradientStages& tile,
   using Operand = TileOperand<Block::kSide, true>;
   const int count = tile.count();
   if (count == 0) return;
-  begin_copy<Operand>(block, tile.at(0), 0, shared);
+  begin_stages<Operand>(block, tile, count, shared);
   add_stages<Operand>(block, tile, 0, count, count, shared, sums, [&](int row, int column) {
     return tile.i + row < tile.input.g.cols && tile.j + column < tile.input.a.cols;
   });

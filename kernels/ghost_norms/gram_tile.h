@@ -54,7 +54,7 @@ SOTTO_WARP_CODE void multiply_gram(Block& block, const GramStages& tile, Bfloat1
   const auto is_used = [&](int row, int column) { return holds_pairs(tile, row, column); };
   const int middle = tile.of_a(), count = tile.count();
   if (count == 0) return;
-  begin_copy<Operand>(block, tile.at(0), 0, shared);
+  begin_stages<Operand>(block, tile, count, shared);
   add_stages<Operand>(block, tile, 0, middle, count, shared, a, is_used);
   add_stages<Operand>(block, tile, middle, count, count, shared, g, is_used);
 }

@@ -47,7 +47,7 @@ __device__ WarpPlace place_of_warp() {
 template <int kSide>
 __global__ void __launch_bounds__(threads_of_tile(kSide), 1)
     sum_gram_tiles_kernel(TensorInput input, TensorPlan plan, double* workspace) {
-  __shared__ __align__(16) Bfloat16 shared[kStagedElements<TileOperand<kSide, false>>];
+  extern __shared__ __align__(16) Bfloat16 shared[];
   const int64_t sample = blockIdx.x / plan.pairs(), first = input.segments.first(sample);
   const TilePair pair = tile_pair(blockIdx.x % plan.pairs());
   const GramStages tile{input, first, input.segments.rows(sample), pair.s * kSide, pair.t * kSide};
@@ -117,7 +117,7 @@ __global__ void take_all_by_gradient_kernel(TensorPlan plan, double* workspace) 
 template <int kSide>
 __global__ void __launch_bounds__(threads_of_tile(kSide), 1)
     sum_gradient_tiles_kernel(TensorInput input, TensorPlan plan, double* workspace) {
-  __shared__ __align__(16) Bfloat16 shared[kStagedElements<TileOperand<kSide, true>>];
+  extern __shared__ __align__(16) Bfloat16 shared[];
   const int64_t sample = blockIdx.x / plan.gradient_tiles(), at = blockIdx.x % plan.gradient_tiles();
   if (workspace[plan.verdicts() + sample] == kDone) return;
   const GradientStages tile{input, input.segments.first(sample), input.segments.rows(sample),
@@ -198,13 +198,29 @@ TensorInput prepare(const Exec& exec, const GhostInputOf<T>& input, const Tensor
   return {a, g, input.segments, bias, sizeof(T) == sizeof(float), aligned};
 }
 
+template <int kSide, bool kTransposed>
+Grid grid_of(int64_t tiles) {
+  return {static_cast<unsigned>(tiles), static_cast<unsigned>(threads_of_tile(kSide)),
+          sizeof(Bfloat16) * kStagedElements<TileOperand<kSide, kTransposed>>};
+}
+
+template <int kSide>
+void sum_gram_tiles(const Exec& exec, const TensorInput& parts, const TensorPlan& plan, double* workspace) {
+  launch(exec, grid_of<kSide, false>(plan.samples * plan.pairs()), sum_gram_tiles_kernel<kSide>, parts, plan,
+         workspace);
+}
+
+template <int kSide>
+void sum_gradient_tiles(const Exec& exec, const TensorInput& parts, const TensorPlan& plan, double* workspace) {
+  launch(exec, grid_of<kSide, true>(plan.samples * plan.gradient_tiles()), sum_gradient_tiles_kernel<kSide>, parts,
+         plan, workspace);
+}
+
 template <class T>
 void finish_by_gradient(const Exec& exec, const GhostInputOf<T>& input, const TensorInput& parts,
                         const TensorPlan& plan, double* workspace, VectorView<double> squared) {
-  const auto tiles = static_cast<unsigned>(plan.samples * plan.gradient_tiles());
-  const auto kernel = plan.direct_side == 64 ? sum_gradient_tiles_kernel<64> : sum_gradient_tiles_kernel<128>;
-  if (tiles > 0)
-    launch(exec, {tiles, static_cast<unsigned>(threads_of_tile(plan.direct_side))}, kernel, parts, plan, workspace);
+  if (plan.gradient_tiles() > 0)
+    (plan.direct_side == 64 ? sum_gradient_tiles<64> : sum_gradient_tiles<128>)(exec, parts, plan, workspace);
   launch(exec, {static_cast<unsigned>(plan.samples), kBlockThreads}, finish_gradient_kernel<T>, input, plan, workspace,
          squared);
 }
@@ -214,10 +230,7 @@ void add_ghost_norms(const Exec& exec, const GhostInputOf<T>& input, double* wor
   if (squared.size == 0 || input.a.rows == 0) return;
   const TensorPlan plan = plan_tensor_norms<T>(input.segments, input.a.rows, input.a.cols, input.g.cols);
   const TensorInput parts = prepare(exec, input, plan, workspace);
-  const auto kernel = plan.gram_side == 64 ? sum_gram_tiles_kernel<64> : sum_gram_tiles_kernel<128>;
-  launch(exec,
-         {static_cast<unsigned>(plan.samples * plan.pairs()), static_cast<unsigned>(threads_of_tile(plan.gram_side))},
-         kernel, parts, plan, workspace);
+  (plan.gram_side == 64 ? sum_gram_tiles<64> : sum_gram_tiles<128>)(exec, parts, plan, workspace);
   launch(exec, {static_cast<unsigned>(plan.samples), kBlockThreads}, finish_gram_kernel, parts, plan, input.spare,
          workspace, squared);
   finish_by_gradient(exec, input, parts, plan, workspace, squared);

@@ -126,6 +126,7 @@ GramSums gram_sums(const Batch& batch, const Way& way) {
     auto a = block.tiles(), g = block.tiles();
     std::vector<Bfloat16> shared(kStagedElements<TileOperand<kSide, false>>, to_bfloat16(NAN));
     multiply_gram(block, tile, shared.data(), a, g);
+    block.finish();
     for (int number = 0; number < int(a.size()); ++number) {
       const int columns = kSide / kWarpColumns, row = number / columns * kWarpRows,
                 column = number % columns * kWarpColumns;
@@ -167,6 +168,7 @@ std::vector<double> gradient_sums(const Batch& batch, const Way& way) {
       auto sums = block.tiles();
       std::vector<Bfloat16> shared(kStagedElements<TileOperand<kSide, true>>, to_bfloat16(NAN));
       multiply_gradient(block, tile, shared.data(), sums);
+      block.finish();
       for (int number = 0; number < int(sums.size()); ++number) {
         const int columns = kSide / kWarpColumns;
         const int64_t row = i + number / columns * kWarpRows, column = j + number % columns * kWarpColumns;

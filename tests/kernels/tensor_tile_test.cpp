@@ -35,9 +35,10 @@ std::vector<float> tile_of(const Product& product, EmulatedWarp warp, bool late)
   // NaN where nothing is copied to: what is read of it would show.
   std::vector<Bfloat16> shared(kStagedElements<TileOperand<kSide, kTransposed>>, to_bfloat16(NAN));
   using Operand = TileOperand<kSide, kTransposed>;
-  begin_copy<Operand>(block, product.at(0), 0, shared.data());
+  begin_stages<Operand>(block, product, product.count(), shared.data());
   add_stages<Operand>(block, product, 0, product.count(), product.count(), shared.data(), tiles,
                       [](int, int) { return true; });
+  block.finish();
   std::vector<float> values(kSide * kSide, NAN);
   for (int number = 0; number < int(tiles.size()); ++number)
     for (int lane = 0; lane < 32; ++lane)
@@ -82,7 +83,8 @@ TEST(TensorTile, EveryEntryIsItsDotProductWhateverTheShape) {
   for (const bool transposed : {false, true})
     for (const int side : {64, 128})
       for (const bool late : {false, true})
-        for (const auto& [lines, width] : {std::pair<int64_t, int64_t>{200, 40}, {7, 33}, {130, 104}, {65, 8}}) {
+        for (const auto& [lines, width] :
+             {std::pair<int64_t, int64_t>{200, 40}, {7, 33}, {130, 104}, {65, 8}, {70, 250}}) {
           const int64_t rows = transposed ? width : lines, columns = transposed ? lines : width;
           const auto left = small_integers(rows * columns, 1), right = small_integers(rows * columns, 2);
           const int64_t from = lines > side ? side : 0;  // a whole tile, or one that ends inside

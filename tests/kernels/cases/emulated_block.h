@@ -87,7 +87,8 @@ class EmulatedWarp {
   int block_;
 };
 
-// Copies land as early, or as late, as the device may let them.
+// Either copies land as late as waiting for them allows, or at once, while every second warp is as far behind the
+// others as barriers let it be: what is read too early, or overwritten too early, shows.
 template <int kTileSide>
 class EmulatedBlock {
  public:
@@ -105,7 +106,11 @@ class EmulatedBlock {
   }
   template <class Do>
   void each_warp(Do act) {
-    for (int number = 0; number < kThreads / 32; ++number) act(warp_, number);
+    for (int number = 0; number < kThreads / 32; ++number)
+      if (late_ || number % 2 == 0)
+        act(warp_, number);
+      else
+        behind_.push_back([this, act, number] { act(warp_, number); });
   }
   void copy(const Bfloat16* data, Bfloat16* panel, const Piece& piece) {
     const auto land = [=] {
@@ -117,24 +122,25 @@ class EmulatedBlock {
     groups_.push_back(open_);
     open_.clear();
   }
-  void wait_but_for_last() {
-    while (groups_.size() > 1) finish_first();
+  void wait_for_oldest() {
+    while (groups_.size() > kStagesInFlight - 2) {
+      for (const auto& land : groups_.front()) land();
+      groups_.erase(groups_.begin());
+    }
+    finish();
   }
-  void wait_for_all() {
-    while (!groups_.empty()) finish_first();
+  // All warps have come to a barrier, or to the end.
+  void finish() {
+    for (const auto& act : behind_) act();
+    behind_.clear();
   }
-  void sync() {}
 
  private:
-  using Copies = std::vector<std::function<void()>>;
-  void finish_first() {
-    for (const auto& land : groups_.front()) land();
-    groups_.erase(groups_.begin());
-  }
+  using Actions = std::vector<std::function<void()>>;
   EmulatedWarp warp_;
   bool late_;
-  Copies open_;
-  std::vector<Copies> groups_;
+  Actions open_, behind_;
+  std::vector<Actions> groups_;
 };
 
 }  // namespace sotto::kernels

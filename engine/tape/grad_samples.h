@@ -57,8 +57,8 @@ struct GradSamples {
   at::Tensor losses;  // [batch] in double; operator's eyes only
   std::shared_ptr<NormsBeside> beside = nullptr;  // norms that were measured in the backward pass
 };
-
 class NormsBeside;
+
 
 // Joins the uses of each parameter: what add_squared_norms does first, and by_unit, while all samples are of one
 // length.

@@ -157,9 +157,9 @@ void take_gradients(const ConvolutionUse& use, const at::Tensor& input, const at
   } else if (use.weight_index >= 0) {
     take_factors(use, method, input, gradient);
   }
+  if (use.weight_index >= 0) recorder.measure_beside(use.weight_index);
   if (use.bias_index >= 0) recorder.store(use.bias_index, bias_rows.defined() ? bias_rows : sum_over_places(gradient));
 }
-  if (use.weight_index >= 0) recorder.measure_beside(use.weight_index);
 
 struct ConvolutionFunction : torch::autograd::Function<ConvolutionFunction> {
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& input, const at::Tensor&,

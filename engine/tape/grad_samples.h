@@ -50,6 +50,8 @@ struct ParameterSamples {
   bool carried = false;  // a bias whose gradient a FactoredUse of its weight carries
 };
 
+class NormsBeside;
+
 // The per-sample gradients of a batch, in whatever form is cheapest for each parameter.
 struct GradSamples {
   int64_t batch = 0;
@@ -57,8 +59,6 @@ struct GradSamples {
   at::Tensor losses;  // [batch] in double; operator's eyes only
   std::shared_ptr<NormsBeside> beside = nullptr;  // norms that were measured in the backward pass
 };
-class NormsBeside;
-
 
 // Joins the uses of each parameter: what add_squared_norms does first, and by_unit, while all samples are of one
 // length.

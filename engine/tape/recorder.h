@@ -43,6 +43,8 @@ struct Tape::Recorder {
   [[noreturn]] void refuse(const std::string& message, std::source_location place = std::source_location::current());
   // Adds the per-sample gradients [batch, elements] of `parameter`.
   void store(int64_t parameter, at::Tensor rows);
+  // Tells that all gradients of `parameter`'s only use have been handed over: its norms may be measured.
+  void measure_beside(int64_t parameter);
   ParameterSamples& samples(int64_t parameter) { return grads.parameters[static_cast<size_t>(parameter)]; }
 };
 
@@ -54,8 +56,6 @@ RecorderPointer current_recorder();
 // Runs the rest of the scope without capture: what a rule does inside must not be captured again.
 using CaptureOff = c10::impl::ExcludeDispatchKeyGuard;
 constexpr c10::DispatchKey kCaptureKey = c10::DispatchKey::TESTING_ONLY_GenericMode;
-  // Tells that all gradients of `parameter`'s only use have been handed over: its norms may be measured.
-  void measure_beside(int64_t parameter);
 
 // Hands a rule's data from its forward to its backward.
 template <class Use>

@@ -7,8 +7,8 @@
 
 #include "base/error.h"
 #include "engine/tape/loss_graph.h"
-#include "engine/tape/recorder.h"
 #include "engine/tape/norms_beside.h"
+#include "engine/tape/recorder.h"
 
 namespace sotto {
 namespace {
@@ -125,15 +125,15 @@ void Tape::Recorder::store(int64_t parameter, at::Tensor rows) {
   samples(parameter).stored.push_back(std::move(rows));
 }
 
+void Tape::Recorder::measure_beside(int64_t parameter) {
+  if (grads.beside && uses[static_cast<size_t>(parameter)] == 1) grads.beside->measure(parameter, samples(parameter));
+}
+
 Tape::Tape(const Exec& exec, const Parameters& parameters) : exec_(exec), parameters_(parameters) {
   register_rules_once();
 }
 
 Tape::~Tape() = default;
-void Tape::Recorder::measure_beside(int64_t parameter) {
-  if (grads.beside && uses[static_cast<size_t>(parameter)] == 1) grads.beside->measure(parameter, samples(parameter));
-}
-
 
 GradSamples Tape::per_sample(int64_t batch, const std::function<at::Tensor()>& losses) {
   require(uncaptured_.empty(), "uncaptured parameters need a loss of any range of samples");
@@ -148,20 +148,20 @@ GradSamples Tape::per_sample(int64_t batch, const std::function<at::Tensor(int64
   for (int64_t k = 0; k < parameters_.size(); ++k)
     all.parameters[static_cast<size_t>(k)].stored.push_back(
         at::empty({batch, parameters_.tensor(k).numel()}, parameters_.tensor(k).options().requires_grad(false)));
+  std::vector<at::Tensor> losses_of_one;
   for (int64_t sample = 0; sample < batch; ++sample) {
     const GradSamples one = one_pass(1, [&] { return losses(sample, 1); });
     for (int64_t k = 0; k < parameters_.size(); ++k)
       all.parameters[static_cast<size_t>(k)].stored[0].select(0, sample).copy_(
           gradient_rows(one, k, parameters_.tensor(k).numel()).select(0, 0));
-  std::vector<at::Tensor> losses_of_one;
     losses_of_one.push_back(one.losses);
   }
+  all.losses = at::cat(losses_of_one);
   return all;
 }
 
 std::vector<RecordedUse> Tape::observe(int64_t batch, const std::function<at::Tensor()>& losses) {
   const auto recorder = std::make_shared<Recorder>(Recorder{parameters_, exec_, batch, storage_limit_, layouts_,
-  all.losses = at::cat(losses_of_one);
                                                             uncaptured_, norm_methods_, shared_embeddings_, true});
   const CaptureScope scope(recorder);
   forward(*recorder, losses);
@@ -195,14 +195,14 @@ GradSamples Tape::one_pass(int64_t batch, const std::function<at::Tensor()>& los
   require(!g_recorder, "a tape pass is already running on this thread");
   const auto recorder = std::make_shared<Recorder>(Recorder{parameters_, exec_, batch, storage_limit_, layouts_,
                                                             uncaptured_, norm_methods_, shared_embeddings_, false});
+  if (beside_)
+    recorder->grads.beside = std::make_shared<NormsBeside>(exec_, *beside_, parameters_.size(), batch,
+                                                           parameters_.tensor(0).options());
   const CaptureScope scope(recorder);
   const at::Tensor loss = forward(*recorder, losses);
   check_losses(loss, batch);
   uses_ = recorder->recorded;
   products_.clear();
-  if (beside_)
-    recorder->grads.beside = std::make_shared<NormsBeside>(exec_, *beside_, parameters_.size(), batch,
-                                                           parameters_.tensor(0).options());
   if (!loss.requires_grad())
     throw Error(ErrorKind::configuration, "the loss does not depend on any trainable parameter");
   refuse_uncovered(loss, parameters_, uncaptured_);

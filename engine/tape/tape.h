@@ -1,8 +1,8 @@
 #pragma once
 #include <functional>
 #include <memory>
-#include <set>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -69,6 +69,10 @@ class Tape {
   void set_uncaptured(std::set<int64_t> parameters) { uncaptured_ = std::move(parameters); }
   const std::set<int64_t>& uncaptured() const { return uncaptured_; }
 
+  // Norms are measured while the backward pass goes on, on `beside`, which may be the tape's own Exec. Without it they
+  // are measured behind the pass. Not for batches whose gradients are summed by unit.
+  void set_beside(const std::optional<Exec>& beside) { beside_ = beside; }
+
   // Memory the tape may spend on stored per-sample gradients, in bytes; beyond it, factors are kept instead.
   void set_storage_limit(int64_t bytes) { storage_limit_ = bytes; }
   int64_t storage_limit() const { return storage_limit_; }
@@ -77,10 +81,6 @@ class Tape {
   // The products that the last call had a choice for, in the order of the backward pass.
   const std::vector<ProductShape>& products() const { return products_; }
   // The uses that the last call recorded, in forward order.
-  // Norms are measured while the backward pass goes on, on `beside`, which may be the tape's own Exec. Without it they
-  // are measured behind the pass. Not for batches whose gradients are summed by unit.
-  void set_beside(const std::optional<Exec>& beside) { beside_ = beside; }
-
   const std::vector<RecordedUse>& uses() const { return uses_; }
 
   // For the rules (engine/tape/*.cpp).
@@ -91,6 +91,7 @@ class Tape {
   GradSamples one_pass(int64_t batch, const std::function<at::Tensor()>& losses);
 
   Exec exec_;
+  std::optional<Exec> beside_;
   const Parameters& parameters_;
   int64_t storage_limit_ = int64_t{1} << 30;
   std::vector<BatchLayout> layouts_;
@@ -99,6 +100,5 @@ class Tape {
   std::vector<ProductShape> products_;
   std::vector<RecordedUse> uses_;
 };
-  std::optional<Exec> beside_;
 
 }  // namespace sotto

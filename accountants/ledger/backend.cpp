@@ -13,7 +13,7 @@ std::string_view to_string(LedgerIndex index) {
 }
 
 std::unique_ptr<LedgerBackend> open_backend(const LedgerLocation& location) {
-  return location.on_server() ? open_postgres(location) : SqliteBackend::open(location.file());
+  return location.on_server() ? open_postgres(location) : SqliteBackend::open(location);
 }
 
 bool create_backend(const LedgerLocation& location, const std::function<void(LedgerBackend&)>& fill) {
@@ -21,7 +21,7 @@ bool create_backend(const LedgerLocation& location, const std::function<void(Led
 }
 
 std::unique_ptr<LedgerReader> read_ledger(const LedgerLocation& location) {
-  return location.on_server() ? read_postgres(location) : read_sqlite(location.file());
+  return location.on_server() ? read_postgres(location) : read_sqlite(location);
 }
 
 }  // namespace sotto::accountants

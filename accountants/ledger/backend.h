@@ -34,8 +34,8 @@ class LedgerBackend {
   virtual ~LedgerBackend() = default;
   virtual const std::string& name() const = 0;  // for people
 
-  // From here on nobody else writes until commit() or roll_back(): what was read stays true. Waits up to 30 s for
-  // others, then throws io. Use Transaction.
+  // From here on nobody else writes until commit() or roll_back(): what was read stays true. Waits for
+  // others as long as the location says, then throws io. Use Transaction.
   virtual void begin() = 0;
   // What was appended is durable when this returns, all of it; when it throws, none of it is there, unless the message
   // says that this could not be found out.

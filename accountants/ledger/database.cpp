@@ -5,9 +5,8 @@
 namespace sotto::accountants {
 namespace {
 
-constexpr int kBusyMilliseconds = 30'000;
-
-[[noreturn]] void fail(sqlite3* handle, int code, const std::filesystem::path& path) {
+[[noreturn]] void fail_with(sqlite3* handle, int code, const LedgerLocation& file) {
+  const std::filesystem::path& path = file.file();
   const std::string reason = handle ? sqlite3_errmsg(handle) : sqlite3_errstr(code);
   switch (code & 0xff) {
     case SQLITE_NOTADB:
@@ -18,7 +17,8 @@ constexpr int kBusyMilliseconds = 30'000;
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       throw Error(ErrorKind::io,
-                  cat(path.string(), " was locked by another process for 30 s; let that one finish and try again"));
+                  cat(path.string(), " was locked by another process for ",
+                      std::chrono::duration<double>(file.patience()).count(), " s; let that one finish and try again"));
     case SQLITE_FULL:
       throw Error(ErrorKind::io, cat("no space left to write ", path.string(), "; free some and try again"));
     case SQLITE_READONLY:
@@ -57,9 +57,6 @@ bool has_log(const std::filesystem::path& path) {
   return !ignored && size > 0;
 }
 
-Query::Query(sqlite3* handle, sqlite3_stmt* statement, const std::filesystem::path& path)
-    : handle_(handle), statement_(statement), path_(path) {}
-
 Query::~Query() {
   sqlite3_reset(statement_);
   sqlite3_clear_bindings(statement_);
@@ -67,19 +64,19 @@ Query::~Query() {
 
 Query& Query::bind(std::string_view text) {
   const int code = sqlite3_bind_text64(statement_, ++bound_, text.data(), text.size(), SQLITE_TRANSIENT, SQLITE_UTF8);
-  if (code != SQLITE_OK) fail(handle_, code, path_);
+  if (code != SQLITE_OK) database_.fail(code);
   return *this;
 }
 
 Query& Query::bind(int64_t number) {
   const int code = sqlite3_bind_int64(statement_, ++bound_, number);
-  if (code != SQLITE_OK) fail(handle_, code, path_);
+  if (code != SQLITE_OK) database_.fail(code);
   return *this;
 }
 
 bool Query::step() {
   const int code = sqlite3_step(statement_);
-  if (code != SQLITE_ROW && code != SQLITE_DONE) fail(handle_, code, path_);
+  if (code != SQLITE_ROW && code != SQLITE_DONE) database_.fail(code);
   return code == SQLITE_ROW;
 }
 
@@ -102,14 +99,15 @@ bool Query::is_null(int column) const {
   return sqlite3_column_type(statement_, column) == SQLITE_NULL;
 }
 
-Database::Database(const std::filesystem::path& path, Access access) : path_(path), name_(path.string()) {
+Database::Database(const LedgerLocation& file, Access access) : location_(file) {
+  const std::filesystem::path& path = location_.file();
   const int flags = SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX |
                     (access == Access::read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE);
   const auto open = [&](const char* parameters) {
     const int code = sqlite3_open_v2(uri(path, parameters).c_str(), &handle_, flags, nullptr);
     if (code != SQLITE_OK) return code;
     sqlite3_extended_result_codes(handle_, 1);
-    sqlite3_busy_timeout(handle_, kBusyMilliseconds);
+    sqlite3_busy_timeout(handle_, static_cast<int>(location_.patience().count()));
     sqlite3_db_config(handle_, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
     return sqlite3_exec(handle_, "SELECT count(*) FROM sqlite_schema", nullptr, nullptr, nullptr);
   };
@@ -124,7 +122,7 @@ Database::Database(const std::filesystem::path& path, Access access) : path_(pat
   }
   if (code == SQLITE_OK) return;
   try {
-    fail(handle_, code, path_);
+    fail(code);
   } catch (...) {
     sqlite3_close(handle_);
     throw;
@@ -136,28 +134,32 @@ Database::~Database() {
   sqlite3_close(handle_);
 }
 
+void Database::fail(int code) const {
+  fail_with(handle_, code, location_);
+}
+
 void Database::run(const char* sql) {
   const int code = sqlite3_exec(handle_, sql, nullptr, nullptr, nullptr);
-  if (code != SQLITE_OK) fail(handle_, code, path_);
+  if (code != SQLITE_OK) fail(code);
 }
 
 Query Database::query(const char* sql) {
   sqlite3_stmt*& statement = statements_[sql];
   if (!statement) {
     const int code = sqlite3_prepare_v3(handle_, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
-    if (code != SQLITE_OK) fail(handle_, code, path_);
+    if (code != SQLITE_OK) fail(code);
   }
-  return Query(handle_, statement, path_);
+  return Query(*this, statement);
 }
 
 int64_t Database::pragma(const char* name) {
   sqlite3_stmt* statement = nullptr;
   int code = sqlite3_prepare_v2(handle_, cat("PRAGMA ", name).c_str(), -1, &statement, nullptr);
-  if (code != SQLITE_OK) fail(handle_, code, path_);
+  if (code != SQLITE_OK) fail(code);
   code = sqlite3_step(statement);
   const int64_t value = sqlite3_column_int64(statement, 0);
   sqlite3_finalize(statement);
-  if (code != SQLITE_ROW) fail(handle_, code, path_);
+  if (code != SQLITE_ROW) fail(code);
   return value;
 }
 
@@ -170,7 +172,7 @@ void Database::copy_to(const std::filesystem::path& to) {
     code = copy ? sqlite3_backup_finish(copy) : sqlite3_errcode(target);
   }
   try {
-    if (code != SQLITE_OK) fail(target, code, to);
+    if (code != SQLITE_OK) fail_with(target, code, to);
   } catch (...) {
     sqlite3_close(target);
     throw;

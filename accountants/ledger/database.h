@@ -7,15 +7,19 @@
 #include <string>
 #include <string_view>
 
+#include "accountants/ledger/location.h"
+
 namespace sotto::accountants {
 
 // Whether the file's write-ahead log has something in it.
 bool has_log(const std::filesystem::path& path);
 
+class Database;
+
 // A prepared statement in use: bind in order, step through the rows, columns count from 0. Resets itself at the end.
 class Query {
  public:
-  Query(sqlite3* handle, sqlite3_stmt* statement, const std::filesystem::path& path);
+  Query(const Database& database, sqlite3_stmt* statement) : database_(database), statement_(statement) {}
   ~Query();
   Query(const Query&) = delete;
   Query& operator=(const Query&) = delete;
@@ -29,18 +33,18 @@ class Query {
   bool is_null(int column) const;
 
  private:
-  sqlite3* handle_;
+  const Database& database_;
   sqlite3_stmt* statement_;
-  const std::filesystem::path& path_;
   int bound_ = 0;
 };
 
-// An SQLite connection to an existing file, for one thread at a time. Waits up to 30 s for other processes. Every
-// failure throws: data when the file is damaged or no database, io otherwise, with the path and SQLite's reason.
+// An SQLite connection to an existing file, for one thread at a time. Waits for other processes as long as the location
+// says. Every failure throws: data when the file is damaged or no database, io otherwise, with the path and SQLite's
+// reason.
 class Database {
  public:
   enum class Access { read_only, read_write };
-  Database(const std::filesystem::path& path, Access access);
+  Database(const LedgerLocation& file, Access access);
   ~Database();
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
@@ -51,12 +55,13 @@ class Database {
   bool read_only() const;
   // Copies one moment of this database over the existing file `to`.
   void copy_to(const std::filesystem::path& to);
-  const std::filesystem::path& path() const { return path_; }
-  const std::string& name() const { return name_; }
+  const std::filesystem::path& path() const { return location_.file(); }
+  const std::string& name() const { return location_.text(); }
+  // As what SQLite's code says.
+  [[noreturn]] void fail(int code) const;
 
  private:
-  std::filesystem::path path_;
-  std::string name_;
+  LedgerLocation location_;
   sqlite3* handle_ = nullptr;
   std::map<const char*, sqlite3_stmt*> statements_;  // by the literal's address
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <vector>
 
 #include "base/error.h"
@@ -116,6 +117,15 @@ LedgerLocation LedgerLocation::parse(std::string_view text) {
   if (location.schema_ != kDefaultSchema) shown += cat(shown.empty() ? "?" : "&", "schema=", location.schema_);
   location.connection_ = cat("postgresql://", user, place, kept);
   location.text_ = cat("postgresql://", place, shown);
+  return location;
+}
+
+LedgerLocation LedgerLocation::waiting(std::chrono::milliseconds patience) const {
+  // 0 would be for ever on a server and not at all for a file; both count in 32 bits.
+  require(patience.count() >= 1 && patience.count() <= std::numeric_limits<int32_t>::max(),
+          "a ledger waits for other writers from a millisecond to 24 days, not ", patience.count(), " ms");
+  LedgerLocation location = *this;
+  location.patience_ = patience;
   return location;
 }
 

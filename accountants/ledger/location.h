@@ -1,4 +1,5 @@
 #pragma once
+#include <chrono>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -24,6 +25,10 @@ class LedgerLocation {
   // Of a ledger in a file.
   const std::filesystem::path& file() const { return file_; }
 
+  // How long to wait for others who write: 30 s, or as long as waiting() says, from a millisecond to 24 days.
+  std::chrono::milliseconds patience() const { return patience_; }
+  LedgerLocation waiting(std::chrono::milliseconds patience) const;
+
   // For people, reports and certificates: the path, or the server's location without the user's name and without
   // options that do not say where it is. parse() reads it back.
   const std::string& text() const { return text_; }
@@ -31,6 +36,7 @@ class LedgerLocation {
  private:
   std::filesystem::path file_;
   std::string connection_, schema_, text_;
+  std::chrono::milliseconds patience_ = std::chrono::seconds(30);
 };
 
 }  // namespace sotto::accountants

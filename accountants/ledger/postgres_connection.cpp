@@ -102,8 +102,8 @@ void PostgresConnection::check_server() {
   // A transaction that is left open holds the lock that others wait for.
   // A plan that was made while the table was small would read all of it for ever, also in triggers: through indexes
   // alone.
-  run(cat("SET search_path TO ", location_.schema(),
-          "; SET lock_timeout TO '30s'; SET idle_in_transaction_session_timeout TO '60s'; SET enable_seqscan TO off; "
+  run(cat("SET search_path TO ", location_.schema(), "; SET lock_timeout TO '", location_.patience().count(),
+          "ms'; SET idle_in_transaction_session_timeout TO '60s'; SET enable_seqscan TO off; "
           "SET standard_conforming_strings TO on"));
   const PostgresResult server =
       query({"SELECT current_setting('server_encoding'), current_setting('fsync'), "
@@ -131,7 +131,9 @@ void PostgresConnection::fail(const PGresult* result) const {
   const std::string state = field ? field : "";
   if (lost()) throw Error(ErrorKind::io, cat("the connection to ", name, " was lost (", reason, "); try again"));
   if (state == "55P03")
-    throw Error(ErrorKind::io, cat(name, " was locked by another process for 30 s; let that one finish and try again"));
+    throw Error(ErrorKind::io, cat(name, " was locked by another process for ",
+                                   std::chrono::duration<double>(location_.patience()).count(),
+                                   " s; let that one finish and try again"));
   if (state == "53100") throw Error(ErrorKind::io, cat("no space left to write ", name, "; free some and try again"));
   if (state == "25006") throw Error(ErrorKind::io, cat(name, " cannot be written (", reason, ")"));
   if (state == "42501")

@@ -23,7 +23,8 @@ std::vector<LedgerRow> all(Query& query) {
 
 }  // namespace
 
-std::unique_ptr<LedgerBackend> SqliteBackend::open(const std::filesystem::path& path) {
+std::unique_ptr<LedgerBackend> SqliteBackend::open(const LedgerLocation& file) {
+  const std::filesystem::path& path = file.file();
   if (!std::filesystem::exists(path))
     throw Error(ErrorKind::io, cat("there is no ledger ", path.string(), "; check ledger.path"));
   if (!std::filesystem::is_regular_file(path))
@@ -32,7 +33,7 @@ std::unique_ptr<LedgerBackend> SqliteBackend::open(const std::filesystem::path& 
   if (std::filesystem::file_size(path) == 0)
     throw Error(ErrorKind::data,
                 cat(path.string(), " is empty, so not a ledger; restore a backup or set ledger.path to a new file"));
-  auto database = std::make_unique<Database>(path, Database::Access::read_write);
+  auto database = std::make_unique<Database>(file, Database::Access::read_write);
   check_identity(*database);
   if (database->read_only())
     throw Error(ErrorKind::io, cat(path.string(), " cannot be written; change its permissions or ledger.path"));

@@ -15,7 +15,7 @@ class SqliteBackend final : public LedgerBackend {
 
   // An existing ledger to write to: its format is brought up to date. Throws io when the path cannot be used, data when
   // it is no ledger or its tables were altered.
-  static std::unique_ptr<LedgerBackend> open(const std::filesystem::path& path);
+  static std::unique_ptr<LedgerBackend> open(const LedgerLocation& file);
 
   const std::string& name() const override { return database_.name(); }
   void begin() override { database_.run("BEGIN IMMEDIATE"); }
@@ -42,6 +42,6 @@ class SqliteBackend final : public LedgerBackend {
 };
 
 // Throws io when the path cannot be read, data when it is not a ledger at all.
-std::unique_ptr<LedgerReader> read_sqlite(const std::filesystem::path& path);
+std::unique_ptr<LedgerReader> read_sqlite(const LedgerLocation& file);
 
 }  // namespace sotto::accountants

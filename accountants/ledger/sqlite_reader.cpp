@@ -25,7 +25,7 @@ const char* entries_of(LedgerIndex index) {
 
 class SqliteReader final : public LedgerReader {
  public:
-  explicit SqliteReader(const std::filesystem::path& path) : database_(path, Database::Access::read_only) {
+  explicit SqliteReader(const LedgerLocation& file) : database_(file, Database::Access::read_only) {
     check_identity(database_);
     database_.run("BEGIN");
     format_ = database_.pragma("user_version");
@@ -87,11 +87,12 @@ class SqliteReader final : public LedgerReader {
 
 }  // namespace
 
-std::unique_ptr<LedgerReader> read_sqlite(const std::filesystem::path& path) {
+std::unique_ptr<LedgerReader> read_sqlite(const LedgerLocation& file) {
+  const std::filesystem::path& path = file.file();
   if (!std::filesystem::is_regular_file(path)) throw Error(ErrorKind::io, cat("there is no ledger ", path.string()));
   if (std::filesystem::file_size(path) == 0)
     throw Error(ErrorKind::data, cat(path.string(), " is empty, so not a ledger"));
-  return std::make_unique<SqliteReader>(path);
+  return std::make_unique<SqliteReader>(file);
 }
 
 }  // namespace sotto::accountants

@@ -61,6 +61,21 @@ TEST_P(LedgerContractTest, AStepIsChargedOnceAndInOrder) {
   EXPECT_EQ(ledger.charge("a", 4, 4).last_step, 4);
 }
 
+TEST_P(LedgerContractTest, WhoWaitsTooLongForAnotherWriterIsToldAndMayTryAgain) {
+  Ledger::open(location_).reserve(entry_of("a"));
+  const auto other = open_backend(location_);
+  Ledger ledger = Ledger::open(location_.waiting(std::chrono::milliseconds(20)));
+  {
+    const Transaction lock(*other);  // for as long as the waiting takes
+    for (int tries = 0; tries < 2; ++tries)
+      EXPECT_EQ(message(ErrorKind::io, [&] { ledger.charge("a", 1, 1); }),
+                location_.text() + " was locked by another process for 0.02 s; let that one finish and try again");
+    EXPECT_EQ(ledger.run("a")->charged_steps, 0) << "who reads waits for nobody";
+    EXPECT_TRUE(Ledger::verify(location_).ok);
+  }
+  EXPECT_EQ(ledger.charge("a", 1, 1).last_step, 1);
+}
+
 TEST_P(LedgerContractTest, TheStepPastTheBudgetIsRefusedAndLeavesNoRow) {
   Ledger ledger = Ledger::open(location_);
   ledger.reserve(entry_of("a"));

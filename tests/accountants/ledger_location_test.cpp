@@ -19,6 +19,18 @@ std::string refusal(const std::string& text) {
   return "";
 }
 
+TEST(LedgerLocationTest, WaitsForOthersHalfAMinuteOrAsLongAsItIsTold) {
+  using std::chrono::milliseconds;
+  for (const char* text : {"ledger.sqlite", "postgresql://db.clinic/privacy"}) {
+    const LedgerLocation location = LedgerLocation::parse(text);
+    EXPECT_EQ(location.patience(), std::chrono::seconds(30));
+    EXPECT_EQ(location.waiting(milliseconds(1)).patience(), milliseconds(1));
+    EXPECT_EQ(location.waiting(milliseconds(1)).text(), location.text());
+    for (const milliseconds wrong : {milliseconds(0), milliseconds(-1), milliseconds(int64_t{1} << 31)})
+      EXPECT_THROW(location.waiting(wrong), Error) << wrong.count();
+  }
+}
+
 TEST(LedgerLocationTest, WhatIsNoServerIsAPathAsItIs) {
   for (const std::string path : {"ledger.sqlite", "/a//b/ledger", "runs/a:b/ledger.sqlite", "./x?y=1&z", "a@b/c"}) {
     const LedgerLocation location = LedgerLocation::parse(path);

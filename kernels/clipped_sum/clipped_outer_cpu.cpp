@@ -14,7 +14,6 @@ constexpr int64_t kPackedRows = 16;                     // room for a tile's row
 constexpr int64_t kPanel = (kChain + 1) * kPackedRows;  // a spare vector, lest all panels map to the same cache set
 constexpr int64_t kPartRows = 280;  // a part of weight_sum: its doubles (280 x 128) fill a quarter of a 1 MB L2
 constexpr int64_t kPartCols = 128;
-constexpr float kLargeActivation = 0x1p20f;
 
 template <class T>
 struct Problem {
@@ -63,11 +62,10 @@ template <class T>
 float power_of_two_below(const T* x, int64_t n) {
   float largest = 0;
   for (int64_t j = 0; j < n; ++j) largest = std::max(largest, std::fabs(to_float(x[j])));
-  return largest > kLargeActivation && largest < INFINITY ? std::exp2(float(std::ilogb(largest))) : 1.0f;
+  return row_scale(largest);
 }
 
-// A huge activation beside a tiny f·g would lose the product: 2^-150 · |a| is no longer small. Such a row is scaled
-// down by a power of two, and its f·g up by the same, which is exact. Rare, so rows are looked at in groups first.
+// Huge activations are rare: rows are looked at in groups first.
 template <class T>
 SOTTO_VECTORISED void find_scales(MatrixView<const T> a, float* scales, int64_t begin, int64_t end) {
   constexpr int64_t kGroup = 16;
@@ -146,8 +144,7 @@ SOTTO_INLINE void pack_gradients(const Problem<T>& problem, const Block& block, 
         }
       } else {
         const int64_t present = std::min(kPackedRows, problem.g.cols - i);
-        for (int64_t m = 0; m < present; ++m)
-          out[m] = float(double(factor) * double(scale) * double(to_float(row[i + m])));
+        for (int64_t m = 0; m < present; ++m) out[m] = scaled_gradient(factor, scale, to_float(row[i + m]));
       }
     }
   }

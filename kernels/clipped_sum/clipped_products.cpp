@@ -25,10 +25,14 @@ void accumulate_clipped_products(const Exec& exec, Blas& blas, MatrixView<const 
           " for one sample's gradient of ", g.cols, "x", a.cols, "; ask clipped_products_workspace");
   const VectorView<double> sums{reinterpret_cast<double*>(workspace.data), plan.entries()};
   auto* const products = reinterpret_cast<float*>(workspace.data + plan.products());
+  auto* const scaled_g = reinterpret_cast<float*>(workspace.data + plan.scaled_g());
+  auto* const scaled_a = reinterpret_cast<float*>(workspace.data + plan.scaled_a());
+  if (plan.crosses_samples()) write_scaled_rows_cuda(exec, g, a, factors, scaled_g, scaled_a);
   each_step<T>(plan, [&](const ProductStep& step) {
-    const int64_t row = step.sample * rows_per_sample + step.begin;
-    blas.multiply(exec, step.matmul, g.data + row * g.cols, a.data + row * a.cols, products,
-                  workspace.data + plan.library());
+    const int64_t in_g = step.row * g.cols, in_a = step.row * a.cols;
+    const void *const left = step.has_factors ? static_cast<const void*>(g.data + in_g) : scaled_g + in_g,
+                      *const right = step.has_factors ? static_cast<const void*>(a.data + in_a) : scaled_a + in_a;
+    blas.multiply(exec, step.matmul, left, right, products, workspace.data + plan.library());
     add_clipped_products_cuda(exec, step, factors, products, sums, weight_sum.data);
   });
 }

@@ -7,20 +7,22 @@ namespace sotto::kernels {
 
 // accumulate_clipped_outer on CUDA through cuBLASLt, for samples of `rows_per_sample` rows each:
 //   weight_sum += Σ_i f[i] Σ_t g[i, t] a[i, t]ᵀ and bias_sum += Σ_i f[i] Σ_t g[i, t].
-// Products are batched by sample, and their sums are floats over at most kTensorChain rows of Bfloat16, by tensor
-// cores, or kChain rows of floats; these are multiplied by f and added in double, and rounded into the accumulators
-// once. So clipped_outer_slack holds, with norms from ghost_norms of the same type, whose spare is that chain's
-// rounding; sums of floats over all rows would round in proportion to their number. The factor is never rounded into an
-// operand, nor is a pass over g needed. f = 0 drops a sample, whatever it holds. An entry of a chain that leaves
-// float's range before it is clipped counts as 0. What a sample adds before the sum is a function of its own rows and
-// factor, bit by bit, however many there are.
+// clipped_outer_slack holds, with norms of the same type; sums of floats over all rows would round in proportion to
+// their number. f = 0 drops a sample, whatever it holds.
 //
-// The workspace holds as many samples' gradients at a time as its bytes have room for, at least one; more are faster,
-// up to all of them. It lies at a multiple of 16 bytes, as g and a do where p and d are such. T: float or Bfloat16.
+// Several rows a sample: products are batched by sample, their sums are floats over at most kTensorChain rows of
+// Bfloat16, by tensor cores, or kChain rows of floats, for whose rounding the norms have a spare; these are multiplied
+// by f and added in double, and rounded into the accumulators once. An entry of a chain that leaves float's range
+// before it is clipped counts as 0. What a sample adds before the sum is a function of its own rows and factor, bit by
+// bit. One row a sample: one pass writes f·g and a as floats (a row of huge a scaled), whose products are summed over
+// kChain rows in floats, and those sums in double.
+//
+// The workspace holds as many products at a time as its bytes have room for, at least one; more are faster, up to all
+// of them. It lies at a multiple of 16 bytes, as g and a do where p and d are such. T: float or Bfloat16.
 struct ClippedProductsSize {
   int64_t samples, rows_per_sample, d, p;
 };
-// Bytes for all samples, or for as many as have room in `limit` bytes, but at least for one.
+// Bytes for all products, or for as many as have room in `limit` bytes, but at least for one.
 int64_t clipped_products_workspace(const Blas& blas, const ClippedProductsSize& size, int64_t limit);
 
 template <class T>

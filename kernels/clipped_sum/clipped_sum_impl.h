@@ -1,5 +1,6 @@
 #pragma once
 #include <algorithm>
+#include <cmath>
 
 #include "base/error.h"
 #include "kernels/clipped_sum/clipped_sum.h"
@@ -18,6 +19,17 @@ void require_outer_sizes(const Exec& exec, MatrixView<const T> g, MatrixView<con
           weight_sum.cols, ", expected ", g.cols, "x", a.cols);
   require(bias_sum.size == g.cols || bias_sum.data == nullptr, "bias_sum has ", bias_sum.size, " entries, expected ",
           g.cols);
+}
+
+// A huge activation beside a tiny f·g would lose the product: 2^-150 · |a| is no longer small. Such a row is divided by
+// this power of two, and its f·g multiplied by it, which is exact. Of the largest |a| of the row; 1 where it is not
+// huge.
+constexpr float kLargeActivation = 0x1p20f;
+SOTTO_HOST_DEVICE inline float row_scale(float largest) {
+  return largest > kLargeActivation && largest < INFINITY ? ldexpf(1.0f, ilogbf(largest)) : 1.0f;
+}
+SOTTO_HOST_DEVICE inline float scaled_gradient(float factor, float scale, float g) {
+  return float(double(factor) * double(scale) * double(g));  // rounds once
 }
 
 // Whether every sample has one row, so that chains may cross samples.

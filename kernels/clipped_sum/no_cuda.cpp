@@ -38,6 +38,16 @@ void accumulate_clipped_embedding_cuda(const Exec&, const int64_t*, MatrixView<c
   refuse();
 }
 
+template <class T>
+void write_scaled_rows_cuda(const Exec&, MatrixView<const T>, MatrixView<const T>, VectorView<const float>, float*,
+                            float*) {
+  refuse();
+}
+template void write_scaled_rows_cuda(const Exec&, MatrixView<const float>, MatrixView<const float>,
+                                     VectorView<const float>, float*, float*);
+template void write_scaled_rows_cuda(const Exec&, MatrixView<const Bfloat16>, MatrixView<const Bfloat16>,
+                                     VectorView<const float>, float*, float*);
+
 void add_clipped_products_cuda(const Exec&, const ProductStep&, VectorView<const float>, const float*,
                                VectorView<double>, float*) {
   refuse();

@@ -26,31 +26,39 @@ inline std::vector<float> values_of(const std::vector<float>& values) {
 }
 
 // The steps of accumulate_clipped_products on the host: what the library multiplies, in floats, by the definition of
-// Matmul, and then what each thread of the kernel adds.
+// Matmul, and then what each thread of the kernels writes.
 template <class T>
-std::vector<float> sum_on_host(const ProductsPlan& plan, const std::vector<float>& g, const std::vector<float>& a,
+std::vector<float> sum_on_host(const ProductsPlan& plan, const std::vector<T>& g_in, const std::vector<T>& a_in,
                                const std::vector<float>& factors) {
-  const auto& [samples, length, d, p] = plan.size;
+  const int64_t d = plan.size.d, p = plan.size.p;
   std::vector<double> sums(p * d, NAN);  // the first step overwrites
-  std::vector<float> weight(p * d, 0.0f);
+  std::vector<float> weight(p * d, 0.0f), g = values_of(g_in), a = values_of(a_in);
+  if (plan.crosses_samples())
+    for (int64_t row = 0; row < plan.all_rows(); ++row) {
+      float largest = 0;
+      for (int64_t j = 0; j < d; ++j) largest = std::fmax(largest, std::fabs(a[row * d + j]));
+      for (int thread = 0; thread < 4; ++thread)
+        write_scaled_row(g_in.data() + row * p, a_in.data() + row * d, p, d, factors[row], largest, thread, 4,
+                         g.data() + row * p, a.data() + row * d);
+    }
   each_step<T>(plan, [&](const ProductStep& step) {
     const Matmul& x = step.matmul;
-    const int64_t row = step.sample * length + step.begin;
     EXPECT_TRUE(x.a_transposed && !x.b_transposed);
+    EXPECT_EQ(x.type == MatmulType::bfloat16, kIsNarrow<T> && step.has_factors);
     std::vector<float> products(x.batch * x.c_stride);
     for (int64_t n = 0; n < x.batch; ++n)
       for (int64_t i = 0; i < x.rows; ++i)
         for (int64_t j = 0; j < x.cols; ++j) {
           float sum = 0;
           for (int64_t k = 0; k < x.depth; ++k)
-            sum = std::fma(g[row * p + n * x.a_stride + k * x.rows + i], a[row * d + n * x.b_stride + k * x.cols + j],
-                           sum);
+            sum = std::fma(g.at(step.row * p + n * x.a_stride + k * x.rows + i),
+                           a.at(step.row * d + n * x.b_stride + k * x.cols + j), sum);
           products[n * x.c_stride + i * x.cols + j] = sum;
         }
     for (int64_t j = 0; j < p * d; ++j) {
       double total = step.first ? 0 : sums[j];
-      for (int64_t i = 0; i < step.samples; ++i)
-        total += clipped_product(factors[step.sample + i], products[i * p * d + j]);
+      for (int64_t i = 0; i < x.batch; ++i)
+        total += clipped_product(step.has_factors ? factors.at(step.sample + i) : 1.0f, products[i * p * d + j]);
       if (step.last)
         weight[j] = float(weight[j] + total);
       else
@@ -92,8 +100,8 @@ void expect_within(const Shape& shape, const std::vector<float>& a, const std::v
       << shape.samples << " samples of " << shape.length << ", " << shape.p << "x" << shape.d;
 }
 
-const std::vector<Shape> kSequences = {{1, 2, 3, 5},   {5, 7, 4, 3},   {3, 64, 8, 8}, {4, 65, 5, 9},
-                                       {2, 300, 6, 4}, {7, 130, 1, 1}, {2, 1, 4, 4}};
+const std::vector<Shape> kSequences = {{1, 2, 3, 5},   {5, 7, 4, 3}, {3, 64, 8, 8},  {4, 65, 5, 9}, {2, 300, 6, 4},
+                                       {7, 130, 1, 1}, {2, 1, 4, 4}, {200, 1, 9, 5}, {64, 1, 3, 2}, {130, 1, 4, 4}};
 
 template <class T>
 void expect_steps_add_up() {
@@ -104,9 +112,8 @@ void expect_steps_add_up() {
     const ClippedProductsSize size{shape.samples, shape.length, shape.d, shape.p};
     for (const int64_t group : {int64_t{1}, int64_t{2}, shape.samples}) {
       ProductsPlan plan = plan_products<T>(size, 0, 0);
-      plan.group = std::min(group, shape.samples);
-      expect_within<T>(shape, values_of(a), values_of(g), factors,
-                       sum_on_host<T>(plan, values_of(g), values_of(a), factors));
+      plan.group = std::max<int64_t>(1, std::min(group, plan.count()));
+      expect_within<T>(shape, values_of(a), values_of(g), factors, sum_on_host<T>(plan, g, a, factors));
     }
   }
 }
@@ -122,21 +129,33 @@ TEST(ClippedProducts, StepsOfBfloat16AddUpToTheClippedSum) {
 TEST(ClippedProducts, NoChainIsLongerThanTheNormPaysFor) {
   for (const int64_t length : {1, 2, 63, 64, 65, 128, 129, 255, 256, 257, 1000, 4096}) {
     for (const bool narrow : {false, true}) {
-      const ClippedProductsSize size{3, length, 5, 7};
-      std::vector<int64_t> covered(3 * length, 0);
+      const int64_t samples = length == 1 ? 3 * 64 + 7 : 3;
+      const ClippedProductsSize size{samples, length, 5, 7};
+      std::vector<int64_t> covered(samples * length, 0);
       std::set<int64_t> depths;
+      int firsts = 0, lasts = 0;
       const auto look = [&](const ProductStep& step) {
-        EXPECT_LE(step.matmul.depth, narrow ? kTensorChain : kChain);
+        EXPECT_LE(step.matmul.depth, narrow && length > 1 ? kTensorChain : kChain);
+        EXPECT_EQ(step.first, firsts == 0);
+        EXPECT_EQ(lasts, 0);
+        ++firsts, lasts += step.last;
         depths.insert(step.matmul.depth);
-        for (int64_t i = 0; i < step.samples; ++i)
-          for (int64_t k = 0; k < step.matmul.depth; ++k) ++covered[(step.sample + i) * length + step.begin + k];
+        for (int64_t n = 0; n < step.matmul.batch; ++n)
+          for (int64_t k = 0; k < step.matmul.depth; ++k) {
+            const int64_t row = step.row + n * step.matmul.a_stride / size.p + k;
+            ++covered.at(row);
+            if (length > 1) {
+              EXPECT_EQ(row / length, step.sample + n) << "a chain does not cross samples";
+            }
+          }
       };
       if (narrow)
         each_step<Bfloat16>(plan_products<Bfloat16>(size, 0, 0), look);
       else
         each_step<float>(plan_products<float>(size, 0, 0), look);
-      EXPECT_EQ(covered, std::vector<int64_t>(3 * length, 1)) << length;
+      EXPECT_EQ(covered, std::vector<int64_t>(samples * length, 1)) << length;
       EXPECT_LE(depths.size(), 2u);
+      EXPECT_EQ(lasts, 1);
     }
   }
   // A float's chain of fused multiplications and additions rounds once a row, and the spare of a norm is for that;
@@ -154,6 +173,34 @@ TEST(ClippedProducts, ADroppedSampleAndWhatLeavesFloatsRangeStayOutside) {
   EXPECT_EQ(clipped_product(0.1f, 3.0f), double(0.1f) * 3.0);
 }
 
+// Samples of one row meet in chains: what is dropped is written as zeros, and a huge activation does not lose its
+// product.
+TEST(ClippedProducts, RowsThatShareAChainAreScaledAndDroppedOnTheWay) {
+  const int64_t samples = 70, d = 3, p = 2;
+  auto a = normal_values(samples * d, 1), g = normal_values(samples * p, 2), factors = normal_values(samples, 3);
+  std::vector<long double> truth(p * d, 0.0L);
+  for (int64_t r = 0; r < samples; ++r) {
+    if (r % 7 == 3) factors[r] = 0, a[r * d] = NAN, g[r * p + 1] = INFINITY;
+    if (r % 7 == 5) {
+      for (int64_t j = 0; j < d; ++j) a[r * d + j] *= 1e30f;
+      factors[r] *= 1e-36f;
+      for (int64_t i = 0; i < p; ++i) g[r * p + i] *= 1e-6f;
+    }
+    for (int64_t k = 0; factors[r] != 0 && k < p * d; ++k)
+      truth[k] += static_cast<long double>(factors[r]) * g[r * p + k / d] * a[r * d + k % d];
+  }
+  const auto got = sum_on_host<float>(plan_products<float>({samples, 1, d, p}, 0, 0), g, a, factors);
+  for (int64_t k = 0; k < p * d; ++k) EXPECT_NEAR(got[k], double(truth[k]), 70 * kFloatUnit * 70);  // sums far below 70
+  // All else dropped: f · g is 1e-42, of which a float has ten bits left, and its product with a is 1e-12.
+  for (int64_t r = 0; r < samples; ++r)
+    if (r != 5) factors[r] = 0;
+  const auto alone = sum_on_host<float>(plan_products<float>({samples, 1, d, p}, 0, 0), g, a, factors);
+  for (int64_t k = 0; k < p * d; ++k) {
+    const long double entry = static_cast<long double>(factors[5]) * g[5 * p + k / d] * a[5 * d + k % d];
+    EXPECT_NEAR(alone[k], double(entry), std::fabs(double(entry)) * 4 * kFloatUnit);
+  }
+}
+
 TEST(ClippedProducts, AGroupIsAsLargeAsTheWorkspaceHasRoomFor) {
   const ClippedProductsSize size{10, 8, 3, 5};
   for (int64_t bytes = 0; bytes < 4000; ++bytes) {
@@ -168,6 +215,9 @@ TEST(ClippedProducts, AGroupIsAsLargeAsTheWorkspaceHasRoomFor) {
   }
   EXPECT_EQ(plan_products<float>(size, 1000, 4000).group, 10);
   EXPECT_EQ(plan_products<float>({0, 8, 3, 5}, 0, 0).group, 1);
+  const ProductsPlan crossing = plan_products<Bfloat16>({100, 1, 3, 5}, 0, 0);
+  EXPECT_GE(crossing.scaled_a(), crossing.scaled_g() + 100 * 5 * 4);
+  EXPECT_GE(crossing.products(), crossing.scaled_a() + 100 * 3 * 4);
 }
 
 template <class T>

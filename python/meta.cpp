@@ -57,6 +57,29 @@ at::Tensor clipped_embedding(const at::Tensor&, const at::Tensor& g, const at::T
   return sum({SymInt(table_rows), g.sym_size(-1)}, g);
 }
 
+at::Tensor ragged_norms(const at::Tensor& a, const at::Tensor&, const at::Tensor& starts, int64_t, bool) {
+  return norms(starts.sym_size(0) - 1, a);
+}
+
+at::Tensor ragged_embedding_norms(const at::Tensor&, const at::Tensor& g, const at::Tensor& starts, int64_t, int64_t) {
+  return norms(starts.sym_size(0) - 1, g);
+}
+
+at::Tensor ragged_tied_cross_norms(const at::Tensor&, const at::Tensor& g_embedding, const at::Tensor& starts, int64_t,
+                                   const at::Tensor&, const at::Tensor&, const at::Tensor&, int64_t, int64_t) {
+  return norms(starts.sym_size(0) - 1, g_embedding);
+}
+
+at::Tensor ragged_clipped_outer(const at::Tensor& g, const at::Tensor& a, const at::Tensor&, const at::Tensor&,
+                                int64_t) {
+  return sum({g.sym_size(-1), a.sym_size(-1)}, g);
+}
+
+at::Tensor ragged_clipped_embedding(const at::Tensor&, const at::Tensor& g, const at::Tensor&, const at::Tensor&,
+                                    int64_t, int64_t table_rows, int64_t) {
+  return sum({SymInt(table_rows), g.sym_size(-1)}, g);
+}
+
 at::Tensor add_gaussian(const at::Tensor& values, double, c10::string_view, int64_t, int64_t) {
   return sum(values.sym_sizes(), values);
 }
@@ -76,5 +99,11 @@ TORCH_LIBRARY_IMPL(sotto, Meta, m) {
   m.impl("clipped_rows", &clipped_rows);
   m.impl("clipped_outer", &clipped_outer);
   m.impl("clipped_embedding", &clipped_embedding);
+  m.impl("ragged_ghost_norms", &ragged_norms);
+  m.impl("ragged_direct_norms", &ragged_norms);
+  m.impl("ragged_embedding_norms", &ragged_embedding_norms);
+  m.impl("ragged_tied_cross_norms", &ragged_tied_cross_norms);
+  m.impl("ragged_clipped_outer", &ragged_clipped_outer);
+  m.impl("ragged_clipped_embedding", &ragged_clipped_embedding);
   m.impl("add_gaussian", &add_gaussian);
 }

@@ -1,4 +1,3 @@
-#include "base/error.h"
 #include "base/random_key.h"
 #include "kernels/clip/clip.h"
 #include "kernels/clipped_sum/clipped_sum.h"
@@ -7,28 +6,16 @@
 #include "kernels/noise/noise.h"
 #include "kernels/outer_norms/outer_norms.h"
 #include "kernels/row_norms/row_norms.h"
+#include "python/arguments.h"
 #include "python/exec.h"
 
 namespace sotto::python {
 namespace {
 
-at::Tensor checked(const char* name, const at::Tensor& tensor, at::ScalarType type, const at::Tensor& beside) {
-  require(tensor.scalar_type() == type, cat(name, " must be ", type, ", got ", tensor.scalar_type()));
-  require(tensor.device() == beside.device(),
-          cat(name, " is on ", tensor.device(), ", the others on ", beside.device()));
-  return tensor.contiguous();
-}
-
 // [B, …] as [B, elements].
 at::Tensor by_sample(const char* name, const at::Tensor& tensor, const at::Tensor& beside) {
   require(tensor.dim() >= 1, cat(name, " needs a batch dimension"));
   return checked(name, tensor, at::kFloat, beside).flatten(1).view({tensor.size(0), -1});
-}
-
-// [rows, features] out of [B · length, features] or [B, length, features].
-at::Tensor rows(const char* name, const at::Tensor& tensor, const at::Tensor& beside) {
-  require(tensor.dim() >= 2, cat(name, " needs rows and features, got shape ", tensor.sizes()));
-  return checked(name, tensor, at::kFloat, beside).flatten(0, -2);
 }
 
 at::Tensor id_matrix(const at::Tensor& ids, const at::Tensor& beside) {
@@ -45,31 +32,6 @@ at::Tensor stored_rows(const at::Tensor& x) {
 
 MatrixView<const kernels::Bfloat16> bfloat16_matrix(const at::Tensor& tensor) {
   return {static_cast<const kernels::Bfloat16*>(tensor.const_data_ptr()), tensor.size(0), tensor.size(1)};
-}
-
-template <class T>
-MatrixView<const T> matrix(const at::Tensor& tensor) {
-  return {tensor.const_data_ptr<T>(), tensor.size(0), tensor.size(1)};
-}
-
-VectorView<double> doubles(at::Tensor& tensor) {
-  return {tensor.mutable_data_ptr<double>(), tensor.numel()};
-}
-
-VectorView<const float> floats(const at::Tensor& tensor) {
-  return {tensor.const_data_ptr<float>(), tensor.numel()};
-}
-
-VectorView<float> mutable_floats(at::Tensor& tensor) {
-  return {tensor.mutable_data_ptr<float>(), tensor.numel()};
-}
-
-at::Tensor zero_norms(int64_t batch, const at::Tensor& like) {
-  return at::zeros({batch}, like.options().dtype(at::kDouble).requires_grad(false));
-}
-
-at::Tensor zeros(at::IntArrayRef shape, const at::Tensor& like) {
-  return at::zeros(shape, like.options().requires_grad(false));
 }
 
 int64_t batch_of(const at::Tensor& tensor, int64_t length) {

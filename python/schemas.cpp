@@ -15,5 +15,16 @@ TORCH_LIBRARY(sotto, m) {
   m.def("clipped_rows(Tensor x, Tensor factors) -> Tensor");
   m.def("clipped_outer(Tensor g, Tensor a, Tensor factors, int length=1) -> Tensor");
   m.def("clipped_embedding(Tensor ids, Tensor g, Tensor factors, int rows, int padding_idx=-1) -> Tensor");
+  // Of samples that have the rows from starts[i] up to starts[i + 1], at most `longest`.
+  m.def("ragged_ghost_norms(Tensor a, Tensor g, Tensor starts, int longest, bool bias=False) -> Tensor");
+  m.def("ragged_direct_norms(Tensor a, Tensor g, Tensor starts, int longest, bool bias=False) -> Tensor");
+  m.def("ragged_embedding_norms(Tensor ids, Tensor g, Tensor starts, int longest, int padding_idx=-1) -> Tensor");
+  m.def(
+      "ragged_tied_cross_norms(Tensor ids, Tensor g_embedding, Tensor starts, int longest, Tensor a_head, "
+      "Tensor g_head, Tensor head_starts, int head_longest, int padding_idx=-1) -> Tensor");
+  m.def("ragged_clipped_outer(Tensor g, Tensor a, Tensor factors, Tensor starts, int longest) -> Tensor");
+  m.def(
+      "ragged_clipped_embedding(Tensor ids, Tensor g, Tensor factors, Tensor starts, int longest, int rows, "
+      "int padding_idx=-1) -> Tensor");
   m.def("add_gaussian(Tensor sum, float stddev, str key, int step, int tensor) -> Tensor");
 }

@@ -40,6 +40,11 @@ torch.ops.load_library(LIBRARY)
 sotto = torch.ops.sotto
 KEY = "00" * 31 + "07"
 BATCH, LENGTH, P, D, ROWS = 5, 7, 6, 4, 9
+COUNTS, HEAD_COUNTS = [3, 0, 7, 1, 4], [2, 5, 7, 0, 1]  # rows of ragged samples, 15 each
+
+
+def starts_of(counts):
+    return torch.tensor([sum(counts[:i]) for i in range(len(counts) + 1)])
 
 
 def inputs(device="cpu"):
@@ -47,6 +52,9 @@ def inputs(device="cpu"):
     one = dict(a=torch.randn(BATCH, D), g=torch.randn(BATCH, P))
     many = dict(a=torch.randn(BATCH * LENGTH, D), g=torch.randn(BATCH * LENGTH, P))
     ids, factors = torch.randint(ROWS, (BATCH, LENGTH)), torch.rand(BATCH)
+    packed = dict(a=torch.randn(15, D), g=torch.randn(15, P), ids=torch.randint(ROWS, (15,)), starts=starts_of(COUNTS))
+    head = (torch.randn(15, D), torch.randn(15, ROWS), starts_of(HEAD_COUNTS), max(HEAD_COUNTS))
+    where = (packed["starts"], max(COUNTS))
     calls = [
         (sotto.row_norms, (torch.randn(BATCH, 3, 2, dtype=torch.bfloat16),)),
         (sotto.clipped_rows, (torch.randn(BATCH, 3, 2).bfloat16(), factors)),
@@ -60,6 +68,12 @@ def inputs(device="cpu"):
         (sotto.clipped_rows, (torch.randn(BATCH, 3, 2), factors)),
         (sotto.clipped_outer, (many["g"], many["a"], factors, LENGTH)),
         (sotto.clipped_embedding, (ids, many["g"], factors, ROWS, 3)),
+        (sotto.ragged_ghost_norms, (packed["a"], packed["g"], *where, False)),
+        (sotto.ragged_direct_norms, (packed["a"], packed["g"], *where, True)),
+        (sotto.ragged_embedding_norms, (packed["ids"], packed["g"], *where, 3)),
+        (sotto.ragged_tied_cross_norms, (packed["ids"], torch.randn(15, D), *where, *head, -1)),
+        (sotto.ragged_clipped_outer, (packed["g"], packed["a"], factors, *where)),
+        (sotto.ragged_clipped_embedding, (packed["ids"], packed["g"], factors, *where, ROWS, 3)),
         (sotto.add_gaussian, (torch.randn(BATCH, 3), 2.0, KEY, 4, 1)),
     ]
     move = lambda x: x.to(device) if isinstance(x, torch.Tensor) else x
@@ -77,6 +91,25 @@ def table_gradients(ids, g, padding):
         for t in range(LENGTH):
             if ids[i, t] != padding:
                 rows[i, ids[i, t]] += g[i * LENGTH + t].double()
+    return rows
+
+
+def pieces(x, starts):
+    """The samples of packed rows."""
+    return [x[begin:end] for begin, end in zip(starts, starts[1:])]
+
+
+def ragged_gradients(a, g, starts):
+    """[B, columns of g, columns of a], in double."""
+    return torch.stack([own_g.double().t() @ own_a.double() for own_a, own_g in zip(pieces(a, starts), pieces(g, starts))])
+
+
+def ragged_table_gradients(ids, g, starts, padding):
+    rows = torch.zeros(len(starts) - 1, ROWS, g.size(1), dtype=torch.float64)
+    for table, own, own_g in zip(rows, pieces(ids, starts), pieces(g, starts)):
+        for v, row in zip(own, own_g):
+            if v != padding:
+                table[v] += row.double()
     return rows
 
 
@@ -145,6 +178,36 @@ class OpsTest(unittest.TestCase):
         self.assertSum(sotto.clipped_embedding(ids, g, f, rows, padding),
                        torch.einsum("bvd,b->vd", table_gradients(ids, g, padding), f.double()))
 
+    def test_ragged_norms_are_those_of_each_samples_own_rows(self):
+        calls = dict((str(operator).split(".")[-1], arguments) for operator, arguments in inputs())
+        a, g, starts, longest, _ = calls["ragged_ghost_norms"]
+        truth = squares(ragged_gradients(a, g, starts))
+        bias = torch.stack([own.double().sum(0).square().sum() for own in pieces(g, starts)])
+        for norms in (sotto.ragged_ghost_norms, sotto.ragged_direct_norms):
+            self.assertBound(norms(a, g, starts, longest), truth)
+            self.assertBound(norms(a, g, starts, longest, True), truth + bias)
+            self.assertTrue(norms(a, g, starts, longest + 9).equal(norms(a, g, starts, longest)), "a bound, not a shape")
+        ids, g, starts, longest, padding = calls["ragged_embedding_norms"]
+        self.assertBound(sotto.ragged_embedding_norms(ids, g, starts, longest, padding),
+                         squares(ragged_table_gradients(ids, g, starts, padding)))
+        ids, g, starts, longest, a_head, g_head, head_starts, head_longest, _ = calls["ragged_tied_cross_norms"]
+        table, head = ragged_table_gradients(ids, g, starts, -1), ragged_gradients(a_head, g_head, head_starts)
+        whole = sotto.ragged_embedding_norms(ids, g, starts, longest) + \
+            sotto.ragged_ghost_norms(a_head, g_head, head_starts, head_longest) + \
+            sotto.ragged_tied_cross_norms(ids, g, starts, longest, a_head, g_head, head_starts, head_longest)
+        truth = squares(table + head)
+        self.assertTrue((whole >= truth).all(), (whole, truth))
+        self.assertTrue((whole <= truth + (squares(table) + squares(head)) / 64).all(), (whole, truth))
+
+    def test_ragged_sums_are_those_of_clipped_gradients(self):
+        calls = dict((str(operator).split(".")[-1], arguments) for operator, arguments in inputs())
+        g, a, f, starts, longest = calls["ragged_clipped_outer"]
+        self.assertSum(sotto.ragged_clipped_outer(g, a, f, starts, longest),
+                       torch.einsum("bpd,b->pd", ragged_gradients(a, g, starts), f.double()))
+        ids, g, f, starts, longest, rows, padding = calls["ragged_clipped_embedding"]
+        self.assertSum(sotto.ragged_clipped_embedding(ids, g, f, starts, longest, rows, padding),
+                       torch.einsum("bvd,b->vd", ragged_table_gradients(ids, g, starts, padding), f.double()))
+
     def test_not_finite_samples_leave_the_others_alone(self):
         a, g = torch.randn(4, D), torch.randn(4, P)
         a[1, 0], g[2, 1] = math.nan, math.inf
@@ -174,6 +237,11 @@ class OpsTest(unittest.TestCase):
             "a must be Float, got Double": lambda: sotto.outer_norms(a.double(), g),
             "length must divide the rows: 4 rows, length 3": lambda: sotto.ghost_norms(a, g, 3),
             "ids must be \\[batch, length\\]": lambda: sotto.embedding_norms(torch.zeros(4).long(), g),
+            "segments go from 0 to 3, expected 0 to 4 rows": lambda: sotto.ragged_ghost_norms(a, g, torch.tensor([0, 1, 3]), 2),
+            "segment 1 has 3 rows, expected 0 to 2": lambda: sotto.ragged_direct_norms(a, g, torch.tensor([0, 1, 4]), 2),
+            "starts must be Long, got Int": lambda: sotto.ragged_clipped_outer(g, a, torch.ones(2), torch.tensor([0, 1, 4]).int(), 3),
+            "starts must have an entry a sample": lambda: sotto.ragged_ghost_norms(a, g, torch.tensor([[0, 4]]), 4),
+            "ids must be \\[rows\\], got shape \\[2, 2\\]": lambda: sotto.ragged_embedding_norms(torch.zeros(2, 2).long(), g, torch.tensor([0, 4]), 4),
             "ids must be Long": lambda: sotto.embedding_norms(torch.zeros(2, 2).int(), g),
             "clip_norm must be positive": lambda: sotto.clip_factors(torch.ones(2).double(), -1.0),
             "a key has 64 hexadecimal digits, got 3": lambda: sotto.add_gaussian(a, 1.0, "abc", 0, 0),

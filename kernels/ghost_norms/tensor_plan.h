@@ -112,9 +112,9 @@ SOTTO_HOST_DEVICE inline void split(float x, Bfloat16 (&parts)[3]) {
   }
 }
 
-// Of a sum of `depth` products by stages, over Σ|x||y|. Of floats: the parts' magnitudes are at most 1.008 of theirs,
-// the additions after the first 5/6 of the stages are those that see large sums, and the three products left out and
-// what the parts leave over are below 5 · 2^-24.
+// Of a sum of `depth` products by stages, over Σ|x||y|. Of floats: the parts' magnitudes are at most 1.008 of theirs;
+// only the last sixth of the stages is added to large sums, the first five to less than 2^-6 of that; and the three
+// products left out and what the parts leave over are below 5 · 2^-24.
 SOTTO_HOST_DEVICE constexpr double product_error(int64_t depth, bool of_floats) {
   return of_floats ? 1.07 * stages_error(depth) + 5 * kFloatUnit : stages_error(depth);
 }

@@ -241,7 +241,7 @@ void expect_sums_on_a_device(Blas& blas, const Shape& shape) {
   }
 }
 
-TEST(ClippedProducts, OnADeviceAreWithinTheSlack) {
+TEST(ClippedProducts, OnCudaAreWithinTheSlack) {
   if (!cuda_present()) GTEST_SKIP() << "no CUDA device on this machine";
   Blas blas;
   for (const Shape& shape : kSequences) {

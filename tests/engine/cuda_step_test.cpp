@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "cuda/device.h"
+#include "engine/planner/calibration.h"
 #include "engine/site.h"
 #include "engine/step_bench/bench_task.h"
 #include "engine/tape/tape.h"
@@ -44,20 +45,33 @@ TEST(CudaStep, HasTheNormsAndTheClippedSumsOfTheCpu) {
     for (const NormMethod method : kNormMethods) {
       SCOPED_TRACE(testing::Message() << model << ", " << to_string(method));
       const Clipped host = clipped_on(cpu, model, method), device = clipped_on(gpu, model, method);
-      // Forward and backward in float32 in another order; rounded to bfloat16, a row's entries are 2^-8 apart at most.
-      const double tolerance = method == NormMethod::stored_bf16 ? 0x1p-7 : 1e-3;
+      // Bounds may raise a squared norm by one thousandth on the CPU and by two on tensor cores. Forward and backward
+      // in float32 in another order; rounded to bfloat16, a row's entries are 2^-8 apart at most.
+      const bool rounded = method == NormMethod::stored_bf16;
+      const double of_norms = rounded ? 0x1p-7 : 3e-3, of_sums = rounded ? 0x1p-7 : 1e-3;
       for (int64_t i = 0; i < 5; ++i) {
         const double norm = host.norms[i].item<double>();
         EXPECT_GT(norm, 0);
-        EXPECT_NEAR(device.norms[i].item<double>(), norm, tolerance * norm) << i;
+        EXPECT_NEAR(device.norms[i].item<double>(), norm, of_norms * norm) << i;
       }
       double away = 0, length = 0;
       for (size_t k = 0; k < host.sums.size(); ++k) {
         away += (host.sums[k] - device.sums[k]).square().sum().item<double>();
         length += host.sums[k].square().sum().item<double>();
       }
-      EXPECT_LE(std::sqrt(away), tolerance * std::sqrt(length));
+      EXPECT_LE(std::sqrt(away), of_sums * std::sqrt(length));
     }
+}
+
+TEST(CudaStep, NormMethodsAreTimedOnTheDevice) {
+  if (!cuda_present()) GTEST_SKIP() << "no CUDA device on this machine";
+  const TimeModel model = calibrate(open_site(true, 1));
+  const ProductShape product = {.parameter = 0, .length = 64, .rows = 128, .columns = 128};
+  for (const NormMethod method : product.methods()) {
+    const double ms = model.milliseconds(product, 32, method);
+    EXPECT_GT(ms, 0) << to_string(method);
+    EXPECT_LT(ms, 1000) << to_string(method);
+  }
 }
 
 }  // namespace

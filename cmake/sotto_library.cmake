@@ -177,7 +177,7 @@ endfunction()
 
 # tests/<folder>/*_test.py are called with the program they are about, the folder's tests or (tests/app) sotto itself, and a
 # folder to write into; those of tests/python with the operators, where Python's torch may be, and the accountants' C library;
-# those of tests/scripts, about scripts, with nothing. Exit code 77 is a skip.
+# those of tests/scripts, about scripts, with nothing. Exit code 77 is a skip. Those named *_slow_test.py have the label `slow`.
 function(sotto_script_tests)
   if(NOT SOTTO_TESTS)
     return()
@@ -198,5 +198,8 @@ function(sotto_script_tests)
     endif()
     add_test(NAME ${folder}.${name} COMMAND ${Python3_EXECUTABLE} -B ${test} ${arguments})
     set_tests_properties(${folder}.${name} PROPERTIES TIMEOUT 300 SKIP_RETURN_CODE 77)
+    if(name MATCHES "_slow_test$")
+      set_tests_properties(${folder}.${name} PROPERTIES TIMEOUT 3600 LABELS slow)
+    endif()
   endforeach()
 endfunction()

@@ -44,6 +44,19 @@ void charge(Ledger& ledger, const std::string& run_id, int count, bool insist) {
   }
 }
 
+// Until whoever started it closes its standard input.
+int serve() {
+  PostgresServer* server = has_postgres() ? PostgresServer::shared() : nullptr;
+  if (!server) {
+    std::fprintf(stderr, "%s\n", has_postgres() ? PostgresServer::why().c_str() : "this build has no PostgreSQL");
+    return 1;
+  }
+  std::printf("%s\n", server->fresh().text().c_str());
+  std::fflush(stdout);
+  drain(STDIN_FILENO);
+  return 0;
+}
+
 }  // namespace
 
 Child start_child(const std::vector<std::string>& arguments, const std::string& fault_point) {
@@ -81,6 +94,7 @@ Ended wait_for(const Child& child) {
 
 int child_main(const std::vector<std::string>& arguments) {
   try {
+    if (arguments[0] == "serve") return serve();
     if (arguments[0] == "as_nobody" && geteuid() == 0 && setuid(65534) != 0) return 3;
     if (arguments[0] == "as_nobody" && arguments.at(2) == "verify")
       return Ledger::verify(std::filesystem::path(arguments[1])).ok ? 0 : 2;

@@ -24,7 +24,8 @@ Ended wait_for(const Child& child);
 // What the child does: "create PATH", "reserve PATH RUN", "charge PATH RUN COUNT", "release PATH RUN",
 // "verify PATH", where a PATH may be any location. Charging prints the step after each receipt; where another process was
 // faster it takes the next step. "insist" charges likewise, and goes on when the server was away. "as_nobody PATH create|verify"
-// opens or verifies after giving up root's right to write anywhere, if it has it.
+// opens or verifies after giving up root's right to write anywhere, if it has it. "serve" starts a server, says a location
+// there, and stops it when its standard input ends.
 int child_main(const std::vector<std::string>& arguments);
 
 }  // namespace sotto::accountants

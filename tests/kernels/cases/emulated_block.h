@@ -17,7 +17,10 @@ namespace sotto::kernels {
 // V100) and added, the result cut off again. Sums of so few multiples of one unit are exact in doubles.
 inline float aligned_sum(const double* terms, int count) {
   double largest = 0, sum = 0;
-  for (int k = 0; k < count; ++k) largest = std::max(largest, std::fabs(terms[k]));
+  for (int k = 0; k < count; ++k) {
+    if (!std::isfinite(terms[k])) return NAN;
+    largest = std::max(largest, std::fabs(terms[k]));
+  }
   if (largest == 0) return 0;
   const double unit = std::ldexp(1.0, std::max(std::ilogb(largest) - 23, -149));
   for (int k = 0; k < count; ++k) sum += std::trunc(terms[k] / unit);

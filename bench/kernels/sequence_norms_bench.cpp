@@ -26,6 +26,20 @@ void sequence_norms(benchmark::State& state, SequenceNorms accumulate) {
 BENCHMARK_CAPTURE(sequence_norms, ghost, accumulate_ghost_norms)->Apply(layers);
 BENCHMARK_CAPTURE(sequence_norms, direct, accumulate_direct_norms)->Apply(layers);
 
+void bfloat16_sequence_norms(benchmark::State& state) {
+  const int64_t samples = state.range(0), length = state.range(1), rows = samples * length;
+  const int64_t d = state.range(2), p = state.range(3);
+  std::vector<Bfloat16> a, g;
+  for (const float x : normal_values(rows * d, 1)) a.push_back(to_bfloat16(x));
+  for (const float x : normal_values(rows * p, 2)) g.push_back(to_bfloat16(x));
+  std::vector<double> squared(static_cast<size_t>(samples));
+  for (auto _ : state)
+    accumulate_ragged_ghost_norms(Exec::cpu(2), MatrixView<const Bfloat16>{a.data(), rows, d},
+                                  MatrixView<const Bfloat16>{g.data(), rows, p}, {samples, length}, true, {nullptr, 0},
+                                  {squared.data(), samples});
+}
+BENCHMARK(bfloat16_sequence_norms)->Apply(layers);
+
 void embedding_norms(benchmark::State& state) {
   const int64_t samples = 32, length = 128, d = 128;
   const auto g = normal_values(samples * length * d, 1);

@@ -41,7 +41,7 @@ using SequenceNorms = void (*)(const Exec&, MatrixView<const float> a, MatrixVie
 // (tensor_error of kernels/rounding.h) and added: by γ · |⟨·,·⟩| · ‖·‖‖·‖ a pair, or γ · Σ_t ‖g_t‖‖a_t‖. A sample where
 // that exceeds two thousandths of the Gram sum goes by its gradient; where it exceeds a thousandth of that norm, too,
 // or the values leave float's range, it is summed in double. Floats are split into three parts of Bfloat16 each, six of
-// whose nine products are added: a sixth of the speed, and the bound of 24 bits. Without a workspace all is in double;
+// whose nine products are added: six times the work, for a bound of 24 bits. Without a workspace all is in double;
 // on the CPU it is not used, and 0 doubles suffice. What a sample adds is a function of its own rows alone, bit by bit.
 int64_t sequence_norms_workspace(const Exec& exec, MatrixView<const Bfloat16> a, MatrixView<const Bfloat16> g,
                                  const Segments& segments);

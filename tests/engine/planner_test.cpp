@@ -29,6 +29,12 @@ ProductShape product_of(std::mt19937_64& random, int64_t parameter) {
           .has_box_filter = convolution && random() % 2 == 0};
 }
 
+std::vector<ProductShape> products_of(std::mt19937_64& random, int64_t count) {
+  std::vector<ProductShape> made;
+  for (int64_t k = 0; k < count; ++k) made.push_back(product_of(random, k));
+  return made;
+}
+
 // Times that follow the model's own amounts, at prices of a plausible machine.
 double priced(const ProductShape& s, int64_t batch, NormMethod method) {
   const auto b = static_cast<double>(batch), length = static_cast<double>(s.length);
@@ -108,8 +114,7 @@ TEST(Planner, IsAsFastAsTheBestOfAllChoicesThatFit) {
   std::mt19937_64 random(6);
   int constrained = 0;
   for (int round = 0; round < 60; ++round) {
-    std::vector<ProductShape> products;
-    for (int64_t k = 0; k < 6; ++k) products.push_back(product_of(random, k));
+    const std::vector<ProductShape> products = products_of(random, 6);
     Best least;
     try_every_choice(products, 0, 0, 0, 0, model, least);
     const NormPlan free = plan_norms(products, 8, int64_t{1} << 40, model);
@@ -135,8 +140,7 @@ TEST(Planner, RoundsGradientsOnlyWhereMemoryIsShortAndSaysSo) {
   std::mt19937_64 random(10);
   int rounded = 0;
   for (int round = 0; round < 40; ++round) {
-    std::vector<ProductShape> products;
-    for (int64_t k = 0; k < 4; ++k) products.push_back(product_of(random, k));
+    const std::vector<ProductShape> products = products_of(random, 4);
     const NormPlan free = plan_norms(products, 8, int64_t{1} << 40, model);
     EXPECT_FALSE(free.may_round);
     EXPECT_EQ(free.loss_of_accuracy(), "");
@@ -160,7 +164,7 @@ TEST(Planner, RoundsGradientsOnlyWhereMemoryIsShortAndSaysSo) {
 TEST(Planner, SaysWhenNothingFitsAndKeepsTheLeast) {
   const TimeModel model = model_of(7);
   std::mt19937_64 random(8);
-  const std::vector<ProductShape> products = {product_of(random, 0), product_of(random, 1), product_of(random, 2)};
+  const std::vector<ProductShape> products = products_of(random, 3);
   Best least;
   try_every_choice(products, 0, 0, 0, 0, model, least);
   for (const int64_t limit : {int64_t{0}, least.least_bytes - 1}) {

@@ -76,9 +76,10 @@ SOTTO_WARP_CODE GramPart gram_part(const GramStages& tile, const WarpTile<Warp>&
     if (s >= tile.rows || t > s) return;
     const double weight = s == t ? 1 : 2, a_dot = double(Warp::at(a.sums[m][n][e], lane)) + tile.input.bias,
                  g_dot = double(Warp::at(g.sums[m][n][e], lane));
-    part.sum += weight * a_dot * g_dot;
-    part.error +=
-        weight * (a_error * a_norms[s] * a_norms[t] * fabs(g_dot) + g_error * g_norms[s] * g_norms[t] * fabs(a_dot));
+    // fma, lest the compiler choose for each size of a tile where it fuses.
+    const double of_a = a_error * a_norms[s] * a_norms[t], of_g = g_error * g_norms[s] * g_norms[t] * fabs(a_dot);
+    part.sum = fma(weight * a_dot, g_dot, part.sum);
+    part.error = fma(weight, fma(of_a, fabs(g_dot), of_g), part.error);
   });
   return part;
 }

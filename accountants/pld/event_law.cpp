@@ -130,6 +130,15 @@ class LawOf {
 
 }  // namespace
 
+LawUses uses_of_law(const Event& event, NeighbouringRelation relation) {
+  const auto* allocation = std::get_if<RandomAllocation>(&event.mechanism);
+  if (allocation == nullptr || allocation->selected == 1) return {loss_law(event, relation), 1};
+  if (allocation->selected == allocation->steps) return {loss_law(*allocation->event, relation), allocation->steps};
+  const auto noise = noise_of(*allocation->event);
+  if (!noise) return {nullptr, 1};
+  return random_allocations_law(*noise, allocation->steps, allocation->selected, relation);
+}
+
 std::shared_ptr<const LossLaw> loss_law(const Event& event, NeighbouringRelation relation) {
   return std::visit(LawOf(event, relation), event.mechanism);
 }

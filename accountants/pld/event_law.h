@@ -2,7 +2,7 @@
 #include <memory>
 
 #include "accountants/event.h"
-#include "accountants/pld/loss_law.h"
+#include "accountants/pld/solve.h"
 
 namespace sotto::accountants {
 
@@ -12,7 +12,7 @@ namespace sotto::accountants {
 //                                           every relation (noise_law.h)
 //   PoissonSampledLatticeGaussian           every relation, from σ ≈ 4 + log(sigma / noise_multiplier) on (noise_law.h)
 //   batches of fixed size of these          without replacement every relation, with it add_remove
-//   random allocation of one step of these  add_remove, zero_out (random_allocation_law.h)
+//   random allocation of one step of these  every relation (noise_law.h); of more, from above (uses_of_law)
 //   Staircase                               every relation; its Poisson samples add_remove, zero_out (staircase_law.h)
 //   MixtureOfGaussians                      add_remove, zero_out
 //   RandomizedResponse                      replace_one
@@ -23,5 +23,9 @@ namespace sotto::accountants {
 // under add_remove and zero_out, batches of fixed size of them without replacement, shuffled reports of them.
 // Discrete noise with more than 2^20 outputs that matter is not taken, nor are noise multipliers that leave doubles.
 std::shared_ptr<const LossLaw> loss_law(const Event& event, NeighbouringRelation relation);
+
+// The same, where one use of the event may be several of a law: random allocation of more than one step. A null law
+// where none is known.
+LawUses uses_of_law(const Event& event, NeighbouringRelation relation);
 
 }  // namespace sotto::accountants

@@ -5,6 +5,7 @@
 #include <limits>
 #include <numbers>
 
+#include "accountants/pld/allocation_curve_law.h"
 #include "accountants/pld/few_outcomes_law.h"
 #include "accountants/pld/near_law.h"
 #include "accountants/pld/random_allocation_law.h"
@@ -240,17 +241,57 @@ Law with_replacement_law(const Noise& noise, double draws, double population, Ne
                  fitting.attained && noise.attained_shift == noise.shift);
 }
 
-Law random_allocation_law(const Noise& noise, int64_t steps, NeighbouringRelation relation) {
+namespace {
+
+// The mean of all uses' outputs is Gaussian noise: `times` of this law are what it tells of a unit in `times` of them.
+Cells mean_of_uses(const Noise& noise, int64_t steps, int64_t times, NeighbouringRelation relation) {
+  const double apart = relation == NeighbouringRelation::replace_one ? 2 : 1;
+  const double scale = noise.scale * std::sqrt(static_cast<double>(steps) / static_cast<double>(times)) * (1 + 1e-15);
+  if (noise.shape != NoiseShape::gaussian || scale > kMostCutNoise || scale < 0.1) return nullptr;
+  return cells(noise, scale, there_or_not(apart, 1), 0.0);
+}
+
+Law both(const Cells& above, const Cells& below) {
+  if (below == nullptr) return std::make_shared<UpperBoundLaw>(above);
+  return std::make_shared<TwoSidedLaw>(above, below);
+}
+
+// One of `steps`, as a law whose levels are counted from 0, null where none is better than that of a known one.
+Cells one_allocated(const Noise& noise, int64_t steps, NeighbouringRelation relation) {
   constexpr int64_t kMostSteps = 100'000'000;
-  if (relation == NeighbouringRelation::replace_one) return nullptr;
+  constexpr double kSmallNoise = 0.65;
+  if (steps > kMostSteps) return nullptr;
+  if (relation == NeighbouringRelation::replace_one) return allocation_replaced_law(noise, steps);
+  if (noise.shape == NoiseShape::gaussian && noise.scale < kSmallNoise * noise.shift)
+    return allocation_removed_law(noise, steps);
+  const Fit fitting = fit(noise, noise.shift, noise.shift, 1);
+  if (!fitting.cut || !fitting.attained) return nullptr;
+  const Cells one = cells(noise, fitting.scale, there_or_not(noise.shift, 1));
+  if (!RandomAllocationLaw::fits(*one, steps)) return nullptr;
+  return std::make_shared<RandomAllocationLaw>(one, steps);
+}
+
+}  // namespace
+
+Law random_allocation_law(const Noise& noise, int64_t steps, NeighbouringRelation relation) {
   const Law known = poisson_sampled_law(noise, 1, relation);
   if (known == nullptr || noise.shift == 0 || steps == 1) return known;
-  const Fit fitting = fit(noise, noise.shift, noise.shift, 1);
-  if (!fitting.cut || !fitting.attained || noise.attained_shift != noise.shift || steps > kMostSteps)
-    return std::make_shared<UpperBoundLaw>(known);
-  const Cells one = cells(noise, fitting.scale, there_or_not(noise.shift, 1));
-  if (!RandomAllocationLaw::fits(*one, steps)) return std::make_shared<UpperBoundLaw>(known);
-  return std::make_shared<RandomAllocationLaw>(one, steps);
+  const Cells one = one_allocated(noise, steps, relation);
+  if (one == nullptr) return std::make_shared<UpperBoundLaw>(known);
+  const bool attains = dynamic_cast<const RandomAllocationLaw*>(one.get()) != nullptr;
+  if (attains && noise.attained_shift == noise.shift) return one;
+  return both(one, mean_of_uses(noise, steps, 1, relation));
+}
+
+LawUses random_allocations_law(const Noise& noise, int64_t steps, int64_t selected, NeighbouringRelation relation) {
+  if (selected == 1) return {random_allocation_law(noise, steps, relation), 1};
+  const Law known = poisson_sampled_law(noise, 1, relation);
+  if (selected == steps || known == nullptr || noise.shift == 0) return {known, selected};
+  const int64_t each = steps / selected;
+  const Cells one = each > 1 ? one_allocated(noise, each, relation) : nullptr;
+  if (one == nullptr) return {std::make_shared<UpperBoundLaw>(known), selected};
+  const Cells below = one->anchor() == 0 ? mean_of_uses(noise, steps, selected, relation) : nullptr;
+  return {both(one, below), selected};
 }
 
 }  // namespace sotto::accountants

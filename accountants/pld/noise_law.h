@@ -4,6 +4,7 @@
 
 #include "accountants/event.h"
 #include "accountants/pld/shifted_noise_law.h"
+#include "accountants/pld/solve.h"
 
 namespace sotto::accountants {
 
@@ -53,9 +54,16 @@ std::shared_ptr<const LossLaw> fixed_size_law(const Noise& noise, double rate, N
 std::shared_ptr<const LossLaw> with_replacement_law(const Noise& noise, double draws, double population,
                                                     NeighbouringRelation relation);
 
-// `steps` uses, of which the unit joins one, drawn uniformly (RandomAllocationLaw): add_remove and zero_out, from both
-// sides. Where its grid would be too coarse, from above alone, by what joining a known one costs.
+// `steps` uses, of which the unit joins one, drawn uniformly: RandomAllocationLaw, from both sides, where noise is wide
+// enough for its grid, and else, as under replace_one, the laws of allocation_curve_law.h from above, and what the mean
+// of all outputs tells from below. Where there is none of these, from above alone, by what joining a known one costs.
 std::shared_ptr<const LossLaw> random_allocation_law(const Noise& noise, int64_t steps, NeighbouringRelation relation);
+
+// The unit joins `selected` of them. Above: `selected` uses of 1 of ⌊steps / selected⌋ (Feldman, Shenfeld 2025, arXiv
+// 2502.08202): to deal the uses into `selected` random groups of that size, which depends on nobody, and draw one of
+// each is to draw so many of all. Below: the mean of all outputs of Gaussian noise, else nothing; all of `steps`
+// exactly.
+LawUses random_allocations_law(const Noise& noise, int64_t steps, int64_t selected, NeighbouringRelation relation);
 
 // A law above alone: (ε, δ)-DP, also on the share `rate` of a batch: (log(1 + rate (e^ε − 1)), rate · δ) (Balle,
 // Barthe, Gaboardi 2018, Theorems 8 and 9).

@@ -29,17 +29,19 @@ double gaussian_noise(const Event& event, NeighbouringRelation relation) {
 }  // namespace
 
 bool PldAccountant::supports(const Event& event, NeighbouringRelation relation) const {
-  return loss_law(event, relation) != nullptr;
+  return uses_of_law(event, relation).law != nullptr;
 }
 
 void PldAccountant::add(const Event& event, int64_t count) {
   if (const auto* sampled = std::get_if<PoissonSampledGaussian>(&event.mechanism))
     if (sampled->sample_rate == 0) return;
-  Part part{to_json(event), event, loss_law(event, relation()), gaussian_noise(event, relation()), count};
+  const auto [law, times] = uses_of_law(event, relation());
+  require(count <= (int64_t{1} << 53) / times, "more than 2^53 uses of ", to_json(event));
+  Part part{to_json(event), event, law, gaussian_noise(event, relation()), count, times};
   const auto place = std::lower_bound(parts_.begin(), parts_.end(), part.key,
                                       [](const Part& a, const std::string& key) { return a.key < key; });
   if (place != parts_.end() && place->key == part.key) {
-    require(count <= (int64_t{1} << 53) - place->count, "more than 2^53 uses of ", part.key);
+    require(count <= (int64_t{1} << 53) / times - place->count, "more than 2^53 uses of ", part.key);
     place->count += count;
   } else {
     parts_.insert(place, std::move(part));
@@ -66,7 +68,7 @@ bool PldAccountant::gaussian_alone() const {
 std::vector<LawUses> PldAccountant::uses() const {
   std::vector<LawUses> found;
   for (const Part& part : parts_)
-    if (part.gaussian_noise == 0) found.push_back({part.law, part.count});
+    if (part.gaussian_noise == 0) found.push_back({part.law, part.count * part.times});
   if (const double precision = gaussian_precision(); precision > 0)
     found.push_back({std::make_shared<SampledGaussianLaw>(1 / std::sqrt(precision), 1), 1});
   return found;
@@ -74,7 +76,8 @@ std::vector<LawUses> PldAccountant::uses() const {
 
 double PldAccountant::certain_disclosure() const {
   double sum = kSmallest;
-  for (const Part& part : parts_) sum += static_cast<double>(part.count) * part.law->at_infinity() * (1 + 1e-9);
+  for (const Part& part : parts_)
+    sum += static_cast<double>(part.count * part.times) * part.law->at_infinity() * (1 + 1e-9);
   return std::min(1.0, sum);
 }
 

@@ -29,6 +29,7 @@ class PldAccountant final : public Accountant {
     std::shared_ptr<const LossLaw> law;
     double gaussian_noise;  // of a Gaussian without sampling: σ ÷ what neighbours differ by, else 0
     int64_t count;
+    int64_t times;  // uses of the law that one of the event is
   };
   void add(const Event& event, int64_t count) override;
   // Where no bracket as narrow as limits asks is in reach, the RDP accountant's bound is used if it is less.

@@ -18,9 +18,9 @@ std::vector<RunningSum::Kind> kinds_of(const FixedSchedule& schedule) {
     for (const EventUses& each : parts_of(part.event, 1, schedule.relation())) {
       const auto* sampled = std::get_if<PoissonSampledGaussian>(&each.event.mechanism);
       if (sampled && sampled->sample_rate == 0) continue;  // nothing
-      auto law = loss_law(each.event, schedule.relation());
+      auto [law, times] = uses_of_law(each.event, schedule.relation());
       if (!law) return {};
-      if (each.count > 0) kinds.back().uses.push_back({std::move(law), each.count});
+      if (each.count > 0) kinds.back().uses.push_back({std::move(law), each.count * times});
     }
   }
   return kinds;

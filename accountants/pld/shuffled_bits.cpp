@@ -81,7 +81,9 @@ LossCells shuffled_bits_above(double epsilon, double reports) {
   }
   // At ε no output of one report has a larger ratio.
   if (most == epsilon) worst.back() = std::min(worst.back(), 1e-20);
-  return cells_over_curve(worst, step);
+  DeltaCurve curve{{}, std::move(worst)};
+  for (size_t i = 0; i < kLevels; ++i) curve.level.push_back(static_cast<double>(i) * step);
+  return cells_over_curve(curve);
 }
 
 }  // namespace sotto::accountants

@@ -9,6 +9,7 @@
 #include "accountants/pld/few_outcomes_law.h"
 #include "accountants/pld/listed_law.h"
 #include "accountants/pld/numerics.h"
+#include "accountants/pld/ratio_cells.h"
 #include "accountants/pld/shuffled_groups.h"
 #include "accountants/pld/sum_divergence.h"
 #include "accountants/pld/upper_bound_law.h"
@@ -20,7 +21,7 @@ namespace {
 using Row = std::vector<double>;
 using Table = std::vector<Row>;
 
-constexpr size_t kMostPairs = 24, kLevels = 96, kLaplaceCells = 96;
+constexpr size_t kMostPairs = 24, kLevels = 96;
 constexpr double kMostEpsilon = 50, kRounding = 1e-12;  // rows sum to 1 up to that
 
 // The inputs of neighbours, on the blanket's outputs; and what the other outputs add to δ.
@@ -117,11 +118,13 @@ LossCells over(const std::vector<Pair>& pairs, double gamma, double reports, dou
     }
     return std::min(1.0, found * (1 + kRounding));
   };
-  const DeltaCurve curve = delta_curve(
-      most, kLevels,
-      [&](double epsilon) { return largest(epsilon, false, [](const auto& sum, double a) { return sum.roughly(a); }); },
-      [&](double epsilon) { return largest(epsilon, true, [](const auto& sum, double a) { return sum.above(a); }); });
-  return cells_over_curve(curve.values, curve.step);
+  DeltaCurve curve;
+  curve.level = levels_for(most, kLevels, [&](double epsilon) {
+    return largest(epsilon, false, [](const auto& sum, double a) { return sum.roughly(a); });
+  });
+  for (const double level : curve.level)
+    curve.delta.push_back(largest(level, true, [](const auto& sum, double a) { return sum.above(a); }));
+  return cells_over_curve(curve);
 }
 
 // Outputs that the others have, by how much they tell, cut in three so that χ² = Σ (p − q)² / α is largest.
@@ -178,20 +181,12 @@ LossCells under(const Table& table, double reports, double most) {
   return best.gain > 0 ? told_by_groups(best.others, best.with, best.without, reports, most) : nothing_told();
 }
 
-std::vector<RatioCell> laplace_cells(double epsilon) {
-  const double c = epsilon / 2, gamma = std::exp(-c);  // distances in scales of the noise; x = c, x' = −c
-  std::vector<RatioCell> cells{flat_cell(1 - gamma, 0, 0)};
-  const double high = std::exp(c), low = std::exp(-c), tail = 0.5 * std::exp(-c);
-  cells.push_back(flat_cell(gamma * tail, high, low));
-  cells.push_back(flat_cell(gamma * tail, low, high));
-  for (size_t i = 0; i < kLaplaceCells; ++i) {
-    const double from = c * static_cast<double>(i) / kLaplaceCells, to = c * static_cast<double>(i + 1) / kLaplaceCells;
-    const double mass = 0.5 * std::exp(-from) * -std::expm1(from - to);
-    const double mean = 0.5 * std::exp(from - c) * std::expm1(to - from) / mass;  // of e^(2y − c)
-    const double first = std::exp(2 * from - c), last = std::exp(2 * to - c);
-    cells.push_back({gamma * mass, mean, low, first, low, last, low});
-    cells.push_back({gamma * mass, low, mean, low, first, low, last});
-  }
+// Of the blanket, and what is not of it.
+std::vector<RatioCell> blanket_cells(double epsilon) {
+  const double gamma = std::exp(-epsilon / 2);
+  std::vector<RatioCell> cells = laplace_cells(epsilon / 2);
+  for (RatioCell& cell : cells) cell.mass *= gamma;
+  cells.push_back(flat_cell(1 - gamma, 0, 0));
   return cells;
 }
 
@@ -232,7 +227,7 @@ std::shared_ptr<const LossLaw> shuffled_laplace_law(double epsilon, int64_t repo
   require(reports >= 2 && reports <= 100'000'000, "the number of reports must be between 2 and 10^8, got ", reports);
   const double n = static_cast<double>(reports);
   return std::make_shared<ListedLaw>(
-      epsilon, [=] { return over_blanket(laplace_cells(epsilon), std::exp(-epsilon / 2), n, epsilon); },
+      epsilon, [=] { return over_blanket(blanket_cells(epsilon), std::exp(-epsilon / 2), n, epsilon); },
       [=] { return under_laplace(epsilon * (1 - 1e-14), n); });
 }
 

@@ -13,6 +13,7 @@ namespace {
 
 constexpr auto kAddRemove = NeighbouringRelation::add_remove;
 constexpr auto kZeroOut = NeighbouringRelation::zero_out;
+constexpr auto kReplaceOne = NeighbouringRelation::replace_one;
 
 PldAccountant allocated(const Event& event, int64_t steps, int64_t epochs, NeighbouringRelation relation = kAddRemove) {
   PldAccountant accountant(relation);
@@ -150,7 +151,7 @@ TEST(RandomAllocation, CostsNoMoreThanAKnownStepAndLessForMoreSteps) {
 }
 
 TEST(RandomAllocation, WhatIsTooCoarseFallsBackToAKnownStep) {
-  // Losses of 50 at σ = 0.1: 2^16 places do not tell them apart.
+  // Losses of 50 at σ = 0.1: no lattice tells them apart.
   const Bracket got = allocated({Gaussian{0.1}}, 100, 1).epsilon_bracket(1e-5);
   PldAccountant whole(kAddRemove);
   whole.compose({Gaussian{0.1}});
@@ -158,12 +159,106 @@ TEST(RandomAllocation, WhatIsTooCoarseFallsBackToAKnownStep) {
   EXPECT_EQ(got.lower, 0);
 }
 
+TEST(RandomAllocation, LittleNoiseIsStillHiddenAmongManySteps) {
+  double before = 0;
+  for (const auto& [steps, least_saved] : {std::pair{20'000, 6.0}, {1000, 2.0}, {2, 0.99}}) {
+    PldAccountant whole(kAddRemove);
+    whole.compose({Gaussian{0.5}});
+    const Bracket got = allocated({Gaussian{0.5}}, steps, 1).epsilon_bracket(1e-6);
+    EXPECT_LE(got.upper, whole.epsilon(1e-6) / least_saved) << steps;
+    EXPECT_GT(got.upper, before) << steps;
+    EXPECT_GT(got.lower, 0) << steps;
+    before = got.upper;
+  }
+  // E max(0, (X_1 + X_2)/2 − e^ε), as in TwoStepsAgreeWithNumericalIntegration.
+  const Bracket got = allocated({Gaussian{0.5}}, 2, 1).delta_bracket(4.0);
+  EXPECT_GE(got.upper, 0.044825117911025550);
+  EXPECT_LE(got.upper, 1.8 * 0.044825117911025550);
+}
+
+TEST(RandomAllocation, AReplacedUnitAgreesWithNumericalIntegration) {
+  // E max(0, X_1 + X_2 − e^ε (Y_1 + Y_2)) / 2 of two steps, X = e^((y − 1/2)/σ²), Y = e^((−y − 1/2)/σ²), y ~ N(0, σ²):
+  // the inner expectation in closed form, the outer by mp.quad (mpmath 1.3, 25 digits).
+  const struct {
+    double sigma, epsilon, delta, narrow;
+  } kKnown[] = {
+      {3, 0.5, 0.044070538619379655, 1.02}, {1, 2.0, 0.11452457401399357, 1.02}, {0.5, 8.0, 0.045724181792315267, 2}};
+  for (const auto& [sigma, epsilon, delta, narrow] : kKnown) {
+    const Bracket got = allocated({Gaussian{sigma}}, 2, 1, kReplaceOne).delta_bracket(epsilon);
+    EXPECT_GE(got.upper, delta) << sigma;
+    EXPECT_LE(got.lower, delta) << sigma;
+    EXPECT_LE(got.upper, narrow * delta) << sigma;
+    EXPECT_GT(got.lower, 0) << sigma;
+  }
+}
+
+TEST(RandomAllocation, AReplacedUnitCostsMoreThanARemovedOneAndLessThanAKnownStep) {
+  for (const Event& event : {Event{Gaussian{1}}, Event{Gaussian{4}}, Event{Laplace{2}}})
+    for (const int64_t steps : {3, 500}) {
+      const Bracket removed = allocated(event, steps, 5).epsilon_bracket(1e-5);
+      const Bracket replaced = allocated(event, steps, 5, kReplaceOne).epsilon_bracket(1e-5);
+      PldAccountant known(kReplaceOne);
+      known.compose(event, 5);
+      EXPECT_GE(replaced.upper, removed.lower) << to_json(event) << steps;
+      EXPECT_LT(replaced.upper, known.epsilon(1e-5)) << to_json(event) << steps;
+      if (event.mechanism.index() != Event{Laplace{2}}.mechanism.index()) {
+        EXPECT_GT(replaced.lower, 0.5 * replaced.upper) << to_json(event) << steps;
+      }
+    }
+}
+
+// As NoiseOfTwoLossesIsABinomialSum: with `selected` of `steps` the ratio is the elementary symmetric polynomial of
+// that degree over its number of terms.
+TEST(RandomAllocation, SeveralStepsOfTwoLossesAreABinomialSum) {
+  const double scale = 2;
+  const long double up = std::exp(0.5L), probability = 1 / (1 + up);
+  const auto choose = [](int n, int k) {
+    return k < 0 || k > n ? 0.0L : std::exp(std::lgamma(n + 1.0L) - std::lgamma(k + 1.0L) - std::lgamma(n - k + 1.0L));
+  };
+  for (const auto& [steps, selected] : {std::pair{6, 2}, {7, 3}, {40, 4}, {4, 4}, {5, 4}})
+    for (const double epsilon : {0.05, 0.5}) {
+      long double remove = 0, add = 0;
+      for (int ups = 0; ups <= steps; ++ups) {
+        const long double mass =
+            choose(steps, ups) * std::pow(probability, ups) * std::pow(1 - probability, steps - ups);
+        long double ratio = 0;
+        for (int k = 0; k <= selected; ++k)
+          ratio += choose(ups, k) * choose(steps - ups, selected - k) * std::pow(up, 2 * k - selected);
+        ratio /= choose(steps, selected);
+        remove += mass * std::max(0.0L, ratio - std::exp(static_cast<long double>(epsilon)));
+        add += mass * std::max(0.0L, 1 - std::exp(static_cast<long double>(epsilon)) * ratio);
+      }
+      const long double truth = std::max(remove, add);
+      PldAccountant accountant(kAddRemove);
+      accountant.compose({RandomAllocation{steps, selected, Event{DiscreteLaplace{scale, 1}}}});
+      const Bracket got = accountant.delta_bracket(epsilon);
+      EXPECT_GE(got.upper, truth * (1 - 1e-12L)) << steps << " " << selected;
+      EXPECT_LE(got.lower, truth * (1 + 1e-12L)) << steps << " " << selected;
+      if (selected == steps) {
+        EXPECT_LE(got.upper - got.lower, 0.02 * got.upper) << steps << " " << selected;
+      }
+    }
+}
+
+TEST(RandomAllocation, SeveralStepsCostMoreThanOneAndLessThanThatManyKnown) {
+  for (const auto relation : {kAddRemove, kZeroOut, kReplaceOne}) {
+    PldAccountant one(relation), several(relation), known(relation);
+    one.compose({RandomAllocation{1000, 1, Event{Gaussian{2}}}});
+    several.compose({RandomAllocation{1000, 10, Event{Gaussian{2}}}});
+    known.compose({Gaussian{2}}, 10);
+    const Bracket got = several.epsilon_bracket(1e-6);
+    EXPECT_GT(got.lower, one.epsilon_bracket(1e-6).upper);
+    EXPECT_LT(got.upper, 0.4 * known.epsilon(1e-6));
+    EXPECT_LE(got.upper, 1.25 * got.lower);
+  }
+}
+
 TEST(RandomAllocation, IsRefusedWhereNoPairIsKnown) {
-  for (const Event& event :
-       {Event{RandomAllocation{10, 2, Event{Gaussian{1}}}}, Event{RandomAllocation{10, 1, Event{EpsilonDelta{1, 0}}}}})
-    EXPECT_EQ(loss_law(event, kAddRemove), nullptr) << to_json(event);
-  PldAccountant replaced(NeighbouringRelation::replace_one);
-  EXPECT_THROW(replaced.compose({RandomAllocation{10, 1, Event{Gaussian{1}}}}), Error);
+  for (const Event& event : {Event{RandomAllocation{10, 2, Event{EpsilonDelta{1, 0}}}},
+                             Event{RandomAllocation{10, 1, Event{EpsilonDelta{1, 0}}}}}) {
+    PldAccountant accountant(kAddRemove);
+    EXPECT_THROW(accountant.compose(event), Error) << to_json(event);
+  }
 }
 
 }  // namespace

@@ -144,9 +144,13 @@ TEST(SumDivergence, OfTwoValuesIsABinomialSum) {
 
 TEST(DeltaCurve, ItsCellsHaveTheChords) {
   const double step = 0.1;
-  std::vector<double> values;
-  for (int i = 0; i < 40; ++i) values.push_back(0.3 * std::exp(-0.5 * i) + 1e-9);
-  const LossCells cells = cells_over_curve(values, step), back = cells.reversed();
+  DeltaCurve curve;
+  for (int i = 0; i < 40; ++i) {
+    curve.level.push_back(step * i);
+    curve.delta.push_back(0.3 * std::exp(-0.5 * i) + 1e-9);
+  }
+  const std::vector<double>& values = curve.delta;
+  const LossCells cells = cells_over_curve(curve), back = cells.reversed();
   for (int i = 0; i < 39; ++i)
     for (const double share : {0.0, 0.5}) {
       const double a = (1 - share) * std::exp(step * i) + share * std::exp(step * (i + 1));

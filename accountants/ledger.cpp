@@ -55,6 +55,11 @@ LedgerRow checked_last_row(LedgerBackend& backend) {
   return *last;
 }
 
+// {0, ""} where there is none.
+Head head_in(const std::optional<LedgerRow>& last) {
+  return last ? Head{last->id, last->hash} : Head{};
+}
+
 // What the run does not say about itself is what its member's key says.
 void inherit(RunEntry& entry, const Scope& scope) {
   for (const auto& [path, known] : {std::pair{&entry.organisation, &scope.organisation},
@@ -427,21 +432,18 @@ std::vector<LedgerRow> Ledger::rows(const std::string& run_id) const {
 }
 
 Head Ledger::head() const {
-  const auto last = backend_->last_row();
-  return last ? Head{last->id, last->hash} : Head{};
+  return head_in(backend_->last_row());
 }
 
 Head Ledger::head_of(const std::string& run_id) const {
-  const auto last = backend_->last_row_of(run_id);
-  return last ? Head{last->id, last->hash} : Head{};
+  return head_in(backend_->last_row_of(run_id));
 }
 
 SignedHead Ledger::signed_head() const {
   const OneMoment moment(*backend_);
   const auto last = backend_->last_row();
-  if (!last) return {};
-  SignedHead signed_head{{last->id, last->hash}, "", ""};
-  if (const auto found = signature_of(*backend_, *last))
+  SignedHead signed_head{head_in(last), "", ""};
+  if (const auto found = last ? signature_of(*backend_, *last) : std::nullopt)
     if (const Member* who = authority().member(found->by))
       signed_head.public_key = who->public_key, signed_head.signature = found->value;
   return signed_head;

@@ -1,5 +1,6 @@
 #include "accountants/ledger/scope.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -22,6 +23,11 @@ constexpr Dimension kDimensions[] = {{"organisation", &Scope::organisation, fals
 
 bool within(std::string_view path, std::string_view ancestor) {
   return ancestor.empty() || path == ancestor || (path.starts_with(ancestor) && path[ancestor.size()] == '/');
+}
+
+bool within(const Scope& scope, const Scope& limits) {
+  return std::ranges::all_of(kDimensions,
+                             [&](const Dimension& each) { return within(scope.*each.path, limits.*each.path); });
 }
 
 bool concerns(const Scope& scope, const Scope& run) {

@@ -14,6 +14,8 @@ struct Scope {
 
 // True when `path` is `ancestor` or lies below it; every path lies below the empty one.
 bool within(std::string_view path, std::string_view ancestor);
+// The same of all five.
+bool within(const Scope& scope, const Scope& limits);
 
 // Whether a run there spends from a grant for `scope`. Organisation, purpose and team say who spends: the run must lie
 // within them. Data set and group say whose privacy it costs: a run on all adults costs those over 65 too, and a run

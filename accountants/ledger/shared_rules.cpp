@@ -73,16 +73,10 @@ void check_grants(const Authority& authority, ClaimSums& runs, const Claim& adde
 }
 
 void check_within(const Member& member, const RunEntry& run) {
-  const Scope &allowed = member.scope, there = scope_of(run);
-  const std::pair<const std::string*, const std::string*> paths[] = {{&there.organisation, &allowed.organisation},
-                                                                     {&there.data_set, &allowed.data_set},
-                                                                     {&there.purpose, &allowed.purpose},
-                                                                     {&there.team, &allowed.team},
-                                                                     {&there.group, &allowed.group}};
-  for (const auto& [path, limit] : paths)
-    if (!within(*path, *limit))
-      throw Error(ErrorKind::configuration, cat("the run ", run.run_id, " is for ", to_text(there), ", but ",
-                                                member.name, " may spend on ", to_text(allowed), " alone"));
+  const Scope there = scope_of(run);
+  if (!within(there, member.scope))
+    throw Error(ErrorKind::configuration, cat("the run ", run.run_id, " is for ", to_text(there), ", but ", member.name,
+                                              " may spend on ", to_text(member.scope), " alone"));
 }
 
 }  // namespace sotto::accountants

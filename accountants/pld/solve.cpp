@@ -67,6 +67,7 @@ Bracket solve(const std::vector<LawUses>& uses, Direction direction, const Quest
               double enough) {
   const double most = most_loss(uses, direction);
   if (!question.asks_epsilon() && question.epsilon >= most) return {0, 0};
+  if (question.asks_epsilon() && most <= enough) return {0, most};
   if (std::all_of(uses.begin(), uses.end(), [](const LawUses& each) { return each.law->span(1e-3) == 0; }))
     return disclosure(uses, question);
   Bracket best{0, question.asks_epsilon() ? most : 1};
@@ -80,7 +81,10 @@ Bracket solve(const std::vector<LawUses>& uses, Direction direction, const Quest
   const double epsilon_gap =
       limits.relative_gap *
       (question.asks_epsilon() ? std::max(steering.epsilon, 0.1 * steering.deviation) : 1 / std::max(theta, 1e-3));
-  const double first_step = step_for((enough > 0 ? 16 / 4.5 : 1) * epsilon_gap, total_uses(uses), theta);
+  // The other direction decides: this one only has to stay below it, by however much it seems to.
+  const double spare = question.asks_epsilon() ? 0.3 * (enough - steering.epsilon) : 0;
+  const double first_gap = enough > 0 ? std::max(16 / 4.5 * epsilon_gap, spare) : epsilon_gap;
+  const double first_step = step_for(first_gap, total_uses(uses), theta);
   double step = fit_lattice(uses, std::clamp(first_step, finest, std::max(finest, 0.25 * steering.deviation)), finest);
   double previous = kInfinity;
   for (int round = 0; round < 8; ++round) {

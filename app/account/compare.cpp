@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "accountants/accountant.h"
+#include "accountants/prv_cross_check.h"
 #include "app/account/answer.h"
 #include "app/account/commands.h"
 #include "app/account/grid.h"
@@ -30,6 +31,31 @@ std::string with_reasons(const std::string& table, const std::vector<std::string
     begin = end + 1;
   }
   return text;
+}
+
+// A second method's bracket, beside the accountants': what it says limits nothing.
+Json cross_check(const Question& question, const accountants::EventList& events,
+                 std::vector<std::vector<std::string>>& rows, std::vector<std::string>& reasons) {
+  const std::string name = "prv";
+  if (const auto reason = accountants::PrvCrossCheck::refuses(events, question.neighbouring_relation())) {
+    rows.push_back({name, "", "", "", ""});
+    reasons.push_back(cat("cross-check, never enforces: ", *reason));
+    return {{"method", name}, {"enforces", false}, {"reason", *reason}};
+  }
+  const Clock clock;
+  const accountants::Bracket found =
+      accountants::PrvCrossCheck(events, question.neighbouring_relation()).epsilon(question.delta);
+  const Answer answer{name, found, clock.milliseconds()};
+  const auto [lower, upper] = found;
+  rows.push_back({name, shown(lower, false), shown(upper, true),
+                  lower > 0 && upper < INFINITY ? report::significant_up(100 * (upper - lower) / upper, 2) + " %" : "–",
+                  report::rounded(answer.milliseconds, 2)});
+  reasons.emplace_back("cross-check, never enforces");
+  Json object = to_json(answer, "epsilon");
+  object["method"] = name;
+  object["enforces"] = false;
+  object.erase("accountant");
+  return object;
 }
 
 int compare(const Question& question, const Grid& deltas) {
@@ -65,7 +91,9 @@ int compare(const Question& question, const Grid& deltas) {
       rows.push_back({name, "", "", "", ""});
       reasons.push_back(error.what());
     }
+  Json checked = cross_check(question, events, rows, reasons);
   Json object = describe(question);
+  object["cross_check"] = std::move(checked);
   object["delta"] = question.delta;
   object["accountants"] = std::move(list);
   std::string text = cat(in_words(question), ", δ = ", report::exact(question.delta), ", ", relation_in_words(question),

@@ -122,6 +122,12 @@ class AccountTest(harness.Case):
         found = self.answer("compare", *PLAN, "--delta", 1e-5)["accountants"]
         by_name = {row["accountant"]: row for row in found}
         self.assertTrue({"rdp", "pld"} <= by_name.keys())
+        check = self.answer("compare", *PLAN, "--delta", 1e-5)["cross_check"]
+        self.assertEqual((check["method"], check["enforces"]), ("prv", False))
+        self.assertNotIn("prv", by_name)
+        self.assertLessEqual(check["epsilon_lower"], by_name["pld"]["epsilon"])
+        self.assertGreaterEqual(check["epsilon"], by_name["pld"]["epsilon_lower"])
+        self.assertIn("cross-check, never enforces", self.call("compare", *PLAN, "--delta", 1e-5).out)
         for row in found:
             if row["epsilon"] is None:
                 self.assertIn("no bound", row["reason"])

@@ -3,7 +3,6 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include "base/error.h"
-#include "engine/tape/embedding.h"
 #include "engine/tape/layouts.h"
 #include "engine/tape/loss_graph.h"
 
@@ -17,8 +16,8 @@ struct Pass {
   std::set<int64_t> uncaptured;
 };
 
-Pass pass(Tape& tape, const Parameters& parameters, const Probe& probe, int64_t batch) {
-  const at::Tensor input = probe.input(batch, 7);
+Pass pass(Tape& tape, const Parameters& parameters, const Probe& probe, int64_t batch, uint64_t seed) {
+  const at::Tensor input = probe.input(batch, seed);
   Pass made;
   made.uses = tape.observe(batch, [&] {
     const at::Tensor losses = probe.losses(input);
@@ -28,13 +27,13 @@ Pass pass(Tape& tape, const Parameters& parameters, const Probe& probe, int64_t 
   return made;
 }
 
-// Forward passes of two samples and of three: what follows the batch differs.
+// Forward passes of two samples and of three others: what follows the batch, or a sample, differs.
 struct Passes {
   Pass of_two, of_three;
 };
 
 Passes both(Tape& tape, const Parameters& parameters, const Probe& probe) {
-  return {pass(tape, parameters, probe, 2), pass(tape, parameters, probe, 3)};
+  return {pass(tape, parameters, probe, 2, 7), pass(tape, parameters, probe, 3, 8)};
 }
 
 std::vector<RecordedUse> embeddings_of(const Pass& made) {
@@ -44,15 +43,14 @@ std::vector<RecordedUse> embeddings_of(const Pass& made) {
   return found;
 }
 
-// The embeddings, by their number in a pass, that all samples share: their ids are the same run of rows in both.
-std::set<int64_t> shared_embeddings(const Passes& passes) {
+// The embeddings, by their number in a pass, that all samples share, with their ids, which are the same in both.
+std::map<int64_t, at::Tensor> shared_embeddings(const Passes& passes) {
   const auto two = embeddings_of(passes.of_two), three = embeddings_of(passes.of_three);
-  std::set<int64_t> shared;
+  std::map<int64_t, at::Tensor> shared;
   if (two.size() != three.size()) return shared;
   for (size_t i = 0; i < two.size(); ++i)
-    if (two[i].input.sizes() == three[i].input.sizes() && two[i].input.equal(three[i].input) &&
-        first_of_run(two[i].input) >= 0)
-      shared.insert(static_cast<int64_t>(i));
+    if (two[i].input.sizes() == three[i].input.sizes() && two[i].input.equal(three[i].input))
+      shared.emplace(static_cast<int64_t>(i), two[i].input.reshape({-1}).to(at::kCPU, at::kLong));
   return shared;
 }
 
@@ -132,7 +130,7 @@ ModelStructure check_sample_passes(const Parameters& parameters, const Probe& pr
 ModelStructure check_model(Tape& tape, const Parameters& parameters, const Probe& probe) {
   tape.set_shared_embeddings({});
   Passes passes = both(tape, parameters, probe);
-  if (std::set<int64_t> shared = shared_embeddings(passes); !shared.empty()) {
+  if (std::map<int64_t, at::Tensor> shared = shared_embeddings(passes); !shared.empty()) {
     tape.set_shared_embeddings(std::move(shared));
     passes = both(tape, parameters, probe);
   }

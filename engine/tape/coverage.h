@@ -7,17 +7,17 @@ namespace sotto {
 
 // The parameters of which a use has no rule, found by trying: the forward pass of two synthetic samples runs with
 // capture on, and what its loss graph still reaches was not captured; so is a use whose input does not follow the
-// batch (ids that all samples share, and that are no run of rows). Leaves the tape as it was. Throws configuration,
-// with the parameter's name, where a rule takes one use and another use is hidden from it.
+// batch. Leaves the tape as it was. Throws configuration, with the parameter's name, where a rule takes one use and
+// another use is hidden from it.
 std::set<int64_t> uncaptured_parameters(Tape& tape, const Parameters& parameters, const Probe& probe);
 
 // check_structure for a model that the tape passes through one sample at a time: another sample's values or their
 // number must not change a sample's loss, and every parameter must be used. Throws configuration with names.
 ModelStructure check_sample_passes(const Parameters& parameters, const Probe& probe);
 
-// Prepares `tape` for a model, with synthetic samples alone. Embeddings whose ids are the same run of rows for two
-// samples as for three are shared by all samples (Tape::set_shared_embeddings). Then by check_structure where every use
-// has a rule; otherwise each sample passes by itself, for all parameters, which is slow and correct. Throws
+// Prepares `tape` for a model, with synthetic samples alone. Embeddings whose ids are the same for two samples as for
+// three others are shared by all samples (Tape::set_shared_embeddings). Then by check_structure where every use has a
+// rule; otherwise each sample passes by itself, for all parameters, which is slow and correct. Throws
 // configuration as both do.
 ModelStructure check_model(Tape& tape, const Parameters& parameters, const Probe& probe);
 

@@ -84,7 +84,7 @@ WeightRows rows_of(const Tape::Recorder& recorder, const at::Tensor& weight) {
   if (weight.dim() != 2) return {};
   for (const bool exchanged : {false, true}) {
     const ParameterView view = find_view(recorder, exchanged ? weight.t() : weight);
-    if (view.parameter < 0) return {};
+    if (view.parameter < 0 || view.gathered >= 0) return {};
     const int64_t rows = view.sizes[0], columns = view.sizes[1],
                   elements = recorder.parameters.tensor(view.parameter).numel();
     const bool expanded = rows * columns != weight.numel();
@@ -117,7 +117,7 @@ std::optional<at::Tensor> linear_rule(const at::Tensor& input, const at::Tensor&
   // What is trained but neither a parameter nor rows of one (a cast, say): the coverage walk names its parameter.
   if (rows.parameter < 0 && weight.requires_grad()) return std::nullopt;
   if (bias.defined() && bias.requires_grad() &&
-      (bias_view.parameter < 0 || bias.dim() != 1 || bias_view.sizes != bias.sizes()))
+      (bias_view.parameter < 0 || bias_view.gathered >= 0 || bias.dim() != 1 || bias_view.sizes != bias.sizes()))
     return std::nullopt;
   BatchLayout layout;
   if (rows.parameter >= 0) layout = recorder->record_use(rows.parameter, "linear", input);

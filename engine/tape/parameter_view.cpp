@@ -31,6 +31,19 @@ bool whole(const ParameterView& view, int64_t elements) {
   return expected == elements;
 }
 
+// The parameter, or the gathered rows, that `tensor` is, without its sizes.
+ParameterView find_whole(const Tape::Recorder& recorder, const at::Tensor& tensor) {
+  ParameterView view;
+  view.parameter = recorder.find(tensor);
+  for (size_t k = 0; k < recorder.shared_rows.size() && view.parameter < 0; ++k)
+    if (const SharedRows& shared = recorder.shared_rows[k];
+        shared.rows.is_same(tensor) && tensor._version() == shared.version) {
+      view.parameter = shared.table;
+      view.gathered = static_cast<int64_t>(k);
+    }
+  return view;
+}
+
 struct ExpansionUse {
   RecorderPointer recorder;
   ParameterView view;
@@ -46,9 +59,34 @@ std::vector<int64_t> aligned(const ParameterView& view, size_t dimensions) {
   return sizes;
 }
 
+// Gathered rows add up to rows of their table: as an embedding's of every sample, or, of more ids than the table has
+// rows (buckets of distances), as what they come to, which is less.
+void keep_gathered(Tape::Recorder& recorder, const ParameterView& view, const at::Tensor& gradient) {
+  const SharedRows& shared = recorder.shared_rows[static_cast<size_t>(view.gathered)];
+  const int64_t batch = recorder.batch, count = shared.ids.numel(), d = shared.rows.size(-1),
+                table_rows = recorder.parameters.tensor(view.parameter).size(0);
+  const at::Tensor rows = rows_of_view(view, count * d, gradient);
+  if (count <= table_rows) {
+    const at::Tensor ids = shared.ids.unsqueeze(0).expand({batch, count}).contiguous();
+    return recorder.samples(view.parameter)
+        .indexed.push_back({ids, rows.view({batch * count, d}), shared.padding_index});
+  }
+  at::Tensor by_id = rows.view({batch, count, d});
+  if (shared.padding_index >= 0)  // 0 · NaN would poison the padding row
+    by_id = by_id.masked_fill(shared.ids.eq(shared.padding_index).unsqueeze(1), 0.0);
+  const at::Tensor sums = at::zeros({batch, table_rows, d}, by_id.options());
+  // In one order on both: CUDA's index_add_ adds in any, and the CPU's accumulating index_put_ does.
+  if (by_id.is_cuda())
+    sums.index_put_({std::nullopt, shared.ids}, by_id, true);
+  else
+    sums.index_add_(1, shared.ids, by_id);
+  recorder.store(view.parameter, sums.view({batch, table_rows * d}));
+}
+
 void keep(const ExpansionUse& use, const at::Tensor& gradient) {
   Tape::Recorder& recorder = *use.recorder;
   const ParameterView& view = use.view;
+  if (view.gathered >= 0) return keep_gathered(recorder, view, gradient);
   const int64_t elements = recorder.parameters.tensor(view.parameter).numel();
   const int64_t bytes = recorder.batch * elements * static_cast<int64_t>(sizeof(float));
   if (whole(view, elements) || bytes <= recorder.storage_left) {
@@ -90,12 +128,11 @@ struct ExpandFunction : torch::autograd::Function<ExpandFunction> {
 
 ParameterView find_view(const Tape::Recorder& recorder, const at::Tensor& tensor) {
   if (!tensor.defined() || !tensor.requires_grad()) return {};
-  ParameterView view;
-  view.parameter = recorder.find(tensor);
+  ParameterView view = find_whole(recorder, tensor);
   if (view.parameter < 0) {
     if (!tensor.is_view() || tensor.is_neg() || tensor.is_conj()) return {};
     const at::Tensor base(tensor._base());
-    view.parameter = recorder.find(base);
+    view = find_whole(recorder, base);
     if (view.parameter < 0 || tensor.scalar_type() != base.scalar_type()) return {};
     view.offset = tensor.storage_offset() - base.storage_offset();
   }

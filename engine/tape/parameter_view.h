@@ -3,17 +3,21 @@
 
 namespace sotto {
 
-// A parameter as an operator gets it: whole, or through views of it (a slice, a transpose, an unsqueeze).
+// A parameter as an operator gets it: whole, or through views of it (a slice, a transpose, an unsqueeze); or rows that
+// shared ids gathered from it.
 struct ParameterView {
   int64_t parameter = -1;               // -1: none that a rule may take
   std::vector<int64_t> sizes, strides;  // an expanded dimension has size 1
-  int64_t offset = 0;                   // of the first element in the parameter
+  int64_t offset = 0;                   // of the first element in the parameter, or in the gathered rows
+  int64_t gathered = -1;                // which of Recorder::shared_rows; -1: the parameter's own memory
 };
 
-// The parameter behind `tensor`, if it is one or a view of one in which no element occurs twice.
+// The parameter behind `tensor`, if it is one, rows gathered from one, or a view of either in which no element occurs
+// twice.
 ParameterView find_view(const Tape::Recorder& recorder, const at::Tensor& tensor);
 
-// Per-sample gradients of a view, [count, sizes…], as gradients of its parameter, [count, elements]: 0 elsewhere.
+// Per-sample gradients of a view, [count, sizes…], as gradients of its parameter or of the gathered rows, [count,
+// elements]: 0 elsewhere.
 at::Tensor rows_of_view(const ParameterView& view, int64_t elements, const at::Tensor& gradient);
 
 // `tensor`, a view as find_view gave it, in `sizes`, as expand does it, with the batch where `layout` says: the

@@ -1,4 +1,5 @@
 #pragma once
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -9,6 +10,13 @@
 
 namespace sotto {
 
+// Rows of a table that ids which all samples share have gathered: they stand for the table until they meet the samples.
+struct SharedRows {
+  at::Tensor rows, ids;  // [ids…, columns], [ids] in int64
+  int64_t table, padding_index;
+  int64_t version;  // what is written to them after is no longer the table's
+};
+
 // The state of one Tape::per_sample call, shared with the autograd nodes it leaves in the graph.
 struct Tape::Recorder {
   const Parameters& parameters;
@@ -18,13 +26,14 @@ struct Tape::Recorder {
   const std::vector<BatchLayout>& layouts;
   const std::set<int64_t>& uncaptured;  // parameters that no rule may take
   const NormMethods& norm_methods;      // as planned
-  const std::set<int64_t>& shared_embeddings;
+  const std::map<int64_t, at::Tensor>& shared_embeddings;
   bool observing;  // no backward pass follows, so any layout will do
   // A scalar 0 that requires a gradient, so that a layer on raw data is reached by the backward pass.
   at::Tensor anchor = at::zeros({}).set_requires_grad(true);
   GradSamples grads = {};
   std::vector<int64_t> uses = {};  // of each parameter, counted in the forward pass
   int64_t embeddings = 0;          // calls so far
+  std::vector<SharedRows> shared_rows = {};
   std::vector<RecordedUse> recorded = {};
   std::vector<ProductShape> products = {};  // those that `choose` was asked for
   std::optional<Error> refusal = std::nullopt;

@@ -1,5 +1,6 @@
 #pragma once
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -61,9 +62,10 @@ class Tape {
   // Where each use has its samples, in forward order, as check_structure found out; empty: always dimension 0.
   void set_layouts(std::vector<BatchLayout> layouts) { layouts_ = std::move(layouts); }
 
-  // Embeddings, by their number among a forward pass's, whose ids are the same run of rows for every sample (position
-  // ids): such a call gives those rows of its table as they are, a view, and what meets the samples next takes it.
-  void set_shared_embeddings(std::set<int64_t> calls) { shared_embeddings_ = std::move(calls); }
+  // Embeddings, by their number among a forward pass's, whose ids are the same for every sample (position ids), with
+  // those ids, int64 on the CPU. A call gives its rows without a batch, and what meets the samples next takes them: as
+  // a view of the table where they are a run of rows, else by these ids, and no others.
+  void set_shared_embeddings(std::map<int64_t, at::Tensor> ids) { shared_embeddings_ = std::move(ids); }
 
   // Parameters whose uses no rule takes: their gradients come from a pass for each sample alone, which is slow.
   void set_uncaptured(std::set<int64_t> parameters) { uncaptured_ = std::move(parameters); }
@@ -95,7 +97,8 @@ class Tape {
   const Parameters& parameters_;
   int64_t storage_limit_ = int64_t{1} << 30;
   std::vector<BatchLayout> layouts_;
-  std::set<int64_t> uncaptured_, shared_embeddings_;
+  std::set<int64_t> uncaptured_;
+  std::map<int64_t, at::Tensor> shared_embeddings_;
   NormMethods norm_methods_;
   std::vector<ProductShape> products_;
   std::vector<RecordedUse> uses_;

@@ -40,10 +40,14 @@ std::vector<RooflineCase> roofline_cases();
 
 std::vector<RooflineCase> norm_contests();
 std::vector<RooflineCase> sum_contests();
+std::vector<RooflineCase> ragged_contests();
 std::vector<RooflineCase> layer_contests();
 std::vector<RooflineCase> lattice_contests();
 std::vector<RooflineCase> noise_contests();
 std::vector<RooflineCase> recurrent_contests();
+
+// Of entries rounded to Bfloat16: two that are about to be rounded apart differ by 2^-7 of themselves.
+constexpr double kBfloat16Tolerance = 8e-3;
 
 // A contiguous tensor as kernels take it: a matrix has the last dimension's columns.
 inline MatrixView<const float> in(const at::Tensor& x) {
@@ -54,6 +58,9 @@ inline MatrixView<const kernels::Bfloat16> in_bfloat16(const at::Tensor& x) {
 }
 inline MatrixView<float> out(const at::Tensor& x) {
   return {x.mutable_data_ptr<float>(), x.numel() / x.size(-1), x.size(-1)};
+}
+inline MatrixView<kernels::Bfloat16> out_bfloat16(const at::Tensor& x) {
+  return {static_cast<kernels::Bfloat16*>(x.mutable_data_ptr()), x.numel() / x.size(-1), x.size(-1)};
 }
 template <class T = float>
 VectorView<const T> vector_in(const at::Tensor& x) {

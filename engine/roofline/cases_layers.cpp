@@ -74,11 +74,12 @@ RooflineCase group_norm(int64_t B, int64_t C, int64_t K, int64_t L) {
 }
 
 // An H x W image, a k x k kernel of stride s. N samples, o output channels, y positions, e = elements() of the weight.
-// Bytes 4(x + g + N(e + o)); FLOPs 2Ney + Noy: a product for each element and position, and the bias.
-RooflineCase convolution(const kernels::ConvolutionShape& s) {
+// Bytes 4(x + g + N(e + o)), of Bfloat16 rows 2Ne there; FLOPs 2Ney + Noy: a product for each element and position, and
+// the bias.
+RooflineCase convolution(const kernels::ConvolutionShape& s, bool as_bfloat16 = false) {
   const int64_t N = s.samples, y = s.positions();
   const double images = double(N * s.in_channels * s.places()), gradients = double(N * s.out_channels * y);
-  return {.kernel = "convolution_gradients",
+  return {.kernel = as_bfloat16 ? "convolution_gradients (Bfloat16)" : "convolution_gradients",
           .folder = "convolution",
           .shape = {{"B", N},
                     {"in", s.in_channels},
@@ -88,27 +89,33 @@ RooflineCase convolution(const kernels::ConvolutionShape& s) {
                     {"W", s.input[2]},
                     {"k", s.kernel[2]},
                     {"s", s.stride[2]}},
-          .composite = "im2col, bmm, sum",
-          .bytes = 4 * (images + gradients + double(N * (s.elements() + s.out_channels))),
+          .composite = as_bfloat16 ? "im2col, bmm, to bfloat16, sum" : "im2col, bmm, sum",
+          .bytes = 4 * (images + gradients + double(N * (s.elements() + s.out_channels))) -
+                   (as_bfloat16 ? 2 * double(N * s.elements()) : 0),
           .flops = 2 * double(N * s.elements()) * double(y) + gradients,
-          .tolerance = kTolerance,
+          .tolerance = as_bfloat16 ? kBfloat16Tolerance : kTolerance,
           .make = [=](const Site& site) {
             const at::Tensor x = site.normals({N, s.in_channels, s.input[1], s.input[2]}, 1);
             const at::Tensor g = site.normals({N, s.out_channels, y}, 2);
-            const at::Tensor weight = site.zeros({N, s.elements()}), bias = site.zeros({N, s.out_channels});
-            return Contest{[=] {
-                             kernels::convolution_gradients(site.exec, s, x.const_data_ptr<float>(),
-                                                            g.const_data_ptr<float>(), out(weight), out(bias));
-                             return Tensors{weight, bias};
-                           },
-                           [=] {
-                             const auto last_two = [](const int64_t* size) { return at::IntArrayRef(size + 1, 2); };
-                             const at::Tensor columns = at::im2col(x, last_two(s.kernel), last_two(s.dilation),
-                                                                   last_two(s.padding), last_two(s.stride));
-                             const at::Tensor grouped = columns.view({N * s.groups, -1, y});
-                             const at::Tensor product = at::bmm(g.view({N * s.groups, -1, y}), grouped.transpose(1, 2));
-                             return Tensors{product.view({N, -1}), g.sum(2)};
-                           }};
+            const at::Tensor weight = site.zeros({N, s.elements()}, as_bfloat16 ? at::kBFloat16 : at::kFloat);
+            const at::Tensor bias = site.zeros({N, s.out_channels});
+            return Contest{
+                [=] {
+                  const auto *images = x.const_data_ptr<float>(), *outputs = g.const_data_ptr<float>();
+                  if (as_bfloat16)
+                    kernels::convolution_gradients(site.exec, s, images, outputs, out_bfloat16(weight), out(bias));
+                  else
+                    kernels::convolution_gradients(site.exec, s, images, outputs, out(weight), out(bias));
+                  return Tensors{weight, bias};
+                },
+                [=] {
+                  const auto last_two = [](const int64_t* size) { return at::IntArrayRef(size + 1, 2); };
+                  const at::Tensor columns =
+                      at::im2col(x, last_two(s.kernel), last_two(s.dilation), last_two(s.padding), last_two(s.stride));
+                  const at::Tensor grouped = columns.view({N * s.groups, -1, y});
+                  const at::Tensor product = at::bmm(g.view({N * s.groups, -1, y}), grouped.transpose(1, 2));
+                  return Tensors{product.view({N, -1}).to(weight.scalar_type()), g.sum(2)};
+                }};
           }};
 }
 
@@ -169,6 +176,7 @@ std::vector<RooflineCase> layer_contests() {
           convolution({128, 3, 32, 1, {1, 32, 32}, {1, 32, 32}, {1, 3, 3}, {1, 1, 1}, {0, 1, 1}}),
           convolution({128, 32, 32, 1, {1, 32, 32}, {1, 32, 32}, {1, 3, 3}, {1, 1, 1}, {0, 1, 1}}),
           convolution({128, 128, 128, 1, {1, 8, 8}, {1, 8, 8}, {1, 3, 3}, {1, 1, 1}, {0, 1, 1}}),
+          convolution({128, 128, 128, 1, {1, 8, 8}, {1, 8, 8}, {1, 3, 3}, {1, 1, 1}, {0, 1, 1}}, true),
           convolution({8, 64, 256, 1, {1, 56, 56}, {1, 56, 56}, {1, 1, 1}}),
           convolution({32, 64, 64, 64, {1, 32, 32}, {1, 32, 32}, {1, 3, 3}, {1, 1, 1}, {0, 1, 1}}),
           convolution({32, 128, 128, 32, {1, 28, 28}, {1, 28, 28}, {1, 3, 3}, {1, 1, 1}, {0, 1, 1}})};

@@ -122,27 +122,32 @@ RooflineCase recurrent_backward(int64_t B, int64_t T, int64_t D, int64_t H) {
           .on_cuda = false};
 }
 
-// Bytes 4BT(d + p) + 4Bpd; FLOPs 2BTpd.
-RooflineCase sample_gradients(int64_t B, int64_t T, int64_t D, int64_t P) {
+// Bytes 4BT(d + p) + 4Bpd, of Bfloat16 rows 2Bpd there; FLOPs 2BTpd.
+RooflineCase sample_gradients(int64_t B, int64_t T, int64_t D, int64_t P, bool as_bfloat16 = false) {
   const double b = double(B), rows = double(B * T), d = double(D), p = double(P);
-  return {.kernel = "sample_gradients",
+  return {.kernel = as_bfloat16 ? "sample_gradients (Bfloat16)" : "sample_gradients",
           .folder = "sample_gradients",
           .shape = {{"B", B}, {"T", T}, {"d", D}, {"p", P}},
-          .composite = "bmm Gᵀ A",
-          .bytes = 4 * rows * (d + p) + 4 * b * p * d,
+          .composite = as_bfloat16 ? "bmm Gᵀ A, to bfloat16" : "bmm Gᵀ A",
+          .bytes = 4 * rows * (d + p) + (as_bfloat16 ? 2 : 4) * b * p * d,
           .flops = 2 * rows * p * d,
-          .tolerance = kProductTolerance,
+          .tolerance = as_bfloat16 ? kBfloat16Tolerance : kProductTolerance,
           .make = [=](const Site& site) {
             const at::Tensor a = site.normals({B, T, D}, 1), g = site.normals({B, T, P}, 2);
-            const at::Tensor rows = site.zeros({B, P * D}), product = site.zeros({B, P, D});
-            return Contest{[=] {
-                             kernels::sample_gradients(site.exec, in(a), in(g), T, out(rows));
-                             return Tensors{rows};
-                           },
-                           [=] {
-                             at::Tensor result = product;
-                             return Tensors{at::bmm_out(result, g.transpose(1, 2), a).view({B, P * D})};
-                           }};
+            const at::Tensor rows = site.zeros({B, P * D}, as_bfloat16 ? at::kBFloat16 : at::kFloat);
+            const at::Tensor product = site.zeros({B, P, D});
+            return Contest{
+                [=] {
+                  if (as_bfloat16)
+                    kernels::sample_gradients(site.exec, in(a), in(g), T, out_bfloat16(rows));
+                  else
+                    kernels::sample_gradients(site.exec, in(a), in(g), T, out(rows));
+                  return Tensors{rows};
+                },
+                [=] {
+                  at::Tensor result = product;
+                  return Tensors{at::bmm_out(result, g.transpose(1, 2), a).view({B, P * D}).to(rows.scalar_type())};
+                }};
           }};
 }
 
@@ -191,6 +196,8 @@ std::vector<RooflineCase> recurrent_contests() {
           recurrent_backward(64, 64, 64, 128),
           sample_gradients(64, 64, 64, 512),
           sample_gradients(32, 128, 128, 512),
+          sample_gradients(64, 64, 64, 512, true),
+          sample_gradients(32, 128, 128, 512, true),
           cell_forward(64, 128),
           cell_forward(256, 1024)};
 }

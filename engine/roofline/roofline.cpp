@@ -85,8 +85,8 @@ std::string name_of(const RooflineCase& one) {
 
 std::vector<RooflineCase> roofline_cases() {
   std::vector<RooflineCase> all;
-  for (const auto cases :
-       {norm_contests, sum_contests, layer_contests, recurrent_contests, lattice_contests, noise_contests})
+  for (const auto cases : {norm_contests, sum_contests, ragged_contests, layer_contests, recurrent_contests,
+                           lattice_contests, noise_contests})
     for (RooflineCase& one : cases()) all.push_back(std::move(one));
   return all;
 }

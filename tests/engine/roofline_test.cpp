@@ -67,6 +67,16 @@ TEST(Roofline, CountsBytesAndFlopsAsByHand) {
            Row{"plain_adam n=4194304", 28 * n, 15 * n},
            Row{"noisy_lamb n=4194304", 28 * n, 23 * n},
            Row{"sample_gradients B=64 T=64 d=64 p=512", 4 * (4096 * 576.0 + 64 * 32768.0), 4096 * 2 * 32768.0},
+           Row{"sample_gradients (Bfloat16) B=64 T=64 d=64 p=512", 4 * 4096 * 576.0 + 2 * 64 * 32768.0, 4096 * 2 * 32768.0},
+           Row{"convolution_gradients (Bfloat16) B=128 in=128 out=128 groups=1 H=8 W=8 k=3 s=1",
+               4 * (2 * 1048576.0 + 128 * 128) + 2 * 128 * 147456.0, 128 * 64 * 2 * 147456.0 + 1048576},
+           // Samples of 1, 2, … 16 rows: 136 in all; n (n + 1) of each, summed, is 1632.
+           Row{"accumulate_ragged_ghost_norms B=16 T=16 d=64 p=64", 4 * 136 * 128 + 24 * 16 + 8, 1632 * 128.0},
+           Row{"accumulate_ragged_direct_norms B=16 T=16 d=64 p=64", 4 * 136 * 128 + 24 * 16 + 8, 2 * (136 + 16) * 4096.0},
+           Row{"accumulate_ragged_clipped_outer B=16 T=16 d=64 p=64", 4 * 136 * 128 + 12 * 16 + 8 + 8 * 4160, 136 * (2 * 4096.0 + 192)},
+           // Of 1, 3, … 29 and 32: 257 in all, 5519 pairs.
+           Row{"accumulate_ragged_embedding_norms B=16 T=32 d=32 V=100", 257 * (8 + 128) + 24 * 16 + 8, 2 * 257 * 32},
+           Row{"accumulate_ragged_tied_cross_norms B=16 T=32 d=64 V=500", 257 * (8 + 512) + 4 * 5519 + 24 * 16 + 8, 2 * 5519 * 65.0},
            Row{"cell_forward (LSTM) B=64 h=128", 64 * 128 * 60, 64 * 128 * 13},
        }) {
     const RooflineCase one = case_named(row.name);

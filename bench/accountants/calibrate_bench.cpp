@@ -51,6 +51,12 @@ BENCHMARK_CAPTURE(noise, pld_plain_steps_100, target("pld", 8, 1e-6), 1.0, 100)-
 BENCHMARK_CAPTURE(steps, pld_sigma_1_rate_1e2, target("pld", 2, 1e-5), 1.0, 0.01)->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(steps, pld_sigma_08_rate_5e2, target("pld", 8, 1e-6), 0.8, 0.05)->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(steps, pld_sigma_2_rate_1e1, target("pld", 1, 1e-6), 2.0, 0.1)->Unit(benchmark::kMillisecond);
+// Little noise and rare units: removing decides, and adding is next to nothing.
+BENCHMARK_CAPTURE(noise, pld_rate_1e4_steps_100, target("pld", 20, 1e-10), 1e-4, 100)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(steps, pld_sigma_03_rate_1e3, target("pld", 10, 1e-5), 0.3, 0.001)->Unit(benchmark::kMillisecond);
+// Brackets that no grid within the limits makes narrow.
+BENCHMARK_CAPTURE(noise, pld_rate_1e6_steps_1e8, target("pld", 3, 1e-5), 1e-6, 100'000'000)
+    ->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(batch, pld_sigma_1_steps_1000, target("pld", 2, 1e-5), 1.0, 1000, 60'000)
     ->Unit(benchmark::kMillisecond);
 

@@ -101,10 +101,10 @@ void PostgresConnection::check_server() {
     throw Error(ErrorKind::io, cat(name, " is PostgreSQL ", server_version() / 10000, "; a ledger needs 12 or newer"));
   // A transaction that is left open holds the lock that others wait for.
   // A plan that was made while the table was small would read all of it for ever, also in triggers: through indexes
-  // alone.
+  // alone. What is not allowed counts as so dear that the server would compile each such plan, for half a second.
   run(cat("SET search_path TO ", location_.schema(), "; SET lock_timeout TO '", location_.patience().count(),
           "ms'; SET idle_in_transaction_session_timeout TO '60s'; SET enable_seqscan TO off; "
-          "SET standard_conforming_strings TO on"));
+          "SET jit TO off; SET standard_conforming_strings TO on"));
   const PostgresResult server =
       query({"SELECT current_setting('server_encoding'), current_setting('fsync'), "
              "current_setting('synchronous_commit'), pg_is_in_recovery(), "

@@ -71,27 +71,41 @@ std::vector<Shared> shared_cases() {
       {"a table that is indexed by each sample", with_places(9, {}, [=](Embedding e, const at::Tensor& y) { return y + e->weight.index({y.detach().mul(100).to(at::kLong).remainder(9).select(2, 0).sub(9)}); }), "embedding"}};
 }
 
+void expect_like_the_loop(const Case& c, int64_t batch, int64_t storage) {
+  SCOPED_TRACE(cat(c.name, ", batch ", batch, ", storage ", storage));
+  Checked checked(c.make, c.input);
+  checked.tape.set_storage_limit(storage);
+  check_model(checked.tape, checked.parameters, checked.probe);
+  EXPECT_TRUE(checked.tape.uncaptured().empty()) << "a pass a sample";
+  const at::Tensor input = c.input(batch), truth = one_at_a_time(c, checked.subject, input);
+  const Measured got = measure(checked.tape, checked.parameters, batch, [&] { return wavy_loss(checked.subject.forward(input)); });
+  for (int64_t i = 0; i < batch; ++i) {
+    const double norm = truth[i].norm().item<double>(), bound = std::sqrt(got.squared[i].item<double>());
+    // Float passes against double; what the bounds may raise a norm by.
+    EXPECT_LE((got.gradients[i] - truth[i]).norm().item<double>(), 3e-5 * norm);
+    EXPECT_GE(bound, norm * (1 - 3e-5));
+    EXPECT_LE(bound, norm * (1 + 1e-3));
+  }
+}
+
 TEST(SharedIds, GradientsAreThoseOfOneSampleAtATime) {
+  at::manual_seed(3);
   for (const Shared& one : shared_cases())
     for (const int64_t batch : {1, 4, 5})
-      for (const int64_t storage : {int64_t{1} << 30, int64_t{0}}) {
-        SCOPED_TRACE(cat(one.name, ", batch ", batch, ", storage ", storage));
-        at::manual_seed(3);
-        const Case c = {one.name, one.make, tokens(kLength, 7)};
-        Checked checked(c.make, c.input);
-        checked.tape.set_storage_limit(storage);
-        check_model(checked.tape, checked.parameters, checked.probe);
-        EXPECT_TRUE(checked.tape.uncaptured().empty()) << "a pass a sample";
-        const at::Tensor input = c.input(batch), truth = one_at_a_time(c, checked.subject, input);
-        const Measured got = measure(checked.tape, checked.parameters, batch, [&] { return wavy_loss(checked.subject.forward(input)); });
-        for (int64_t i = 0; i < batch; ++i) {
-          const double norm = truth[i].norm().item<double>(), bound = std::sqrt(got.squared[i].item<double>());
-          // Float passes against double; what the bounds may raise a norm by.
-          EXPECT_LE((got.gradients[i] - truth[i]).norm().item<double>(), 3e-5 * norm);
-          EXPECT_GE(bound, norm * (1 - 3e-5));
-          EXPECT_LE(bound, norm * (1 + 1e-3));
-        }
-      }
+      for (const int64_t storage : {int64_t{1} << 30, int64_t{0}})
+        expect_like_the_loop({one.name, one.make, tokens(kLength, 7)}, batch, storage);
+}
+
+TEST(SharedIds, AnyIdsLengthAndTableAgreeWithOneSampleAtATime) {
+  for (int64_t seed = 1; seed <= 60 && !HasFailure(); ++seed) {
+    at::manual_seed(static_cast<uint64_t>(seed));
+    const auto up_to = [](int64_t most) { return at::randint(1, most + 1, {1}).item<int64_t>(); };
+    const int64_t length = up_to(8), rows = up_to(9), batch = up_to(5), padding = up_to(rows + 1) - 1;  // rows: none
+    const at::Tensor ids = at::randint(rows, {length}, at::kLong);
+    const auto padded = padding < rows ? std::optional(padding) : std::nullopt;
+    const Case c = {cat("seed ", seed, ": ", length, " ids of ", rows, " rows, padding ", padding), with_ids(rows, padded, [ids] { return ids; }), tokens(length, 7)};
+    expect_like_the_loop(c, batch, seed % 2 == 0 ? 0 : int64_t{1} << 30);
+  }
 }
 
 TEST(SharedIds, TheirTablesRuleIsExplained) {

@@ -55,10 +55,9 @@ TEST(LatticeLaw, NeitherBoundIsThatOfContinuousNoise) {
   // as above; the larger one of μ = (1) and μ = (1, 1)).
   EXPECT_GE(composed({PoissonSampledLatticeGaussian{4, kRate, 4}}, 1, kAddRemove).delta_bracket(0.25).upper,
             4.0694532520581235e-6);
-  EXPECT_LE(composed({PoissonSampledLatticeGaussian{4.2426406871192852, kRate, 6}}, 1, kAddRemove)
-                .delta_bracket(0.05)
-                .lower,
-            0.0046546288649325924);
+  EXPECT_LE(
+      composed({PoissonSampledLatticeGaussian{4.2426406871192852, kRate, 6}}, 1, kAddRemove).delta_bracket(0.05).lower,
+      0.0046546288649325924);
 }
 
 TEST(LatticeLaw, OneEntryAloneIsKnownExactly) {

@@ -6,7 +6,7 @@ import html.parser, json, pathlib, re
 
 import harness
 
-FILTER = "row_norms B=64|clip_factors B=1024|ghost_norms B=16"
+FILTER = "accumulate_row_norms B=64|clip_factors B=1024|accumulate_ghost_norms B=16"
 FIELDS = {"kernel": str, "folder": str, "shape": dict, "composite": str, "bound": str} | dict.fromkeys(
     ["time_ms", "composite_ms", "speedup", "bytes", "flops", "gigabytes_per_second", "gigaflops", "percent_of_copy",
      "percent_of_matmul", "floor_ms", "percent_of_floor", "disagreement"], (int, float))

@@ -28,8 +28,8 @@ Clipping sensitivity_without_its_rounding() {
   // expect: Clipping::Clipping.* is private within this context
 }
 
-ClippedSum sum_that_nothing_has_clipped(std::vector<at::Tensor> gradients) {
-  return ClippedSum(std::move(gradients), 1.0, 0.0);
+ClippedSum sum_that_nothing_has_clipped(std::vector<at::Tensor> gradients, const Clipping& clipping) {
+  return ClippedSum(std::move(gradients), clipping, StepTrace());
   // expect: ClippedSum::ClippedSum.* is private within this context
 }
 

@@ -100,10 +100,11 @@ function(sotto_c_library name folder)
 endfunction()
 
 # A folder of operators for Python's torch: a library that torch.ops.load_library opens in a process that has LibTorch.
-# Not with sanitizers: their runtime would have to be Python's, too.
+# Not with sanitizers: their runtime would have to be Python's, too. ALSO: files of other folders that it defines as well.
 function(sotto_operators name folder)
-  cmake_parse_arguments(A "" "" "USES;EXCEPT" ${ARGN})
+  cmake_parse_arguments(A "" "" "USES;EXCEPT;ALSO" ${ARGN})
   sotto_sources(${folder} sources)
+  list(APPEND sources ${A_ALSO})
   foreach(below ${A_EXCEPT})
     list(FILTER sources EXCLUDE REGEX "/${folder}/${below}/")
   endforeach()

@@ -94,7 +94,7 @@ struct Inputs {
 int64_t smallest_table(Tape& tape, const Parameters& parameters, const Probe& probe) {
   const at::Tensor input = probe.input(2, 7);
   int64_t rows = 0;
-  for (const RecordedUse& use : tape.observe(2, [&] { return probe.losses(input); }))
+  for (const RecordedUse& use : tape.observe(2, [&] { return probe.losses(input); }).uses)
     if (use.operation.starts_with("embedding")) {
       const int64_t own = parameters.tensor(use.parameter).size(0);
       rows = rows == 0 ? own : std::min(rows, own);

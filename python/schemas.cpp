@@ -1,3 +1,4 @@
+#include "engine/models/routed_linear.h"
 #include "python/torch.h"
 
 // torch.ops.sotto: the kernels of sotto on PyTorch's tensors, loaded by torch.ops.load_library("libsotto_ops.so").
@@ -27,4 +28,5 @@ TORCH_LIBRARY(sotto, m) {
       "ragged_clipped_embedding(Tensor ids, Tensor g, Tensor factors, Tensor starts, int longest, int rows, "
       "int padding_idx=-1) -> Tensor");
   m.def("add_gaussian(Tensor sum, float stddev, str key, int step, int tensor) -> Tensor");
+  sotto::define_routed_linear();  // a layer, so that models which `sotto train` knows can be written in Python
 }

@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include "base/error.h"
+#include "engine/models/routed_linear.h"
 
 namespace sotto {
 namespace {
@@ -13,15 +14,13 @@ using torch::jit::Block;
 using torch::jit::Node;
 using torch::jit::Value;
 
-// Operators that turn a tensor into a number or a size that depends on the tensor's values.
+// Operators that turn a tensor into a number. Those that make a *shape* of values (nonzero, masks as indices) are left
+// to the tape, which passes each sample alone then.
 bool reads_values(const Node& node) {
   static const std::unordered_set<std::string> readers = {
-      "aten::Bool",           "aten::Int",         "aten::Float",
-      "aten::item",           "aten::IntImplicit", "aten::FloatImplicit",
-      "aten::ScalarImplicit", "aten::is_nonzero",  "aten::nonzero",
-      "aten::masked_select",  "aten::unique",      "aten::equal",
-      "aten::allclose",       "aten::tolist",      "aten::_local_scalar_dense",
-      "aten::argwhere"};
+      "aten::Bool",        "aten::Int",           "aten::Float",          "aten::item",
+      "aten::IntImplicit", "aten::FloatImplicit", "aten::is_nonzero",     "aten::equal",
+      "aten::allclose",    "aten::tolist",        "aten::ScalarImplicit", "aten::_local_scalar_dense"};
   return readers.count(node.kind().toQualString()) > 0;
 }
 
@@ -57,6 +56,7 @@ torch::jit::Module load_torchscript(const std::filesystem::path& path) {
   if (!std::filesystem::exists(path))
     throw Error(ErrorKind::io,
                 cat("no model file ", path.string(), "; save one in Python with torch.jit.script(m).save(path)"));
+  define_routed_linear();
   torch::jit::Module module;
   try {
     module = torch::jit::load(path.string(), at::kCPU);

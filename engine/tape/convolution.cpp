@@ -111,15 +111,17 @@ void take_box_filter(const ConvolutionUse& use, const at::Tensor& input, const a
                      RecomputedUse& rows) {
   const at::Tensor x = input.select(1, 0).contiguous(), g = gradient.select(1, 0).contiguous();
   const kernels::ConvolutionShape shape = shape_of(use.geometry, x, g, use.weight);
-  rows.add_norms = [exec = use.recorder->exec, shape, x, g](VectorView<double> squared) {
+  rows.without_rows.rule = "box_filter";
+  rows.without_rows.add_norms = [exec = use.recorder->exec, shape, x, g](VectorView<double> squared) {
     kernels::accumulate_convolution_norms(exec, shape, x.const_data_ptr<float>(), g.const_data_ptr<float>(), squared);
   };
   const auto count = [](int64_t n) { return static_cast<double>(n); };
   const double places = count(shape.places()), positions = count(shape.positions());
-  rows.norm_flops = count(shape.samples) * (places * (places + 1) * count(shape.in_channels) +
-                                            positions * (positions + 1) *
-                                                (count(shape.out_channels) + count(shape.groups * shape.taps()) / 2));
-  rows.kept_bytes = count(x.nbytes() + g.nbytes());
+  rows.without_rows.norm_flops =
+      count(shape.samples) *
+      (places * (places + 1) * count(shape.in_channels) +
+       positions * (positions + 1) * (count(shape.out_channels) + count(shape.groups * shape.taps()) / 2));
+  rows.without_rows.kept_bytes = count(x.nbytes() + g.nbytes());
 }
 
 // [batch, 1, channels, …] to [batch · positions, channels]

@@ -79,10 +79,11 @@ void explain_indexed(const ParameterSamples& samples, const Sizes& n, ParameterR
 
 // Any mixture is made as one, block by block.
 void explain_recomputed(const ParameterSamples& samples, const Sizes& n, double length, ParameterRule& rule) {
-  if (samples.recomputed.size() == 1 && samples.recomputed[0].add_norms) {
-    rule.rule = "box_filter";
-    rule.flops = samples.recomputed[0].norm_flops;
-    rule.bytes = samples.recomputed[0].kept_bytes;
+  if (samples.recomputed.size() == 1 && samples.recomputed[0].without_rows.rule) {
+    const WithoutRows& way = samples.recomputed[0].without_rows;
+    rule.rule = way.rule;
+    rule.flops = way.norm_flops;
+    rule.bytes = way.kept_bytes;
     rule.least_flops = std::min(rule.flops, stored_least(n));
     return;
   }

@@ -287,8 +287,8 @@ void add_squared_norms(const Exec& exec, const Parameters& parameters, const std
     const ParameterSamples& samples = grads.parameters[static_cast<size_t>(k)];
     const int64_t elements = parameters.tensor(k).numel();
     for (const RecomputedUse& use : samples.recomputed) {
-      if (use.add_norms) {
-        use.add_norms(out);
+      if (use.without_rows.add_norms) {
+        use.without_rows.add_norms(out);
         continue;
       }
       recompute(use, grads.batch, elements, [&](int64_t first, const at::Tensor& rows) {
@@ -331,6 +331,10 @@ void add_clipped(const Exec& exec, const GradSamples& grads, const std::vector<i
     for (const at::Tensor& rows : samples.stored)
       with_rows(rows, [&](const auto& view) { kernels::accumulate_clipped_rows(exec, view, f, vector(sums[k])); });
     for (const RecomputedUse& use : samples.recomputed) {
+      if (use.without_rows.add_clipped) {
+        use.without_rows.add_clipped(f, vector(sums[k]));
+        continue;
+      }
       at::Tensor total = at::zeros({sums[k].numel()}, sums[k].options().dtype(at::kDouble));
       recompute(use, grads.batch, total.numel(), [&](int64_t first, const at::Tensor& rows) {
         kernels::accumulate_clipped_rows(exec, matrix(rows), {f.data + first, rows.size(0)},

@@ -30,13 +30,20 @@ struct IndexedUse {
   int64_t longest = 0;     // and how many ids they have at most
 };
 
+// A way to what is wanted of a batch's gradients that does not make them.
+struct WithoutRows {
+  const char* rule = nullptr;  // its name; none: there is no such way
+  // Adds bounds of the samples' squared norms, which cover the rounding of add_clipped, or of the rows if that is none.
+  std::function<void(VectorView<double> squared)> add_norms = nullptr;
+  std::function<void(VectorView<const float> factors, VectorView<float> sum)> add_clipped = nullptr;
+  double norm_flops = 0, kept_bytes = 0;  // a batch
+};
+
 // Per-sample gradients that would take too much memory: they are made block by block of samples, once for the norms and
 // once for the sum, with the same bits, so that what is added is what was measured.
 struct RecomputedUse {
   std::function<at::Tensor(int64_t first, int64_t count)> rows;  // [count, elements], float32, contiguous
-  // Where there is a way to bounds of the rows' squared norms without them: adds those of all samples.
-  std::function<void(VectorView<double> squared)> add_norms = nullptr;
-  double norm_flops = 0, kept_bytes = 0;  // of that way, a batch
+  WithoutRows without_rows = {};
 };
 
 // Everything one parameter needs for its per-sample gradients. Several uses add up to one gradient, so their norm has

@@ -9,7 +9,7 @@ constexpr int64_t kBatch = 3;
 
 std::vector<RecordedUse> observe(Tape& tape, const Probe& probe, const at::Tensor& input) {
   at::manual_seed(1);  // the same dropout masks in every pass, so that only the changed sample differs
-  return tape.observe(input.size(0), [&] { return probe.losses(input); });
+  return tape.observe(input.size(0), [&] { return probe.losses(input); }).uses;
 }
 
 // Whether only sample `changed` differs between a use's two inputs, if its samples are where the layout says.

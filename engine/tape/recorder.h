@@ -28,12 +28,15 @@ struct Tape::Recorder {
   const NormMethods& norm_methods;      // as planned
   const std::map<int64_t, at::Tensor>& shared_embeddings;
   bool observing;  // no backward pass follows, so any layout will do
+  bool comparing;  // samples are compared bit for bit
   // A scalar 0 that requires a gradient, so that a layer on raw data is reached by the backward pass.
   at::Tensor anchor = at::zeros({}).set_requires_grad(true);
   GradSamples grads = {};
   std::vector<int64_t> uses = {};  // of each parameter, counted in the forward pass
   int64_t embeddings = 0;          // calls so far
   std::vector<SharedRows> shared_rows = {};
+  bool shapes_from_values = false;  // a tensor had as many rows as values said (nonzero, a mask as an index)
+  bool in_backward = false;
   std::vector<RecordedUse> recorded = {};
   std::vector<ProductShape> products = {};  // those that `choose` was asked for
   std::optional<Error> refusal = std::nullopt;
@@ -94,6 +97,8 @@ void register_group_norm_rules(torch::Library& library);
 void register_convolution_rule(torch::Library& library);
 void register_recurrent_rule(torch::Library& library);
 void register_recurrent_cell_rule(torch::Library& library);
+void register_value_shapes(torch::Library& library);
 void register_refusals(torch::Library& library);
+void register_routed_linear_rule(torch::Library& library);  // of the library sotto
 
 }  // namespace sotto

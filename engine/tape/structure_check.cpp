@@ -7,6 +7,11 @@ namespace sotto {
 namespace {
 
 GradSamples run(Tape& tape, const Probe& probe, const at::Tensor& input) {
+  struct Comparing {
+    Tape& tape;
+    explicit Comparing(Tape& of) : tape(of) { tape.set_comparing(true); }
+    ~Comparing() { tape.set_comparing(false); }
+  } const comparing(tape);
   // The same dropout masks in every pass, so that only the perturbed sample differs.
   at::manual_seed(1);
   return tape.per_sample(input.size(0), [&] { return probe.losses(input); });

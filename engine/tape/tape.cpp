@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "engine/models/routed_linear.h"
 #include "engine/tape/loss_graph.h"
 #include "engine/tape/norms_beside.h"
 #include "engine/tape/recorder.h"
@@ -34,7 +35,11 @@ void register_rules_once() {
     register_group_norm_rules(made->back());
     register_convolution_rule(made->back());
     register_recurrent_rule(made->back());
+    register_value_shapes(made->back());
     register_refusals(made->back());
+    define_routed_linear();
+    made->emplace_back(torch::Library::IMPL, "sotto", kCaptureKey, __FILE__, __LINE__);
+    register_routed_linear_rule(made->back());
     return made;
   }();
 }
@@ -160,12 +165,12 @@ GradSamples Tape::per_sample(int64_t batch, const std::function<at::Tensor(int64
   return all;
 }
 
-std::vector<RecordedUse> Tape::observe(int64_t batch, const std::function<at::Tensor()>& losses) {
+Observed Tape::observe(int64_t batch, const std::function<at::Tensor()>& losses) {
   const auto recorder = std::make_shared<Recorder>(Recorder{parameters_, exec_, batch, storage_limit_, layouts_,
-                                                            uncaptured_, norm_methods_, shared_embeddings_, true});
+                                                            uncaptured_, norm_methods_, shared_embeddings_, true, true});
   const CaptureScope scope(recorder);
   forward(*recorder, losses);
-  return recorder->recorded;
+  return {std::move(recorder->recorded), recorder->shapes_from_values};
 }
 
 at::Tensor Tape::forward(Recorder& recorder, const std::function<at::Tensor()>& losses) {
@@ -194,7 +199,7 @@ GradSamples Tape::one_pass(int64_t batch, const std::function<at::Tensor()>& los
   require(batch > 0, "a tape pass needs at least one sample, got ", batch);
   require(!g_recorder, "a tape pass is already running on this thread");
   const auto recorder = std::make_shared<Recorder>(Recorder{parameters_, exec_, batch, storage_limit_, layouts_,
-                                                            uncaptured_, norm_methods_, shared_embeddings_, false});
+                                                            uncaptured_, norm_methods_, shared_embeddings_, false, comparing_});
   if (beside_)
     recorder->grads.beside = std::make_shared<NormsBeside>(exec_, *beside_, parameters_.size(), batch,
                                                            parameters_.tensor(0).options());
@@ -208,6 +213,7 @@ GradSamples Tape::one_pass(int64_t batch, const std::function<at::Tensor()>& los
   refuse_uncovered(loss, parameters_, uncaptured_);
   recorder->grads.losses = loss.detach().to(at::kDouble);  // where it is: the host goes on
   for (const int64_t k : uncaptured_) parameters_.tensor(k).mutable_grad() = at::Tensor();
+  recorder->in_backward = true;
   torch::autograd::backward({loss}, {at::ones_like(loss)});
   for (const int64_t k : uncaptured_) {
     at::Tensor& gradient = parameters_.tensor(k).mutable_grad();

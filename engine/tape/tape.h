@@ -34,6 +34,12 @@ struct RecordedUse {
   at::Tensor input;  // kept by Tape::observe alone
 };
 
+// What a forward pass shows.
+struct Observed {
+  std::vector<RecordedUse> uses;    // in forward order, with their inputs
+  bool shapes_from_values = false;  // a tensor had as many rows as values said: no layout says whose they are
+};
+
 // Captures uses of the owned parameters at LibTorch's dispatcher while a forward pass runs, and turns one backward pass
 // into per-sample gradients. The model is not wrapped and not rewritten: eager C++ modules and TorchScript both pass
 // through the dispatcher. The batch is dimension 0 of every captured operator's input unless set_layouts says
@@ -56,8 +62,8 @@ class Tape {
   // pass for each sample, and every gradient is stored.
   GradSamples per_sample(int64_t batch, const std::function<at::Tensor(int64_t first, int64_t count)>& losses);
 
-  // Runs the forward pass alone and returns its uses with their inputs, whatever their layouts.
-  std::vector<RecordedUse> observe(int64_t batch, const std::function<at::Tensor()>& losses);
+  // Runs the forward pass alone, whatever the layouts of its uses.
+  Observed observe(int64_t batch, const std::function<at::Tensor()>& losses);
 
   // Where each use has its samples, in forward order, as check_structure found out; empty: always dimension 0.
   void set_layouts(std::vector<BatchLayout> layouts) { layouts_ = std::move(layouts); }
@@ -70,6 +76,10 @@ class Tape {
   // Parameters whose uses no rule takes: their gradients come from a pass for each sample alone, which is slow.
   void set_uncaptured(std::set<int64_t> parameters) { uncaptured_ = std::move(parameters); }
   const std::set<int64_t>& uncaptured() const { return uncaptured_; }
+
+  // For a check that compares samples bit for bit: rows that values put into groups are multiplied as if each were in
+  // all of them, since a product of more rows may round a row another way.
+  void set_comparing(bool comparing) { comparing_ = comparing; }
 
   // Norms are measured while the backward pass goes on, on `beside`, which may be the tape's own Exec. Without it they
   // are measured behind the pass. Not for batches whose gradients are summed by unit.
@@ -96,6 +106,7 @@ class Tape {
   std::optional<Exec> beside_;
   const Parameters& parameters_;
   int64_t storage_limit_ = int64_t{1} << 30;
+  bool comparing_ = false;
   std::vector<BatchLayout> layouts_;
   std::set<int64_t> uncaptured_;
   std::map<int64_t, at::Tensor> shared_embeddings_;

@@ -1,6 +1,7 @@
 #include "accountants/prv_cross_check.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <numbers>
@@ -13,10 +14,11 @@ namespace {
 using Complex = std::complex<double>;
 
 constexpr double kEta = 1e-11;
-constexpr size_t kSize = size_t{1} << 15;
-constexpr double kMeanError = 1e-9;        // of a use: Simpson's rule on cells of a thousandth of a deviation
-constexpr double kTransformError = 5e-15;  // of a transform of masses that sum to 1, 15 stages of it
+constexpr size_t kSize = size_t{1} << 17, kRoughSize = size_t{1} << 12;
+constexpr double kTransformError = 6e-15;  // of a transform of masses that sum to 1, 17 stages of it
+constexpr double kUnknown = 1e-15;         // of a use: its masses' sum is rounded
 constexpr double kOutside = 1e-12;         // what may come round the circle
+constexpr double kMostReach = 1000;
 constexpr double kLeastNoise = 0.3, kMostNoise = 100;
 constexpr int64_t kMostUses = 1'000'000;
 
@@ -48,46 +50,66 @@ double loss_below(double sigma, double rate, bool remove, double t) {
                 : normal_below(-x / sigma);
 }
 
-// One use, rounded to the middle of its cell; and by how much that moves its mean.
+// One use, rounded to the middle of its cell; by how much that moves its mean, and how well that is known.
 struct OneUse {
-  std::vector<double> mass;
-  double moved = 0, outside = 0;
+  std::vector<double> mass = {};
+  double moved = 0, mean_error = 0, outside = 0;
 };
 
-OneUse round_use(double sigma, double rate, bool remove, double h) {
-  OneUse use{std::vector<double>(kSize), 0, 0};
+double place(size_t i, size_t size, double h) {
+  return (static_cast<double>(i) - static_cast<double>(size) / 2) * h;
+}
+
+OneUse round_use(double sigma, double rate, bool remove, double h, size_t size) {
+  OneUse use{.mass = std::vector<double>(size)};
   const auto below = [&](double t) { return loss_below(sigma, rate, remove, t); };
-  double total = 0, mean = 0, rounded_mean = 0;
-  for (size_t i = 0; i < kSize; ++i) {
-    const double t = (static_cast<double>(i) - kSize / 2.0) * h, low = t - h / 2, high = t + h / 2;
-    const double p = below(high) - below(low);
+  double total = 0, moved = 0, low = below(place(0, size, h) - h / 2);
+  for (size_t i = 0; i < size; ++i) {
+    const double t = place(i, size, h), high = below(t + h / 2);
+    const double p = high - low, middle = below(t);
     use.mass[i] = p;
     total += p;
-    rounded_mean += p * t;
-    // ∫ (s − t) dF(s) over the cell by parts, the rest by Simpson's rule.
-    mean += p * t + h / 2 * (below(high) + below(low)) - h / 6 * (below(low) + 4 * below(t) + below(high));
+    if (p > 0) {
+      // ∫ (s − t) dF(s) over the cell by parts, the rest by Simpson's rule on two halves; its distance from the rule on
+      // the whole is fifteen times its error where cells are small, and the error is taken for that distance.
+      const double quarters = below(t - h / 4) + below(t + h / 4);
+      const double whole = h / 6 * (low + 4 * middle + high),
+                   halves = h / 12 * (low + 4 * quarters + 2 * middle + high);
+      moved += h / 2 * (high + low) - halves;
+      use.mean_error += std::abs(halves - whole);
+    }
+    low = high;
   }
-  use.moved = (mean - rounded_mean) / total;
-  use.outside = std::max(0.0, 1 - total) + 1e-15;
+  use.moved = moved / total;
+  use.outside = std::max(0.0, 1 - total - kUnknown);
   for (double& each : use.mass) each /= total;
   return use;
 }
 
-// log of Chernoff's bound of the sum beyond ±reach, the least over some exponents.
-double chernoff(const std::vector<OneUse>& uses, const std::vector<double>& counts, double h, double reach,
-                double sign) {
-  double least = 0;
-  for (double theta = 0.25; theta < 200; theta *= 1.25) {
-    double bound = -theta * reach;
-    for (size_t k = 0; k < uses.size(); ++k) {
-      double sum = 0;
-      for (size_t i = 0; i < kSize; ++i)
-        if (uses[k].mass[i] > 0)
-          sum += uses[k].mass[i] * std::exp(sign * theta * (static_cast<double>(i) - kSize / 2.0) * h);
-      bound += counts[k] * std::log(sum);
-    }
-    least = std::min(least, std::isnan(bound) ? 0 : bound);
+struct Chernoff {
+  double log_bound, theta;
+};
+
+// Chernoff's bound of the sum beyond ±reach, by its logarithm, at one exponent.
+double chernoff_at(const std::vector<OneUse>& uses, const std::vector<double>& counts, double h, double reach,
+                   double theta) {
+  double bound = -std::abs(theta) * reach;
+  for (size_t k = 0; k < uses.size(); ++k) {
+    const std::vector<double>& mass = uses[k].mass;
+    double sum = 0;
+    for (size_t i = 0; i < mass.size(); ++i)
+      if (mass[i] > 0) sum += mass[i] * std::exp(theta * place(i, mass.size(), h));
+    bound += counts[k] * std::log(sum);
   }
+  return std::isnan(bound) ? 0 : std::min(bound, 0.0);
+}
+
+Chernoff chernoff(const std::vector<OneUse>& uses, const std::vector<double>& counts, double h, double reach,
+                  double sign) {
+  Chernoff least{0, sign};
+  for (double theta = 0.25; theta < 200; theta *= 1.25)
+    if (const double bound = chernoff_at(uses, counts, h, reach, sign * theta); bound < least.log_bound)
+      least = {bound, sign * theta};
   return least;
 }
 
@@ -96,7 +118,7 @@ double chernoff(const std::vector<OneUse>& uses, const std::vector<double>& coun
 double PrvCrossCheck::Rounded::delta(double epsilon) const {
   double sum = 0;
   for (size_t i = 0; i < mass.size(); ++i) {
-    const double loss = (static_cast<double>(i) - static_cast<double>(mass.size()) / 2) * h + shift;
+    const double loss = place(i, mass.size(), h) + shift;
     if (loss > epsilon) sum += mass[i] * -std::expm1(epsilon - loss);
   }
   return sum;
@@ -106,43 +128,49 @@ PrvCrossCheck::Rounded PrvCrossCheck::rounded(const std::vector<Uses>& uses, boo
   std::vector<double> counts;
   double all = 0;
   for (const Uses& each : uses) counts.push_back(static_cast<double>(each.count)), all += counts.back();
-  // As wide a circle as it takes, and not wider: h goes with it.
-  for (double reach = 1;; reach *= 1.5) {
-    const double h = 2 * reach / static_cast<double>(kSize);
-    std::vector<OneUse> one;
-    double outside = 0;
-    for (const Uses& each : uses) {
-      one.push_back(round_use(each.sigma, each.rate, remove, h));
-      outside += static_cast<double>(each.count) * one.back().outside;
-    }
-    const double folded = std::exp(chernoff(one, counts, h, reach, 1)) + std::exp(chernoff(one, counts, h, reach, -1));
-    if (outside + folded > kOutside && reach < 1000) continue;
-
-    Rounded sum;
-    std::vector<Complex> product(kSize, 1.0);
-    std::vector<double> sensitivity(kSize);  // Σ_j k_j |product| / |z_j|: by how much an error of each z_j counts
-    for (size_t k = 0; k < uses.size(); ++k) {
-      std::vector<Complex> x(one[k].mass.begin(), one[k].mass.end());
-      std::rotate(x.begin(), x.begin() + kSize / 2, x.end());
-      transform(x, -1);
-      for (size_t i = 0; i < kSize; ++i) {
-        const double size = std::max(std::abs(x[i]), kTransformError);
-        const double last = std::pow(size, counts[k] - 1);
-        sensitivity[i] = sensitivity[i] * last * size + std::abs(product[i]) * counts[k] * last;
-        product[i] *= std::pow(x[i], counts[k]);
-      }
-      sum.shift += counts[k] * one[k].moved;
-    }
-    double rounding = 0;
-    for (size_t i = 0; i < kSize; ++i) rounding += kTransformError * (sensitivity[i] + std::abs(product[i]));
-    transform(product, 1);
-    std::rotate(product.begin(), product.begin() + kSize / 2, product.end());
-    for (const Complex& each : product) sum.mass.push_back(each.real() / static_cast<double>(kSize));
-    sum.h = h;
-    sum.error = h * std::sqrt(all / 2 * std::log(2 / kEta)) + all * kMeanError;
-    sum.lost = kEta + outside + folded + rounding;
-    return sum;
+  const auto rounded_uses = [&](double h, size_t size) {
+    std::vector<OneUse> made;
+    for (const Uses& each : uses) made.push_back(round_use(each.sigma, each.rate, remove, h, size));
+    return made;
+  };
+  // As wide a circle as it takes, and not wider, since h goes with it; found on a rough grid, proven on the fine one.
+  double reach = 1;
+  std::array<Chernoff, 2> ends;
+  for (;; reach *= 1.25) {
+    if (reach > kMostReach) return {.lost = 1};  // nothing is known
+    const double h = 2 * reach / static_cast<double>(kRoughSize);
+    const std::vector<OneUse> rough = rounded_uses(h, kRoughSize);
+    ends = {chernoff(rough, counts, h, reach, 1), chernoff(rough, counts, h, reach, -1)};
+    double outside = std::exp(ends[0].log_bound) + std::exp(ends[1].log_bound);
+    for (size_t k = 0; k < uses.size(); ++k) outside += counts[k] * rough[k].outside;
+    if (outside <= kOutside) break;
   }
+  const double h = 2 * reach / static_cast<double>(kSize);
+  const std::vector<OneUse> one = rounded_uses(h, kSize);
+
+  Rounded sum{.h = h, .error = h * std::sqrt(all / 2 * std::log(2 / kEta)), .lost = kEta};
+  for (const Chernoff& end : ends) sum.lost += std::exp(chernoff_at(one, counts, h, reach, end.theta));
+  std::vector<Complex> product(kSize, 1.0);
+  std::vector<double> sensitivity(kSize);  // Σ_j k_j |product| / |z_j|: by how much an error of each z_j counts
+  for (size_t k = 0; k < uses.size(); ++k) {
+    std::vector<Complex> x(one[k].mass.begin(), one[k].mass.end());
+    std::rotate(x.begin(), x.begin() + kSize / 2, x.end());
+    transform(x, -1);
+    for (size_t i = 0; i < kSize; ++i) {
+      const double size = std::max(std::abs(x[i]), kTransformError);
+      const double last = std::pow(size, counts[k] - 1);
+      sensitivity[i] = sensitivity[i] * last * size + std::abs(product[i]) * counts[k] * last;
+      product[i] *= std::pow(x[i], counts[k]);
+    }
+    sum.shift += counts[k] * one[k].moved;
+    sum.error += counts[k] * one[k].mean_error;
+    sum.lost += counts[k] * (one[k].outside + kUnknown);
+  }
+  for (size_t i = 0; i < kSize; ++i) sum.lost += kTransformError * (sensitivity[i] + std::abs(product[i]));
+  transform(product, 1);
+  std::rotate(product.begin(), product.begin() + kSize / 2, product.end());
+  for (const Complex& each : product) sum.mass.push_back(each.real() / static_cast<double>(kSize));
+  return sum;
 }
 
 std::optional<std::string> PrvCrossCheck::refuses(const EventList& events, NeighbouringRelation relation) {
@@ -186,7 +214,7 @@ Bracket PrvCrossCheck::delta(double epsilon) const {
 }
 
 Bracket PrvCrossCheck::epsilon(double delta) const {
-  const double top = directions_.front().h * static_cast<double>(kSize);
+  const double top = kMostReach;
   // The least ε of which an end of the bracket of δ is at most delta, from the side asked for.
   const auto crossing = [&](auto&& end) {
     if (end(0.0) <= delta) return std::pair{0.0, 0.0};

@@ -38,7 +38,7 @@ class PrvCrossCheck {
 
  private:
   struct Rounded {  // of the sum of losses, at (i − size/2) · h + shift
-    std::vector<double> mass;
+    std::vector<double> mass = {};
     double h = 0, shift = 0, error = 0, lost = 0;
     double delta(double epsilon) const;
   };

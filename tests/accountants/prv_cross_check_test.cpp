@@ -16,7 +16,7 @@ TEST(PrvCrossCheck, ASecondKindOfBracketOverlaps) {
   const struct {
     double sigma, q;
     int uses;
-  } kSchedules[] = {{1, 0.01, 1000}, {2, 0.1, 100}, {0.8, 0.005, 500}, {4, 0.5, 50}, {1.5, 1, 4}};
+  } kSchedules[] = {{1, 0.01, 1000}, {1, 0.01, 10000}, {2, 0.1, 100}, {0.8, 0.005, 500}, {4, 0.5, 50}, {1.5, 1, 4}};
   for (const auto& [sigma, q, uses] : kSchedules) {
     const PrvCrossCheck check({{{PoissonSampledGaussian{sigma, q}}, uses}}, kAddRemove);
     PldAccountant accountant(kAddRemove);

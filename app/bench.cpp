@@ -50,6 +50,10 @@ void add_bench(CLI::App& program, Action& chosen) {
   step->add_option("--streams", options->step.streams, "of a GPU: with 2, norms beside the backward pass")
       ->check(CLI::Range(1, 2))
       ->capture_default_str();
+  step->add_option("--precision", options->step.precision,
+                   "of the operands of matrix products: with bfloat16 both steps run under LibTorch's autocast")
+      ->check(CLI::IsMember({"float32", "bfloat16"}))
+      ->capture_default_str();
   step->add_option("--rounds", options->step.rounds, "alternating rounds; medians are reported")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
@@ -81,6 +85,7 @@ void add_bench(CLI::App& program, Action& chosen) {
                      {"parameters", b.parameters},
                      {"rounds", b.rounds},
                      {"device", options->device},
+                     {"precision", b.precision},
                      {"threads", b.threads},
                      {"floor", b.floor},
                      {"rules", describe_rules(b.rules)},
@@ -90,8 +95,8 @@ void add_bench(CLI::App& program, Action& chosen) {
                      {"draw_ms", b.draw_ms},
                      {"default_allocator", describe(untuned)}});
       print(options->json, object,
-            cat(b.model, ", batch ", b.batch, ", ", b.parameters, " parameters, ", b.threads, " threads, ", b.rounds,
-                " rounds, ", b.microbatch, " samples at once, at most ", b.memory_limit >> 20,
+            cat(b.model, ", batch ", b.batch, ", ", b.parameters, " parameters, ", b.precision, ", ", b.threads,
+                " threads, ", b.rounds, " rounds, ", b.microbatch, " samples at once, at most ", b.memory_limit >> 20,
                 " MiB kept\nplain step    ", report::rounded(b.plain_ms, 3), " ms\nprivate step  ",
                 report::rounded(b.private_ms, 3), " ms\nratio         ", report::rounded(b.ratio, 3), " (",
                 report::rounded(untuned.ratio, 3), " with the default allocator settings)\nfloor         ",

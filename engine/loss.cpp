@@ -4,7 +4,8 @@
 
 namespace sotto {
 
-at::Tensor per_sample_loss(const at::Tensor& output, const at::Tensor& labels) {
+at::Tensor per_sample_loss(const at::Tensor& of_model, const at::Tensor& labels) {
+  const at::Tensor output = of_model.scalar_type() == at::kBFloat16 ? of_model.to(at::kFloat) : of_model;
   if (output.dim() == 1 || (output.dim() == 2 && output.size(1) == 1))
     return at::binary_cross_entropy_with_logits(output.reshape({-1}), labels.to(output.dtype()), {}, {},
                                                 at::Reduction::None);

@@ -53,6 +53,7 @@ struct PerformanceConfig {
   int64_t storage_limit = int64_t{1} << 30;  // bytes kept for norms and clipped sums
   std::string planner = "measured";          // norm methods by their times on this machine; or by "shape" alone
   int streams = 2;                           // of a GPU: norms beside the backward pass; or 1
+  std::string precision = "float32";         // of the operands of matrix products; or bfloat16
 };
 
 // How each unit's gradient is bounded. Only a PrivacyPlan makes one, so that none is wider than what was accounted for.

@@ -141,6 +141,7 @@ TrainConfig TrainConfig::read(const std::filesystem::path& path, const std::vect
   const int64_t streams = reader.at_least("performance.streams", 1, 2);
   config.performance.streams = static_cast<int>(reader.checked("performance.streams", streams, streams <= 2, "1 or 2"));
   config.performance.planner = reader.one_of("performance.planner", "measured", {"measured", "shape"});
+  config.performance.precision = reader.one_of("performance.precision", "float32", {"float32", "bfloat16"});
   config.performance.storage_limit = reader.at_least("performance.storage_limit", 0, int64_t{1} << 30);
 
   config.ledger.path = accountants::LedgerLocation::parse(s.text("ledger.path"));

@@ -13,6 +13,7 @@
 #include "base/fault_point.h"
 #include "base/hash.h"
 #include "cuda/device.h"
+#include "engine/autocast.h"
 #include "engine/loss.h"
 #include "engine/model_artifact.h"
 #include "engine/planner/calibration.h"
@@ -127,9 +128,13 @@ void Trainer::make_model() {
       }};
   tape_ = std::make_unique<Tape>(site_.exec, *parameters_);
   tape_->set_storage_limit(config_.performance.storage_limit);
+  tape_->set_product_type(product_type(config_.performance.precision));
   structure_ = check_model(*tape_, *parameters_, probe);
   structure_.rows_per_unit *= schema_.unit.max_records;
   structure_.positions_per_unit *= schema_.unit.max_records;
+  if (tape_->product_type() != at::kFloat)
+    hooks_.say(cat("matrix products are of operands in ", config_.performance.precision,
+                   "; parameters, norms and sums are in float32"));
   if (!tape_->uncaptured().empty())
     hooks_.say(
         "no rule covers every use of the model's parameters: each sample passes by itself, which is slow "
@@ -154,8 +159,9 @@ void Trainer::choose_norm_methods() {
   if (resume_ && std::filesystem::exists(folder_.norm_methods()))
     methods = norm_methods_from(nlohmann::json::parse(read_file(folder_.norm_methods()), nullptr, false), *parameters_);
   else if (config_.performance.planner == "measured" && !products.empty()) {
-    const NormPlan plan = plan_norms(products, config_.performance.microbatch * schema_.unit.max_records,
-                                     config_.performance.storage_limit, time_model(site_, hooks_.say));
+    const NormPlan plan =
+        plan_norms(products, config_.performance.microbatch * schema_.unit.max_records,
+                   config_.performance.storage_limit, time_model(site_, hooks_.say, false, tape_->product_type()));
     methods = plan.methods();
     if (const std::string loss = plan.loss_of_accuracy(); !loss.empty())
       hooks_.say(cat(loss, "; raise performance.storage_limit to keep them in float32"));
@@ -214,8 +220,8 @@ std::string Trainer::replay_hash() const {
           config_.optimizer.learning_rate, " ", config_.optimizer.momentum, " ", config_.optimizer.beta1, " ",
           config_.optimizer.beta2, " ", config_.optimizer.epsilon, " ", config_.optimizer.weight_decay, " ",
           config_.optimizer.schedule, " ", config_.performance.device, " ", site_.exec.threads(), " ",
-          config_.performance.microbatch, " ", config_.performance.storage_limit, " ", norm_methods_, " ",
-          to_hex(sha256_file("/proc/self/exe")), " ", at::get_cpu_capability());
+          config_.performance.microbatch, " ", config_.performance.precision, " ", config_.performance.storage_limit,
+          " ", norm_methods_, " ", to_hex(sha256_file("/proc/self/exe")), " ", at::get_cpu_capability());
   // What chooses the code paths of the libraries, and so the last bits.
   for (const char* name :
        {"ATEN_CPU_CAPABILITY", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA", "MKL_NUM_THREADS"})
@@ -243,9 +249,8 @@ void Trainer::refuse_another_run(const accountants::RunEntry& entry) const {
                                         {"team", &said.team, &entry.team},
                                         {"group", &said.group, &entry.group}})
     if (!now->empty() && *now != *then)
-      throw Error(ErrorKind::configuration,
-                  cat("ledger.", name, " is \"", *now, "\", the run was reserved for \"", *then,
-                      "\"; resume with the same one, or start a new run"));
+      throw Error(ErrorKind::configuration, cat("ledger.", name, " is \"", *now, "\", the run was reserved for \"",
+                                                *then, "\"; resume with the same one, or start a new run"));
 }
 
 void Trainer::restore() {

@@ -36,7 +36,8 @@ constexpr Convolution kConvolutions[] = {{32, 1, 28, 16, 5},   {32, 16, 14, 32, 
 constexpr double kMillisecondsAMethod = 20;
 
 // From the end of the forward pass to the clipped sum: the median over the passes.
-MethodTime measure(const Site& site, const at::Tensor& weight, const at::Tensor& x, NormMethod method) {
+MethodTime measure(const Site& site, const at::Tensor& weight, const at::Tensor& x, NormMethod method,
+                   at::ScalarType product_type) {
   using Clock = std::chrono::steady_clock;
   const auto now = [&] {
     synchronise(site.exec);
@@ -44,6 +45,7 @@ MethodTime measure(const Site& site, const at::Tensor& weight, const at::Tensor&
   };
   const Parameters parameters({{"weight", weight}});
   Tape tape(site.exec, parameters);
+  tape.set_product_type(product_type);
   tape.set_norm_methods({{0, method}});
   tape.set_storage_limit(int64_t{1} << 40);
   const int64_t batch = x.size(0);
@@ -73,9 +75,10 @@ MethodTime measure(const Site& site, const at::Tensor& weight, const at::Tensor&
   return {tape.products().at(0), batch, method, median(times)};
 }
 
-std::string machine(const Site& site) {
-  if (site.exec.on_cuda()) return cat(cuda_devices().at(0).name, ", driver ", cuda_driver_version());
-  return cat(processor_name(), ", ", at::get_cpu_capability(), ", ", site.exec.threads(), " threads");
+std::string machine(const Site& site, at::ScalarType product_type) {
+  const char* products = product_type == at::kBFloat16 ? ", bfloat16" : "";
+  if (site.exec.on_cuda()) return cat(cuda_devices().at(0).name, ", driver ", cuda_driver_version(), products);
+  return cat(processor_name(), ", ", at::get_cpu_capability(), ", ", site.exec.threads(), " threads", products);
 }
 
 nlohmann::json read_models(const std::filesystem::path& path) {
@@ -86,14 +89,14 @@ nlohmann::json read_models(const std::filesystem::path& path) {
 
 }  // namespace
 
-TimeModel calibrate(const Site& site) {
+TimeModel calibrate(const Site& site, at::ScalarType product_type) {
   std::vector<MethodTime> measured;
   const auto measure_all = [&](at::Tensor weight, const at::Tensor& x) {
     weight.set_requires_grad(true);
-    const MethodTime first = measure(site, weight, x, NormMethod::stored);
+    const MethodTime first = measure(site, weight, x, NormMethod::stored, product_type);
     measured.push_back(first);
     for (const NormMethod method : first.product.methods())
-      if (method != NormMethod::stored) measured.push_back(measure(site, weight, x, method));
+      if (method != NormMethod::stored) measured.push_back(measure(site, weight, x, method, product_type));
   };
   const auto random = [&](at::IntArrayRef sizes) { return at::randn(sizes, at::TensorOptions(site.device)); };
   for (const Linear& s : kLinear) measure_all(random({s.p, s.d}), random({s.batch, s.length, s.d}));
@@ -111,22 +114,23 @@ std::filesystem::path time_model_path() {
   return folder / "sotto" / "time_model.json";
 }
 
-TimeModel time_model(const Site& site, const std::function<void(const std::string&)>& say, bool recalibrate) {
+TimeModel time_model(const Site& site, const std::function<void(const std::string&)>& say, bool recalibrate,
+                     at::ScalarType product_type) {
   const std::filesystem::path path = time_model_path();
   const std::string program = to_hex(sha256_file("/proc/self/exe"));  // another build may have other kernels
   nlohmann::json models = nlohmann::json::object();
   try {
     models = read_models(path);
-    const auto own = models.find(machine(site));
+    const auto own = models.find(machine(site, product_type));
     if (own != models.end() && !recalibrate && own->value("program", "") == program)
       return TimeModel::from_json(own->at("prices"));
   } catch (const Error&) {  // unreadable or of another form: made anew
   } catch (const nlohmann::json::exception&) {
   }
   if (say) say("timing the norm kernels, once for this machine (3 s)");
-  TimeModel model = calibrate(site);
+  TimeModel model = calibrate(site, product_type);
   try {
-    models[machine(site)] = {{"program", program}, {"prices", model.to_json()}};
+    models[machine(site, product_type)] = {{"program", program}, {"prices", model.to_json()}};
     make_folder(path.parent_path());
     write_file(path, models.dump());
   } catch (const Error& error) {

@@ -34,7 +34,7 @@ BenchTask language_model(const at::Device& device, std::shared_ptr<Gpt2> module,
   return {Model::wrap(module, [module](const at::Tensor& x) { return module->forward(x); }), tokens.to(device), next,
           vocabulary, [](const at::Tensor& output, const at::Tensor& labels) {
             const at::Tensor losses =
-                at::cross_entropy_loss(output.flatten(0, 1), labels.flatten(), {}, at::Reduction::None);
+                at::cross_entropy_loss(output.flatten(0, 1).to(at::kFloat), labels.flatten(), {}, at::Reduction::None);
             return losses.view(labels.sizes()).mean(1);
           }};
 }

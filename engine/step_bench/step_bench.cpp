@@ -11,6 +11,7 @@
 #include "accountants/ledger.h"
 #include "base/error.h"
 #include "base/median.h"
+#include "engine/autocast.h"
 #include "engine/peak_memory.h"
 #include "engine/step_bench/steps.h"
 
@@ -116,14 +117,16 @@ Candidate faster(const StepBenchOptions& options, const Site& site, const Candid
 Candidate chosen_way(const StepBenchOptions& options, const Site& site, int64_t plain_peak_bytes) {
   if (options.microbatch > 0 || options.memory_limit > 0)
     return with_peak(options, site,
-                     {options.microbatch, options.memory_limit > 0 ? options.memory_limit : kMemoryLimit});
+                     {options.microbatch, options.memory_limit > 0 ? options.memory_limit : kMemoryLimit,
+                      product_type(options.precision)});
   const auto most = static_cast<int64_t>(options.peak_limit * static_cast<double>(plain_peak_bytes));
   std::vector<Timed> fitting;
   std::optional<Candidate> smallest;
   int64_t batch = 0;  // the model's own, until a survey says how many that is
   for (const bool halved : {false, true})
     for (const int64_t memory_limit : {kMemoryLimit, plain_peak_bytes / 4, plain_peak_bytes / 9}) {
-      const Candidate one = with_peak(options, site, {halved ? (batch + 1) / 2 : batch, memory_limit});
+      const Candidate one =
+          with_peak(options, site, {halved ? (batch + 1) / 2 : batch, memory_limit, product_type(options.precision)});
       if (batch == 0) batch = one.known.way.microbatch;
       if (!smallest || one.peak_bytes < smallest->peak_bytes) smallest = one;
       if (one.peak_bytes <= most) fitting.push_back({one, shortest_milliseconds(options, site, one.known)});
@@ -142,14 +145,15 @@ Candidate chosen_way(const StepBenchOptions& options, const Site& site, int64_t 
 StepBench bench_step(const StepBenchOptions& options) {
   require(options.rounds >= 1, "--rounds must be at least 1, got ", options.rounds);
   require(options.peak_limit > 0, "--peak-limit must be above 0, got ", options.peak_limit);
+  const at::ScalarType type = product_type(options.precision);
   const Site site = open_site(options.on_cuda, options.threads, options.streams);
   StepBench result;
   result.plain_peak_bytes =
-      peak_of<PlainStep>(site, [&] { return std::make_unique<PlainStep>(options.model, options.batch, site); });
+      peak_of<PlainStep>(site, [&] { return std::make_unique<PlainStep>(options.model, options.batch, site, type); });
   const auto [known, peak_bytes] = chosen_way(options, site, result.plain_peak_bytes);
   result.private_peak_bytes = peak_bytes;
 
-  PlainStep plain(options.model, options.batch, site);
+  PlainStep plain(options.model, options.batch, site, type);
   PrivateRound private_round(options.model, options.batch, site, known);
   // The first hundred short steps are slower, by what the libraries and the clock of the processor take to settle.
   double warm_ms = 0;
@@ -163,6 +167,7 @@ StepBench bench_step(const StepBenchOptions& options) {
   }
   private_round.explain_to(result);
   result.model = options.model;
+  result.precision = options.precision;
   result.batch = private_round.batch();
   result.microbatch = known.way.microbatch;
   result.memory_limit = known.way.memory_limit;

@@ -17,6 +17,7 @@ struct StepBench {
   int64_t plain_peak_bytes = 0, private_peak_bytes = 0;
   std::vector<ParameterRule> rules;
   double floor = 0;  // flop_floor of the model at this batch
+  std::string precision;
 };
 
 struct StepBenchOptions {
@@ -30,14 +31,16 @@ struct StepBenchOptions {
   int64_t microbatch = 0, memory_limit = 0;
   double peak_limit = 1.1;
   bool on_cuda = false;
-  int streams = 2;  // of a GPU
+  int streams = 2;                    // of a GPU
+  std::string precision = "float32";  // or bfloat16: both steps under autocast
 };
 
 constexpr int64_t kMemoryLimit = int64_t{1} << 30;
 
 // A full step of DP-SGD (forward, backward, norms, clip, ChaCha20 noise, SGD with momentum), with the norm methods that
 // are planned for this machine, against LibTorch's own step (forward, backward, torch::optim::SGD) on the same model
-// and batch. Throws configuration for a model that is not there, cuda where a GPU is asked for and none answers.
+// and batch. Throws configuration for a model or a precision that is not there, cuda where a GPU is asked for and none
+// answers.
 StepBench bench_step(const StepBenchOptions& options);
 
 }  // namespace sotto

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cuda/device.h"
+#include "engine/autocast.h"
 #include "engine/planner/calibration.h"
 #include "engine/planner/planner.h"
 #include "engine/step_bench/step_bench.h"
@@ -27,16 +28,21 @@ PrivacyPlan whole_batch_plan(int64_t batch, const Survey& known) {
 
 }  // namespace
 
-PlainStep::PlainStep(const std::string& model, int64_t batch, const Site& site)
-    : task_(make_bench_task(model, batch, site.device)), exec_(site.exec) {
+PlainStep::PlainStep(const std::string& model, int64_t batch, const Site& site, at::ScalarType product_type)
+    : task_(make_bench_task(model, batch, site.device)), exec_(site.exec), product_type_(product_type) {
   std::vector<at::Tensor> parameters;
   for (const auto& [name, tensor] : task_.model.named_parameters()) parameters.push_back(tensor);
   optimizer_ = std::make_unique<torch::optim::SGD>(parameters, torch::optim::SGDOptions(kRate).momentum(kMomentum));
 }
 
+at::Tensor PlainStep::losses() const {
+  const Autocast autocast(task_.inputs.device().type(), product_type_, /*keeps_casts=*/true);
+  return task_.losses();
+}
+
 void PlainStep::operator()() {
   optimizer_->zero_grad();
-  task_.losses().mean().backward();
+  losses().mean().backward();
   optimizer_->step();
   synchronise(exec_);
 }
@@ -46,10 +52,12 @@ Survey survey(const std::string& model, int64_t batch, const Site& site, const S
   const Parameters parameters(task.model.named_parameters());
   Tape tape(site.exec, parameters);
   tape.set_storage_limit(way.memory_limit);
+  tape.set_product_type(way.product_type);
   const int64_t all = task.inputs.size(0), samples = way.microbatch > 0 ? std::min(way.microbatch, all) : all;
   const GradSamples grads = tape.per_sample(samples, [&] { return task.losses(0, samples); });
-  Survey made = {
-      .structure = {.parameter_elements = parameters.elements()}, .methods = {}, .way = {samples, way.memory_limit}};
+  Survey made = {.structure = {.parameter_elements = parameters.elements()},
+                 .methods = {},
+                 .way = {samples, way.memory_limit, way.product_type}};
   for (const ProductShape& product : tape.products()) {
     int64_t& rows = product.convolution ? made.structure.positions_per_unit : made.structure.rows_per_unit;
     rows = std::max(rows, product.length);
@@ -60,7 +68,8 @@ Survey survey(const std::string& model, int64_t batch, const Site& site, const S
       made.structure.rows_per_unit = std::max(made.structure.rows_per_unit, use.length);
   }
   if (!tape.products().empty())
-    made.methods = plan_norms(tape.products(), samples, way.memory_limit, time_model(site)).methods();
+    made.methods =
+        plan_norms(tape.products(), samples, way.memory_limit, time_model(site, {}, false, way.product_type)).methods();
   return made;
 }
 
@@ -79,6 +88,7 @@ PrivateRound::PrivateRound(const std::string& model, int64_t batch_size, const S
       optimizer_(exec_, parameters_, {.kind = "sgd", .learning_rate = kRate, .momentum = kMomentum},
                  plan_.expected_batch(), plan_.config().steps) {
   tape_.set_storage_limit(known.way.memory_limit);
+  tape_.set_product_type(known.way.product_type);
   tape_.set_norm_methods(known.methods);
   tape_.set_beside(site.beside());
 }

@@ -17,20 +17,24 @@ struct StepBench;
 
 // How a private step goes through its batch.
 struct StepWay {
-  int64_t microbatch;    // samples passed at once; 0: the batch
-  int64_t memory_limit;  // bytes that may be kept from the backward pass until the clipped sum
+  int64_t microbatch;                        // samples passed at once; 0: the batch
+  int64_t memory_limit;                      // bytes that may be kept from the backward pass until the clipped sum
+  at::ScalarType product_type = at::kFloat;  // as the tape's
   bool operator==(const StepWay&) const = default;
 };
 
-// LibTorch's own: forward, backward, SGD with momentum.
+// LibTorch's own: forward (under its autocast where products are of bfloat16), backward, SGD with momentum.
 class PlainStep {
  public:
-  PlainStep(const std::string& model, int64_t batch, const Site& site);
+  PlainStep(const std::string& model, int64_t batch, const Site& site, at::ScalarType product_type);
   void operator()();
 
  private:
+  at::Tensor losses() const;
+
   BenchTask task_;
   Exec exec_;
+  at::ScalarType product_type_;
   std::unique_ptr<torch::optim::SGD> optimizer_;
 };
 

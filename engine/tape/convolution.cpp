@@ -19,14 +19,15 @@ struct Geometry {
 
 struct ConvolutionUse {
   RecorderPointer recorder;
-  at::Tensor weight, bias;  // as passed; either may be frozen, and the bias absent
+  at::Tensor weight, bias;  // as they are multiplied; either may be frozen, and the bias absent
   int64_t weight_index, bias_index;
   Geometry geometry;
   BatchLayout layout;
 
-  // [batch, frames, channels, …]: where a sample's images are merged into dimension 0, its gradient is their sum
+  // [batch, frames, channels, …]: where a sample's images are merged into dimension 0, its gradient is their sum. In
+  // floats, which the kernels take: they hold bfloat16 exactly.
   at::Tensor frames(const at::Tensor& x) const {
-    const at::Tensor by_sample = recorder->by_sample(x, layout);
+    const at::Tensor by_sample = recorder->by_sample(in_float(x), layout);
     return layout.merged ? by_sample : by_sample.unsqueeze(1);
   }
 };
@@ -220,9 +221,10 @@ std::optional<at::Tensor> convolution_rule(const at::Tensor& input, const at::Te
     const at::Tensor constant_bias = bias.defined() ? bias.detach() : bias;
     return geometry.apply(input.unsqueeze(0), weight.detach(), constant_bias).squeeze(0);
   }
-  return ConvolutionFunction::apply(input, recorder->anchor,
-                                    std::make_shared<ConvolutionUse>(ConvolutionUse{
-                                        recorder, weight, bias, weight_index, bias_index, geometry, layout}));
+  auto use = std::make_shared<ConvolutionUse>(ConvolutionUse{recorder, recorder->constant_factor(weight),
+                                                             recorder->constant_factor(bias), weight_index, bias_index,
+                                                             geometry, layout});
+  return ConvolutionFunction::apply(recorder->factor(input), recorder->anchor, std::move(use));
 }
 
 using OptionalTensor = const std::optional<at::Tensor>&;

@@ -3,6 +3,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include "base/error.h"
+#include "engine/autocast.h"
 #include "engine/tape/layouts.h"
 #include "engine/tape/loss_graph.h"
 
@@ -96,8 +97,10 @@ std::set<int64_t> uncaptured_parameters(Tape& tape, const Parameters& parameters
   return uncaptured_in(both(tape, parameters, probe), parameters);
 }
 
-ModelStructure check_sample_passes(const Parameters& parameters, const Probe& probe, double rounding) {
+ModelStructure check_sample_passes(const Parameters& parameters, const Probe& probe, double rounding,
+                                   at::ScalarType product_type) {
   const at::AutoGradMode with_gradients(true);
+  const Autocast autocast(parameters.tensor(0).device().type(), product_type);
   const at::Tensor input = probe.input(kBatch, 7), other = probe.input(kBatch, 8);
   const at::Tensor losses = losses_of(probe, input).detach();
   std::vector<at::Tensor> trained;
@@ -119,7 +122,8 @@ ModelStructure check_sample_passes(const Parameters& parameters, const Probe& pr
   const double together = losses[0].item<double>();
   const at::Tensor alone = losses_of(probe, input.narrow(0, 0, 1).contiguous());
   const bool random = !losses_of(probe, input, 2).detach().equal(losses);  // dropout draws other masks alone
-  if (!random && !(std::abs(alone[0].item<double>() - together) <= 1e-3 * std::abs(together) + 1e-6))
+  const double tolerance = product_type == at::kFloat ? 1e-3 : 0x1p-4;
+  if (!random && !(std::abs(alone[0].item<double>() - together) <= tolerance * std::abs(together) + 1e-6))
     throw Error(ErrorKind::configuration,
                 cat("parameters ", names(parameters), ": a sample's loss is ", together, " in a batch of ", kBatch,
                     " and ", alone[0].item<double>(),
@@ -146,7 +150,9 @@ ModelStructure check_model(Tape& tape, const Parameters& parameters, const Probe
   if (uncaptured_in(passes, parameters).empty()) return check_structure(tape, parameters, probe);
   // Rows that values put into groups are rounded with their group, in this check: in a run each sample is alone.
   const bool grouped = passes.of_two.seen.shapes_from_values || passes.of_three.seen.shapes_from_values;
-  const ModelStructure structure = check_sample_passes(parameters, probe, grouped ? 1e-4 : 0);
+  const double grouped_rounding = tape.product_type() == at::kFloat ? 1e-4 : 0x1p-6;
+  const ModelStructure structure =
+      check_sample_passes(parameters, probe, grouped ? grouped_rounding : 0, tape.product_type());
   tape.set_uncaptured(every(parameters));  // a pass for each sample gives every gradient, and needs no layout
   return structure;
 }

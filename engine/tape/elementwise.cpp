@@ -99,8 +99,10 @@ at::Tensor& captured_div_in_place(at::Tensor& a, const at::Tensor& b) {
 }
 
 // One weight, or one a channel of dimension 1; one weight where there is no channel.
-at::Tensor captured_prelu(const at::Tensor& x, const at::Tensor& weight) {
+at::Tensor captured_prelu(const at::Tensor& input, const at::Tensor& weight) {
   const CaptureOff off(kCaptureKey);
+  const AutocastOff in_floats;
+  const at::Tensor x = in_float(input);
   const RecorderPointer recorder = recorder_of_forward();
   const ParameterView own = recorder ? find_view(*recorder, weight) : ParameterView{};
   if (own.parameter < 0 || weight.dim() > 1 || x.dim() == 0) return at::prelu(x, weight);

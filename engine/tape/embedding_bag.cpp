@@ -113,8 +113,9 @@ std::optional<BagResult> bag_rule(const at::Tensor& table, const at::Tensor& ind
   if (use.layout.dimension != 0 && !recorder->observing)
     recorder->refuse(cat("parameter ", recorder->parameters.name(index),
                          ": its embedding_bag has the batch inside the bags; make each bag of one sample's ids"));
-  const auto result = BagFunction::apply(weights && weights->defined() ? weights : std::nullopt, recorder->anchor,
-                                         std::make_shared<BagUse>(std::move(use)));
+  std::optional<at::Tensor> in_floats;
+  if (weights && weights->defined()) in_floats = in_float(*weights);
+  const auto result = BagFunction::apply(in_floats, recorder->anchor, std::make_shared<BagUse>(std::move(use)));
   return BagResult{result[0], result[1], result[2], result[3]};
 }
 

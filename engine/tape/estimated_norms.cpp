@@ -10,7 +10,8 @@ namespace sotto {
 namespace {
 
 bool is_estimated(const ParameterSamples& samples) {
-  return samples.factored.size() == 1 && samples.factored[0].length > 1 && !samples.factored[0].starts.defined() &&
+  return samples.factored.size() == 1 && samples.factored[0].length > 1 &&
+         samples.factored[0].gradient.scalar_type() == at::kFloat && !samples.factored[0].starts.defined() &&
          samples.indexed.empty() && samples.stored.empty() && samples.recomputed.empty();
 }
 

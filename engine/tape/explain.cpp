@@ -47,19 +47,20 @@ double recorded_length(const std::vector<RecordedUse>& uses, int64_t parameter, 
 
 // `shares_gram`: the Gram matrix of its gradients is another parameter's too, and counted there.
 void explain_factored(const ParameterSamples& samples, const Sizes& n, bool shares_gram, ParameterRule& rule) {
-  double length = 0, p = 0, d = 0;
+  double length = 0, p = 0, d = 0, entry = kFloat;
   bool direct = false;
   for (const FactoredUse& use : samples.factored) {
     direct = direct || use.direct;
     length += static_cast<double>(use.length);
     p = static_cast<double>(use.gradient.size(1));
     d = static_cast<double>(use.activation.size(1));
+    entry = static_cast<double>(use.gradient.element_size());
   }
   rule.rule = length <= 1 ? "outer product" : direct ? "direct" : "ghost";
   rule.flops += length <= 1 ? outer_flops(n, p, d)
                 : direct    ? direct_flops(n, length, p, d)
                             : ghost_flops(n, length, shares_gram ? 0 : p, d);
-  rule.bytes += kFloat * n.batch * length * (p + d);
+  rule.bytes += entry * n.batch * length * (p + d);
   rule.least_flops += least_of_factors(n, length, p, d);
 }
 

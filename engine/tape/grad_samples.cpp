@@ -82,6 +82,11 @@ void join_along_sequence(std::vector<FactoredUse>& uses, int64_t batch) {
 void join_factored(ParameterSamples& samples, int64_t batch, int64_t elements) {
   std::vector<FactoredUse>& uses = samples.factored;
   if (uses.empty() || !same_columns(samples)) return;
+  if (!samples.indexed.empty())  // the cross term of a table that is also a head is of floats
+    for (FactoredUse& use : uses) {
+      use.activation = use.activation.to(at::kFloat);
+      use.gradient = use.gradient.to(at::kFloat);
+    }
   std::map<std::pair<int64_t, int64_t>, std::vector<FactoredUse>> by_rows;  // first row, number of rows
   for (const FactoredUse& use : uses) by_rows[{use.first_row, use.gradient.size(1)}].push_back(use);
   bool apart = samples.indexed.empty();
@@ -142,22 +147,25 @@ void join_stored(std::vector<at::Tensor>& stored) {
 at::Tensor rows_of_units(const FactoredUse& use, int64_t elements, int64_t first, int64_t count) {
   const at::Tensor starts = use.starts.cpu();
   const auto* start = starts.const_data_ptr<int64_t>() + first;
-  at::Tensor rows = at::zeros({count, elements}, use.gradient.options());
+  at::Tensor rows = at::zeros({count, elements}, use.gradient.options().dtype(at::kFloat));
   const int64_t d = use.activation.size(1), p = use.gradient.size(1);
   for (int64_t u = 0; u < count; ++u) {
     const int64_t own = start[u + 1] - start[u];
     rows.select(0, u)
         .narrow(0, use.first_row * d, p * d)
         .view({p, d})
-        .copy_(use.gradient.narrow(0, start[u], own).t().mm(use.activation.narrow(0, start[u], own)));
+        .copy_(use.gradient.narrow(0, start[u], own)
+                   .to(at::kFloat)
+                   .t()
+                   .mm(use.activation.narrow(0, start[u], own).to(at::kFloat)));
   }
   return rows;
 }
 
 at::Tensor rows_of(const FactoredUse& use, int64_t batch, int64_t elements, int64_t first, int64_t count) {
   if (use.starts.defined()) return rows_of_units(use, elements, first, count);
-  const at::Tensor g = by_sample(use.gradient, batch).narrow(0, first, count);
-  const at::Tensor a = by_sample(use.activation, batch).narrow(0, first, count);
+  const at::Tensor g = by_sample(use.gradient, batch).narrow(0, first, count).to(at::kFloat);
+  const at::Tensor a = by_sample(use.activation, batch).narrow(0, first, count).to(at::kFloat);
   const at::Tensor own = at::bmm(g.transpose(1, 2), a).view({count, -1});
   if (own.size(1) == elements) return own;
   at::Tensor rows = at::zeros({count, elements}, own.options());
@@ -343,11 +351,10 @@ void add_clipped(const Exec& exec, const GradSamples& grads, const std::vector<i
       sums[k].copy_(total.view(sums[k].sizes()).add_(sums[k]));  // rounds once
     }
     for (const FactoredUse& use : samples.factored)
-      add_clipped_sequences(
-          exec, use.gradient, use.activation, f, segments_of(use, grads.batch),
-          {sums[k].mutable_data_ptr<float>() + use.first_row * use.activation.size(1), use.gradient.size(1),
-           use.activation.size(1)},
-          use.bias < 0 ? VectorView<float>{nullptr, 0} : vector(sums[static_cast<size_t>(use.bias)]));
+      add_clipped_sequences(exec, use.gradient, use.activation, f, segments_of(use, grads.batch),
+                            {sums[k].mutable_data_ptr<float>() + use.first_row * use.activation.size(1),
+                             use.gradient.size(1), use.activation.size(1)},
+                            use.bias < 0 ? VectorView<float>{nullptr, 0} : vector(sums[static_cast<size_t>(use.bias)]));
     for (const IndexedUse& use : samples.indexed)
       kernels::accumulate_ragged_clipped_embedding(
           exec, id_vector(use.ids), matrix(use.gradient), f, segments_of(use, grads.batch), use.padding_index,

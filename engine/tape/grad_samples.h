@@ -10,6 +10,7 @@
 namespace sotto {
 
 // A use of a matrix in a linear layer: the per-sample gradient is Σ_t gradient_t activation_tᵀ over the sample's rows.
+// Both are float32; of several rows a sample, both may be bfloat16.
 struct FactoredUse {
   at::Tensor activation;   // [batch · length, d]
   at::Tensor gradient;     // [batch · length, p]
@@ -63,7 +64,7 @@ class NormsBeside;
 struct GradSamples {
   int64_t batch = 0;
   std::vector<ParameterSamples> parameters;
-  at::Tensor losses;  // [batch] in double; operator's eyes only
+  at::Tensor losses;                              // [batch] in double; operator's eyes only
   std::shared_ptr<NormsBeside> beside = nullptr;  // norms that were measured in the backward pass
 };
 

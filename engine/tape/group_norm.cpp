@@ -66,7 +66,9 @@ std::optional<at::Tensor> group_norm_rule(const char* operation, const at::Tenso
     recorder->refuse(cat("parameter ", recorder->parameters.name(std::max(use.weight_index, use.bias_index)), ": its ",
                          operation, " of an input of shape ", input.sizes(), " has the batch in dimension ",
                          use.layout.dimension, " and normalises over it, so samples mix; put the batch first"));
-  return GroupNormFunction::apply(input, recorder->anchor, std::make_shared<GroupNormUse>(std::move(use)), epsilon);
+  const AutocastOff in_floats;
+  return GroupNormFunction::apply(in_float(input), recorder->anchor, std::make_shared<GroupNormUse>(std::move(use)),
+                                  epsilon);
 }
 
 at::Tensor captured_group_norm(const at::Tensor& input, int64_t groups, const std::optional<at::Tensor>& weight,

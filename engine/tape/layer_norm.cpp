@@ -115,7 +115,8 @@ at::Tensor captured_layer_norm(const at::Tensor& input, c10::SymIntArrayRef shap
   const auto use = row_norm_use("layer_norm", input, C10_AS_INTARRAYREF_SLOW(shape), weight.value_or(at::Tensor()),
                                 bias.value_or(at::Tensor()));
   if (!use) return at::layer_norm_symint(input, shape, weight, bias, epsilon, cudnn);
-  return LayerNormFunction::apply(input, use->recorder->anchor, use, epsilon);
+  const AutocastOff in_floats;
+  return LayerNormFunction::apply(in_float(input), use->recorder->anchor, use, epsilon);
 }
 
 at::Tensor captured_rms_norm(const at::Tensor& input, c10::SymIntArrayRef shape,
@@ -124,7 +125,8 @@ at::Tensor captured_rms_norm(const at::Tensor& input, c10::SymIntArrayRef shape,
   const auto use =
       row_norm_use("rms_norm", input, C10_AS_INTARRAYREF_SLOW(shape), weight.value_or(at::Tensor()), at::Tensor());
   if (!use) return at::rms_norm_symint(input, shape, weight, epsilon);
-  return RmsNormFunction::apply(input, use->recorder->anchor, use, epsilon);
+  const AutocastOff in_floats;
+  return RmsNormFunction::apply(in_float(input), use->recorder->anchor, use, epsilon);
 }
 
 }  // namespace

@@ -16,7 +16,7 @@ struct WeightRows {
 
 struct LinearUse {
   RecorderPointer recorder;
-  at::Tensor weight, bias;  // as passed; either may be frozen
+  at::Tensor weight, bias;  // as they are multiplied; either may be frozen
   WeightRows rows;
   ParameterView bias_view;
   BatchLayout layout;
@@ -34,13 +34,20 @@ void take_weight(const LinearUse& use, at::Tensor activation, at::Tensor gradien
   const int64_t p = gradient.size(1), d = activation.size(1), length = gradient.size(0) / recorder.batch;
   const bool only_use = use.uses_of(weight) == 1;
   if (only_use && use.rows.whole && length > 1) {
-    take_product(recorder, recorder.choose({.parameter = weight, .length = length, .rows = p, .columns = d}), weight,
-                 activation, gradient);
+    take_product(
+        recorder,
+        recorder.choose(
+            {.parameter = weight, .length = length, .rows = p, .columns = d, .factors = gradient.scalar_type()}),
+        weight, activation, gradient);
     return recorder.measure_beside(weight);
   }
   const bool carries_bias = only_use && length == 1 && use.rows.whole && !use.rows.exchanged && bias >= 0 &&
                             use.uses_of(bias) == 1 && recorder.parameters.tensor(bias).numel() == p;
   if (carries_bias) recorder.samples(bias).carried = true;
+  if (length == 1) {  // the kernels of a row a sample take floats, which hold bfloat16 exactly
+    activation = activation.to(at::kFloat);
+    gradient = gradient.to(at::kFloat);
+  }
   recorder.samples(weight).factored.push_back(
       {activation, gradient, length, carries_bias ? bias : -1, use.rows.first_row});
 }
@@ -50,7 +57,8 @@ void take_bias(const LinearUse& use, const at::Tensor& gradient) {
   if (recorder.samples(use.bias_view.parameter).carried) return;
   const int64_t elements = recorder.parameters.tensor(use.bias_view.parameter).numel();
   recorder.store(use.bias_view.parameter,
-                 rows_of_view(use.bias_view, elements, gradient.view({recorder.batch, -1, gradient.size(1)}).sum(1)));
+                 rows_of_view(use.bias_view, elements,
+                              gradient.view({recorder.batch, -1, gradient.size(1)}).sum(1, false, at::kFloat)));
 }
 
 struct LinearFunction : torch::autograd::Function<LinearFunction> {
@@ -122,8 +130,9 @@ std::optional<at::Tensor> linear_rule(const at::Tensor& input, const at::Tensor&
   BatchLayout layout;
   if (rows.parameter >= 0) layout = recorder->record_use(rows.parameter, "linear", input);
   if (bias_view.parameter >= 0) layout = recorder->record_use(bias_view.parameter, "linear", input);
-  auto use = std::make_shared<LinearUse>(LinearUse{recorder, weight, bias, rows, bias_view, layout});
-  return LinearFunction::apply(input, recorder->anchor, std::move(use));
+  auto use = std::make_shared<LinearUse>(
+      LinearUse{recorder, recorder->constant_factor(weight), recorder->constant_factor(bias), rows, bias_view, layout});
+  return LinearFunction::apply(recorder->factor(input), recorder->anchor, std::move(use));
 }
 
 void register_linear_rule(torch::Library& library) {

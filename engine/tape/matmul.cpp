@@ -18,18 +18,19 @@ at::Tensor batched(const RecorderPointer& recorder, const at::Tensor& x, const a
     return sizes;
   };
   const auto places = static_cast<int64_t>(leading.size());
-  const at::Tensor wide = x.expand(with(x.size(-2), x.size(-1)));
+  const at::Tensor wide = recorder->factor(x).expand(with(x.size(-2), x.size(-1)));
   const BatchLayout layout = recorder->record_use(view.parameter, "matmul", wide);
   if (layout.dimension < places)
-    return at::matmul(wide, expand_to_samples(recorder, view, matrix, with(matrix.size(-2), matrix.size(-1)), layout));
+    return at::matmul(wide, expand_to_samples(recorder, view, matrix, with(matrix.size(-2), matrix.size(-1)), layout,
+                                              recorder->product_type));
   if (layout.dimension > places && !recorder->observing)
     recorder->refuse(cat("parameter ", recorder->parameters.name(view.parameter),
                          ": its matmul sums over the batch, so the samples cannot be told apart"));
   // The samples are the rows: each row is multiplied by its own copy.
   leading.push_back(x.size(-2));
   const at::Tensor shaped = matrix.unsqueeze(-3);
-  const at::Tensor copies =
-      expand_to_samples(recorder, find_view(*recorder, shaped), shaped, with(matrix.size(-2), matrix.size(-1)), layout);
+  const at::Tensor copies = expand_to_samples(recorder, find_view(*recorder, shaped), shaped,
+                                              with(matrix.size(-2), matrix.size(-1)), layout, recorder->product_type);
   return at::matmul(wide.unsqueeze(-2), copies).squeeze(-2);
 }
 

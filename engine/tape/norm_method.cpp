@@ -34,7 +34,7 @@ int64_t ProductShape::kept_bytes(NormMethod method, int64_t batch) const {
   if (is_stored(method)) return int64_t(c10::elementSize(stored_type(method))) * batch * elements();
   if (convolution && (method == NormMethod::recomputed || method == NormMethod::box_filter))
     return kFloat * batch * (length * rows + image);
-  return kFloat * batch * length * (rows + columns);
+  return int64_t(c10::elementSize(factors)) * batch * length * (rows + columns);
 }
 
 NormMethod method_by_shape(const ProductShape& shape, int64_t batch, int64_t storage_left) {

@@ -38,11 +38,12 @@ struct ProductShape {
   int64_t rows = 0;        // p
   int64_t columns = 0;     // d; of a convolution, the inputs of a group times its taps
   bool convolution = false;
-  int64_t image = 0;            // of a convolution: the floats of a sample's input,
-  int64_t in_channels = 0;      // its channels,
-  int64_t taps = 1;             // the kernel's places,
-  bool has_factors = true;      // not so for a grouped or transposed one,
-  bool has_box_filter = false;  // and whether it is of stride 1, with few enough places
+  int64_t image = 0;                    // of a convolution: the floats of a sample's input,
+  int64_t in_channels = 0;              // its channels,
+  int64_t taps = 1;                     // the kernel's places,
+  bool has_factors = true;              // not so for a grouped or transposed one,
+  bool has_box_filter = false;          // and whether it is of stride 1, with few enough places
+  at::ScalarType factors = at::kFloat;  // what a and g are kept in: not a convolution's
   bool operator==(const ProductShape&) const = default;
 
   int64_t elements() const { return rows * columns; }

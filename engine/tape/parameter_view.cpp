@@ -116,7 +116,7 @@ struct ExpandFunction : torch::autograd::Function<ExpandFunction> {
     for (size_t k = 0; k < sizes.size(); ++k)
       if (sizes[k] == 1 && gradient.size(static_cast<int64_t>(k) + 1) != 1)
         summed.push_back(static_cast<int64_t>(k) + 1);
-    if (!summed.empty()) gradient = gradient.sum(summed, true);
+    if (!summed.empty()) gradient = gradient.sum(summed, true, at::kFloat);
     sizes = use.view.sizes;
     sizes.insert(sizes.begin(), use.recorder->batch);
     keep(use, gradient.reshape(sizes));
@@ -155,7 +155,7 @@ at::Tensor rows_of_view(const ParameterView& view, int64_t elements, const at::T
 }
 
 at::Tensor expand_to_samples(const RecorderPointer& recorder, const ParameterView& view, const at::Tensor& tensor,
-                             at::IntArrayRef sizes, const BatchLayout& layout) {
+                             at::IntArrayRef sizes, const BatchLayout& layout, at::ScalarType type) {
   const int64_t own = aligned(view, sizes.size())[static_cast<size_t>(layout.dimension)];
   if (own != 1 && !recorder->observing)
     recorder->refuse(cat("parameter ", recorder->parameters.name(view.parameter), ": shaped ", tensor.sizes(),
@@ -163,7 +163,7 @@ at::Tensor expand_to_samples(const RecorderPointer& recorder, const ParameterVie
                          " rows, so its gradient belongs to places in the batch instead of samples; share it between "
                          "the samples, or freeze it with requires_grad_(false)"));
   return ExpandFunction::apply(recorder->anchor, std::make_shared<ExpansionUse>(ExpansionUse{
-                                                     recorder, view, tensor.detach(), sizes.vec(), layout}));
+                                                     recorder, view, tensor.detach().to(type), sizes.vec(), layout}));
 }
 
 bool repeats(const ParameterView& view, at::IntArrayRef sizes, int64_t batch) {

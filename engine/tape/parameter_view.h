@@ -22,9 +22,9 @@ at::Tensor rows_of_view(const ParameterView& view, int64_t elements, const at::T
 
 // `tensor`, a view as find_view gave it, in `sizes`, as expand does it, with the batch where `layout` says: the
 // gradient of the result is the per-sample gradient, and is kept as such. Everything else that the operator does with
-// it is left to autograd.
+// it is left to autograd. The result is in `type`; gradients are kept in floats.
 at::Tensor expand_to_samples(const RecorderPointer& recorder, const ParameterView& view, const at::Tensor& tensor,
-                             at::IntArrayRef sizes, const BatchLayout& layout);
+                             at::IntArrayRef sizes, const BatchLayout& layout, at::ScalarType type = at::kFloat);
 
 // Whether expanding a view to `sizes` repeats it anywhere; a single sample repeats nothing and counts as repeated.
 bool repeats(const ParameterView& view, at::IntArrayRef sizes, int64_t batch);

@@ -8,8 +8,9 @@ namespace {
 
 // [batch, p·d] in `type`, for the price of the batch's weight gradient. The same factors give the same bits, whatever
 // their batch: recomputed rows rely on it.
-at::Tensor sample_gradients(const Exec& exec, const at::Tensor& a, const at::Tensor& g, int64_t batch,
+at::Tensor sample_gradients(const Exec& exec, const at::Tensor& activation, const at::Tensor& gradient, int64_t batch,
                             at::ScalarType type = at::kFloat) {
+  const at::Tensor a = activation.to(at::kFloat), g = gradient.to(at::kFloat);
   const int64_t length = a.size(0) / batch, p = g.size(1), d = a.size(1);
   at::Tensor rows = at::empty({batch, p * d}, a.options().dtype(type));
   const auto make = [&](auto* row) {
@@ -26,7 +27,8 @@ at::Tensor sample_gradients(const Exec& exec, const at::Tensor& a, const at::Ten
 // The same by the library of the device, whose bits may change with the batch: for rows that are made once.
 at::Tensor batched_product(const at::Tensor& a, const at::Tensor& g, int64_t batch) {
   const int64_t length = a.size(0) / batch, p = g.size(1), d = a.size(1);
-  return at::bmm(g.view({batch, length, p}).transpose(1, 2), a.view({batch, length, d})).view({batch, p * d});
+  const at::Tensor left = g.view({batch, length, p}).transpose(1, 2), right = a.view({batch, length, d});
+  return (a.scalar_type() == at::kFloat ? at::bmm(left, right) : at::bmm(left, right, at::kFloat)).view({batch, p * d});
 }
 
 }  // namespace

@@ -27,8 +27,9 @@ struct Tape::Recorder {
   const std::set<int64_t>& uncaptured;  // parameters that no rule may take
   const NormMethods& norm_methods;      // as planned
   const std::map<int64_t, at::Tensor>& shared_embeddings;
-  bool observing;  // no backward pass follows, so any layout will do
-  bool comparing;  // samples are compared bit for bit
+  bool observing;               // no backward pass follows, so any layout will do
+  bool comparing;               // samples are compared bit for bit
+  at::ScalarType product_type;  // of the operands of matrix products
   // A scalar 0 that requires a gradient, so that a layer on raw data is reached by the backward pass.
   at::Tensor anchor = at::zeros({}).set_requires_grad(true);
   GradSamples grads = {};
@@ -49,6 +50,10 @@ struct Tape::Recorder {
   at::Tensor by_sample(const at::Tensor& x, const BatchLayout& layout) const {
     return sotto::by_sample(x, layout, batch);
   }
+  // An operand of a product, rounded where products are of bfloat16; a gradient passes through the cast.
+  at::Tensor factor(const at::Tensor& x) const;
+  // The same of a weight or a bias (undefined: none) for a rule that takes its gradient: nothing passes through.
+  at::Tensor constant_factor(const at::Tensor& x) const;
   // The method for a product, by the plan or by its shape; room for what is to be stored is taken.
   NormMethod choose(const ProductShape& product);
   // Throws configuration, and remembers it: TorchScript's interpreter replaces an error that passes through it.
@@ -67,7 +72,19 @@ RecorderPointer current_recorder();
 
 // Runs the rest of the scope without capture: what a rule does inside must not be captured again.
 using CaptureOff = c10::impl::ExcludeDispatchKeyGuard;
+// Above autocast's keys: a rule sees the parameter itself, and not a cast of it.
 constexpr c10::DispatchKey kCaptureKey = c10::DispatchKey::TESTING_ONLY_GenericMode;
+static_assert(kCaptureKey > c10::DispatchKey::AutocastCPU && kCaptureKey > c10::DispatchKey::AutocastCUDA);
+
+// Runs the rest of the scope without autocast: for a rule that has no other way than floats, with its inputs by
+// in_float.
+struct AutocastOff : c10::impl::ExcludeDispatchKeyGuard {
+  AutocastOff() : ExcludeDispatchKeyGuard(c10::autocast_dispatch_keyset) {}
+};
+// What a product under autocast has made, in floats again; anything else as it is.
+inline at::Tensor in_float(const at::Tensor& x) {
+  return x.defined() && x.scalar_type() == at::kBFloat16 ? x.to(at::kFloat) : x;
+}
 
 // Hands a rule's data from its forward to its backward.
 template <class Use>

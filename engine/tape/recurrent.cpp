@@ -26,7 +26,8 @@ struct Call {
 // Whether the rule may take this call: some parameter is owned, and none that is trained in another way (a cast, a
 // slice, one that no rule may take) would lose its gradient. An LSTM with projections is left to the coverage walk.
 bool applies(const Call& call, const RecorderPointer& recorder) {
-  if (!recorder || call.input.scalar_type() != at::kFloat || call.input.dim() != 3) return false;
+  const at::ScalarType type = call.input.scalar_type();
+  if (!recorder || (type != at::kFloat && type != at::kBFloat16) || call.input.dim() != 3) return false;
   if (call.parameters.size() != static_cast<size_t>(call.layers * call.directions()) * call.parameters_each())
     return false;
   bool owned = false;
@@ -72,7 +73,8 @@ std::shared_ptr<RecurrentUse> record(const Call& call, const RecorderPointer& re
 std::optional<Tensors> recurrent_rule(const Call& call) {
   const RecorderPointer recorder = current_recorder();
   if (!applies(call, recorder)) return std::nullopt;
-  at::Tensor x = call.batch_first ? call.input : call.input.transpose(0, 1);  // sequences first
+  const AutocastOff in_floats;
+  at::Tensor x = in_float(call.batch_first ? call.input : call.input.transpose(0, 1));  // sequences first
   std::vector<Tensors> last(call.states.size());
   for (int64_t layer = 0; layer < call.layers; ++layer) {
     if (layer > 0 && call.dropout > 0) x = at::dropout(x, call.dropout, call.train);
@@ -81,7 +83,7 @@ std::optional<Tensors> recurrent_rule(const Call& call) {
       const int64_t number = layer * call.directions() + direction;
       auto use = record(call, recorder, number, direction == 1, call.batch_first ? x : x.transpose(0, 1));
       Tensors states;
-      for (const at::Tensor& state : call.states) states.push_back(state.select(0, number));
+      for (const at::Tensor& state : call.states) states.push_back(in_float(state.select(0, number)));
       const Tensors outputs =
           run_recurrent_layer(x, states[0], states.size() > 1 ? states[1] : at::Tensor(), std::move(use));
       hidden.push_back(outputs[0]);

@@ -142,9 +142,11 @@ struct RoutedFunction : torch::autograd::Function<RoutedFunction> {
   }
 };
 
-at::Tensor captured_routed_linear(const at::Tensor& input, const at::Tensor& expert, const at::Tensor& weight,
+at::Tensor captured_routed_linear(const at::Tensor& rows, const at::Tensor& expert, const at::Tensor& weight,
                                   const std::optional<at::Tensor>& bias) {
   const CaptureOff off(kCaptureKey);
+  const AutocastOff in_floats;
+  const at::Tensor input = in_float(rows);
   const RecorderPointer recorder = current_recorder();
   const at::Tensor shift = bias.value_or(at::Tensor());
   const int64_t weight_index = recorder ? recorder->find(weight) : -1,

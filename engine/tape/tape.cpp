@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "engine/autocast.h"
 #include "engine/models/routed_linear.h"
 #include "engine/tape/loss_graph.h"
 #include "engine/tape/norms_beside.h"
@@ -109,6 +110,15 @@ int64_t Tape::Recorder::find(const at::Tensor& tensor) const {
   return uncaptured.contains(index) ? -1 : index;
 }
 
+at::Tensor Tape::Recorder::factor(const at::Tensor& x) const {
+  return product_type == at::kFloat || !x.defined() ? x : x.to(product_type);
+}
+
+at::Tensor Tape::Recorder::constant_factor(const at::Tensor& x) const {
+  const at::NoGradGuard no_grad;
+  return factor(x);
+}
+
 void Tape::Recorder::refuse(const std::string& message, std::source_location place) {
   refusal.emplace(ErrorKind::configuration, message, place);
   throw *refusal;
@@ -140,6 +150,11 @@ Tape::Tape(const Exec& exec, const Parameters& parameters) : exec_(exec), parame
 
 Tape::~Tape() = default;
 
+void Tape::set_product_type(at::ScalarType type) {
+  require(type == at::kFloat || type == at::kBFloat16, "products are of float or bfloat16, not ", type);
+  product_type_ = type;
+}
+
 GradSamples Tape::per_sample(int64_t batch, const std::function<at::Tensor()>& losses) {
   require(uncaptured_.empty(), "uncaptured parameters need a loss of any range of samples");
   return one_pass(batch, losses);
@@ -166,8 +181,9 @@ GradSamples Tape::per_sample(int64_t batch, const std::function<at::Tensor(int64
 }
 
 Observed Tape::observe(int64_t batch, const std::function<at::Tensor()>& losses) {
-  const auto recorder = std::make_shared<Recorder>(Recorder{parameters_, exec_, batch, storage_limit_, layouts_,
-                                                            uncaptured_, norm_methods_, shared_embeddings_, true, true});
+  const auto recorder =
+      std::make_shared<Recorder>(Recorder{parameters_, exec_, batch, storage_limit_, layouts_, uncaptured_,
+                                          norm_methods_, shared_embeddings_, true, true, product_type_});
   const CaptureScope scope(recorder);
   forward(*recorder, losses);
   return {std::move(recorder->recorded), recorder->shapes_from_values};
@@ -181,6 +197,8 @@ at::Tensor Tape::forward(Recorder& recorder, const std::function<at::Tensor()>& 
   for (int64_t k = 0; k < parameters_.size(); ++k) versions.push_back(parameters_.tensor(k)._version());
   at::Tensor loss;
   try {
+    // Without autocast's cache: a weight that was cast once would be used again where no rule sees it.
+    const Autocast autocast(parameters_.tensor(0).device().type(), recorder.product_type);
     loss = losses();
   } catch (...) {
     if (recorder.refusal) throw *recorder.refusal;
@@ -198,11 +216,12 @@ at::Tensor Tape::forward(Recorder& recorder, const std::function<at::Tensor()>& 
 GradSamples Tape::one_pass(int64_t batch, const std::function<at::Tensor()>& losses) {
   require(batch > 0, "a tape pass needs at least one sample, got ", batch);
   require(!g_recorder, "a tape pass is already running on this thread");
-  const auto recorder = std::make_shared<Recorder>(Recorder{parameters_, exec_, batch, storage_limit_, layouts_,
-                                                            uncaptured_, norm_methods_, shared_embeddings_, false, comparing_});
+  const auto recorder =
+      std::make_shared<Recorder>(Recorder{parameters_, exec_, batch, storage_limit_, layouts_, uncaptured_,
+                                          norm_methods_, shared_embeddings_, false, comparing_, product_type_});
   if (beside_)
-    recorder->grads.beside = std::make_shared<NormsBeside>(exec_, *beside_, parameters_.size(), batch,
-                                                           parameters_.tensor(0).options());
+    recorder->grads.beside =
+        std::make_shared<NormsBeside>(exec_, *beside_, parameters_.size(), batch, parameters_.tensor(0).options());
   const CaptureScope scope(recorder);
   const at::Tensor loss = forward(*recorder, losses);
   check_losses(loss, batch);

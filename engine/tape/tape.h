@@ -85,6 +85,13 @@ class Tape {
   // are measured behind the pass. Not for batches whose gradients are summed by unit.
   void set_beside(const std::optional<Exec>& beside) { beside_ = beside; }
 
+  // kFloat, or kBFloat16: then a forward pass runs under LibTorch's autocast, the products of linear layers, matmuls
+  // and convolutions are of operands rounded to bfloat16 and are added in floats, and a weight's per-sample gradient is
+  // by definition Σ_t g_t a_tᵀ of those rounded rows, of which norms and clipped sums are made. All other rules compute
+  // in floats. Throws invalid_argument for another type.
+  void set_product_type(at::ScalarType type);
+  at::ScalarType product_type() const { return product_type_; }
+
   // Memory the tape may spend on stored per-sample gradients, in bytes; beyond it, factors are kept instead.
   void set_storage_limit(int64_t bytes) { storage_limit_ = bytes; }
   int64_t storage_limit() const { return storage_limit_; }
@@ -107,6 +114,7 @@ class Tape {
   const Parameters& parameters_;
   int64_t storage_limit_ = int64_t{1} << 30;
   bool comparing_ = false;
+  at::ScalarType product_type_ = at::kFloat;
   std::vector<BatchLayout> layouts_;
   std::set<int64_t> uncaptured_;
   std::map<int64_t, at::Tensor> shared_embeddings_;

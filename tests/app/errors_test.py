@@ -86,6 +86,7 @@ SETTINGS = [
     ("ledger inside a file", ["ledger.path=garbage/ledger.sqlite"], 1, ["garbage"]),
     ("unknown device", ["performance.device=tpu"], 2, ["performance.device", "cpu, cuda", "tpu"]),
     ("three streams", ["performance.streams=3"], 2, ["performance.streams", "1 or 2", "3"]),
+    ("half precision", ["performance.precision=float16"], 2, ["performance.precision", "float32, bfloat16", "float16"]),
     ("negative threads", ["performance.threads=-2"], 2, ["performance.threads", "at least 0"]),
     ("block of no steps", ["ledger.block_steps=0"], 2, ["ledger.block_steps", "at least 1"]),
 ]

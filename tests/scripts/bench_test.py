@@ -29,6 +29,8 @@ class BenchTest(unittest.TestCase):
         self.assertLessEqual({"gpt2", "gpt2_1024", "bert", "vit", "resnet50"}, set(bench.STEPS["cuda"]))
         for name in ("gpt2", "bert", "vit", "resnet50"):
             self.assertGreater(bench.STEPS["cuda"][name]["batch"], 1, "a batch of one shows nothing")
+            narrow = bench.STEPS["cuda"][name + " in bfloat16"]
+            self.assertEqual(narrow, {"model": name, "precision": "bfloat16", **bench.STEPS["cuda"][name]})
 
     def test_AStepsResultIsWhatTheProgramPrints(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -20,7 +20,7 @@ MatrixView<const float> matrix(const at::Tensor& tensor) {
   return {tensor.const_data_ptr<float>(), tensor.size(0), tensor.size(1)};
 }
 
-// Calls take(view) with the stored rows in their own type.
+// Calls take(view) with the rows in their own type.
 template <class Take>
 void with_rows(const at::Tensor& stored, const Take& take) {
   if (stored.scalar_type() != at::kBFloat16) return take(matrix(stored));
@@ -82,11 +82,6 @@ void join_along_sequence(std::vector<FactoredUse>& uses, int64_t batch) {
 void join_factored(ParameterSamples& samples, int64_t batch, int64_t elements) {
   std::vector<FactoredUse>& uses = samples.factored;
   if (uses.empty() || !same_columns(samples)) return;
-  if (!samples.indexed.empty())  // the cross term of a table that is also a head is of floats
-    for (FactoredUse& use : uses) {
-      use.activation = use.activation.to(at::kFloat);
-      use.gradient = use.gradient.to(at::kFloat);
-    }
   std::map<std::pair<int64_t, int64_t>, std::vector<FactoredUse>> by_rows;  // first row, number of rows
   for (const FactoredUse& use : uses) by_rows[{use.first_row, use.gradient.size(1)}].push_back(use);
   bool apart = samples.indexed.empty();
@@ -319,9 +314,12 @@ void add_squared_norms(const Exec& exec, const Parameters& parameters, const std
       kernels::accumulate_ragged_embedding_norms(exec, id_vector(use.ids), matrix(use.gradient), segments,
                                                  use.padding_index, out);
       for (const FactoredUse& head : samples.factored)
-        kernels::accumulate_ragged_tied_cross_norms(exec, id_vector(use.ids), matrix(use.gradient), segments,
-                                                    use.padding_index, matrix(head.activation), matrix(head.gradient),
-                                                    segments_of(head, grads.batch), out);
+        with_rows(head.activation, [&]<class T>(const MatrixView<const T>& a) {
+          kernels::accumulate_ragged_tied_cross_norms(
+              exec, id_vector(use.ids), matrix(use.gradient), segments, use.padding_index, a,
+              {static_cast<const T*>(head.gradient.const_data_ptr()), head.gradient.size(0), head.gradient.size(1)},
+              segments_of(head, grads.batch), out);
+        });
     }
   }
 }

@@ -50,11 +50,11 @@ void accumulate_tied_cross_norms(const Exec& exec, MatrixView<const int64_t> ids
                                      padding_index, a_head, g_head, {ids.rows, a_head.rows / ids.rows}, squared);
 }
 
-void accumulate_ragged_tied_cross_norms(const Exec& exec, VectorView<const int64_t> ids,
-                                        MatrixView<const float> g_embedding, const Segments& segments,
-                                        int64_t padding_index, MatrixView<const float> a_head,
-                                        MatrixView<const float> g_head, const Segments& head_segments,
-                                        VectorView<double> squared) {
+template <class T>
+static void accumulate_tied(const Exec& exec, VectorView<const int64_t> ids, MatrixView<const float> g_embedding,
+                            const Segments& segments, int64_t padding_index, MatrixView<const T> a_head,
+                            MatrixView<const T> g_head, const Segments& head_segments, double spare,
+                            VectorView<double> squared) {
   check(exec, ids, g_embedding, segments, squared);
   require(a_head.rows == g_head.rows, "need a gradient an activation: ", g_head.rows, " rows for ", a_head.rows);
   require(a_head.cols == g_embedding.cols, "a tied head has the embedding's width ", g_embedding.cols, ", got ",
@@ -63,11 +63,29 @@ void accumulate_ragged_tied_cross_norms(const Exec& exec, VectorView<const int64
           segments.count);
   require_segments(exec, head_segments, a_head.rows);
   if (segments.count == 0) return;
-  const TiedInput input{ids.data, g_embedding, segments, padding_index, a_head, g_head, head_segments};
+  const TiedInputOf<T> input{ids.data, g_embedding, segments, padding_index, a_head, g_head, head_segments, spare};
   if (exec.on_cuda()) return accumulate_tied_cross_norms_cuda(exec, input, squared);
   require_ids(ids.data, segments, padding_index, g_head.cols);
   parallel_for(exec.threads(), segments.count, 1,
                [&](int64_t begin, int64_t end) { add_tied_cross_norms_cpu(input, squared.data, begin, end); });
+}
+
+void accumulate_ragged_tied_cross_norms(const Exec& exec, VectorView<const int64_t> ids,
+                                        MatrixView<const float> g_embedding, const Segments& segments,
+                                        int64_t padding_index, MatrixView<const float> a_head,
+                                        MatrixView<const float> g_head, const Segments& head_segments,
+                                        VectorView<double> squared) {
+  accumulate_tied(exec, ids, g_embedding, segments, padding_index, a_head, g_head, head_segments, kSampleRounding,
+                  squared);
+}
+
+void accumulate_ragged_tied_cross_norms(const Exec& exec, VectorView<const int64_t> ids,
+                                        MatrixView<const float> g_embedding, const Segments& segments,
+                                        int64_t padding_index, MatrixView<const Bfloat16> a_head,
+                                        MatrixView<const Bfloat16> g_head, const Segments& head_segments,
+                                        VectorView<double> squared) {
+  accumulate_tied(exec, ids, g_embedding, segments, padding_index, a_head, g_head, head_segments, kTensorSampleRounding,
+                  squared);
 }
 
 }  // namespace sotto::kernels

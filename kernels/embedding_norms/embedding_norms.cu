@@ -70,21 +70,23 @@ __global__ void accumulate_embedding_norms_kernel(const int64_t* ids, MatrixView
   if (threadIdx.x == 0) add_up(squared.data[blockIdx.x], raised(sum, length * g.cols));
 }
 
-__device__ double norm(const float* x, int64_t n) {
+template <class T>
+__device__ double norm(const T* x, int64_t n) {
   double sum = 0;
-  for (int64_t j = 0; j < n; ++j) sum += double(x[j]) * x[j];
+  for (int64_t j = 0; j < n; ++j) sum += double(to_float(x[j])) * to_float(x[j]);
   return sqrt(raised(sum, n));
 }
 
 // One block a sample, one thread a column of a word's row; the masses by one thread a row.
-__global__ void accumulate_tied_cross_norms_kernel(TiedInput input, VectorView<double> squared) {
+template <class T>
+__global__ void accumulate_tied_cross_norms_kernel(TiedInputOf<T> input, VectorView<double> squared) {
   const int64_t d = input.g_embedding.cols, words = input.g_head.cols, i = blockIdx.x;
   const int length = static_cast<int>(input.segments.rows(i));
   const int64_t head_length = input.head.rows(i);
   const int64_t* ids = input.ids + input.segments.first(i);
   const float* g = input.g_embedding.data + input.segments.first(i) * d;
-  const float* a_head = input.a_head.data + input.head.first(i) * d;
-  const float* g_head = input.g_head.data + input.head.first(i) * words;
+  const T* a_head = input.a_head.data + input.head.first(i) * d;
+  const T* g_head = input.g_head.data + input.head.first(i) * words;
   int* next;
   bool* first;
   split_shared(length, next, first);
@@ -103,7 +105,7 @@ __global__ void accumulate_tied_cross_norms_kernel(TiedInput input, VectorView<d
     const double bound = entry_bound(entry.sum, entry.magnitude, entry.rows);
     double head = 0, head_magnitude = 0;
     for (int64_t s = 0; s < head_length; ++s) {
-      const double product = double(g_head[s * words + id]) * double(a_head[s * d + j]);
+      const double product = double(to_float(g_head[s * words + id])) * double(to_float(a_head[s * d + j]));
       head += product;
       head_magnitude += fabs(product);
     }
@@ -115,7 +117,7 @@ __global__ void accumulate_tied_cross_norms_kernel(TiedInput input, VectorView<d
     head_mass += norm(a_head + s * d, d) * norm(g_head + s * words, words);
   const Cross cross{block_sum(value), block_sum(mass), block_sum(squares), block_sum(head_mass)};
   const int64_t roundings = 2 * (length + head_length + d) + length * d / kBlockThreads;
-  if (threadIdx.x == 0) add_up(squared.data[i], cross_bound(cross, roundings));
+  if (threadIdx.x == 0) add_up(squared.data[i], cross_bound(cross, roundings, input.spare));
 }
 
 }  // namespace
@@ -127,9 +129,18 @@ void accumulate_embedding_norms_cuda(const Exec& exec, const int64_t* ids, Matri
   launch(exec, grid, accumulate_embedding_norms_kernel, ids, g, segments, padding_index, squared);
 }
 
-void accumulate_tied_cross_norms_cuda(const Exec& exec, const TiedInput& input, VectorView<double> squared) {
+template <class T>
+static void launch_tied(const Exec& exec, const TiedInputOf<T>& input, VectorView<double> squared) {
   const Grid grid{static_cast<unsigned>(input.segments.count), kBlockThreads, shared_bytes(input.segments.length)};
-  launch(exec, grid, accumulate_tied_cross_norms_kernel, input, squared);
+  launch(exec, grid, accumulate_tied_cross_norms_kernel<T>, input, squared);
+}
+
+void accumulate_tied_cross_norms_cuda(const Exec& exec, const TiedInput& input, VectorView<double> squared) {
+  launch_tied(exec, input, squared);
+}
+
+void accumulate_tied_cross_norms_cuda(const Exec& exec, const Bfloat16TiedInput& input, VectorView<double> squared) {
+  launch_tied(exec, input, squared);
 }
 
 }  // namespace sotto::kernels

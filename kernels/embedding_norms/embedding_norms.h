@@ -1,5 +1,6 @@
 #pragma once
 #include "base/view.h"
+#include "kernels/bfloat16.h"
 #include "kernels/segments.h"
 
 namespace sotto::kernels {
@@ -29,6 +30,13 @@ void accumulate_ragged_tied_cross_norms(const Exec& exec, VectorView<const int64
                                         MatrixView<const float> g_embedding, const Segments& segments,
                                         int64_t padding_index, MatrixView<const float> a_head,
                                         MatrixView<const float> g_head, const Segments& head_segments,
+                                        VectorView<double> squared);
+
+// Of a head in Bfloat16, whose norms and clipped sums are those of Bfloat16, too: with kTensorSampleRounding.
+void accumulate_ragged_tied_cross_norms(const Exec& exec, VectorView<const int64_t> ids,
+                                        MatrixView<const float> g_embedding, const Segments& segments,
+                                        int64_t padding_index, MatrixView<const Bfloat16> a_head,
+                                        MatrixView<const Bfloat16> g_head, const Segments& head_segments,
                                         VectorView<double> squared);
 
 }  // namespace sotto::kernels

@@ -1,6 +1,7 @@
 #include "kernels/double_sum.h"
 #include "kernels/embedding_norms/embedding_norms_impl.h"
 #include "kernels/occurrences.h"
+#include "kernels/widened.h"
 
 namespace sotto::kernels {
 namespace {
@@ -225,8 +226,8 @@ void find_words(const TiedInput& input, int64_t sample, Scratch& scratch) {
   scratch.words.push_back(end);
 }
 
-Cross cross_of(const TiedInput& input, int64_t sample, Scratch& scratch) {
-  const int64_t first_head = input.head.first(sample), head_length = input.head.rows(sample);
+// Of the sample whose rows of the head begin at first_head.
+Cross cross_of(const TiedInput& input, int64_t sample, int64_t first_head, int64_t head_length, Scratch& scratch) {
   const int64_t vectors = (input.a_head.cols + 7) / 8;
   find_words(input, sample, scratch);
   const int64_t distinct = static_cast<int64_t>(scratch.words.size()) - 1;
@@ -249,6 +250,20 @@ Cross cross_of(const TiedInput& input, int64_t sample, Scratch& scratch) {
   return cross;
 }
 
+Scratch& scratch_for(int64_t d, int64_t head_length) {
+  thread_local Scratch scratch;
+  const size_t vectors = static_cast<size_t>((d + 7) / 8);
+  scratch.sums.resize(kBlock * vectors);
+  scratch.rows.resize(kBlock * vectors);
+  scratch.a_norms.resize(static_cast<size_t>(head_length));
+  return scratch;
+}
+
+template <class T>
+int64_t roundings_of(const TiedInputOf<T>& input, int64_t sample) {
+  return input.segments.rows(sample) * 2 + input.head.rows(sample) + input.g_embedding.cols;
+}
+
 }  // namespace
 
 void add_embedding_norms_cpu(const int64_t* ids, MatrixView<const float> g, const Segments& segments,
@@ -262,14 +277,28 @@ void add_embedding_norms_cpu(const int64_t* ids, MatrixView<const float> g, cons
 }
 
 void add_tied_cross_norms_cpu(const TiedInput& input, double* squared, int64_t begin, int64_t end) {
-  thread_local Scratch scratch;
-  const size_t vectors = static_cast<size_t>((input.a_head.cols + 7) / 8);
-  scratch.sums.resize(kBlock * vectors);
-  scratch.rows.resize(kBlock * vectors);
-  scratch.a_norms.resize(static_cast<size_t>(input.head.length));
+  Scratch& scratch = scratch_for(input.a_head.cols, input.head.length);
   for (int64_t i = begin; i < end; ++i) {
-    const int64_t roundings = input.segments.rows(i) * 2 + input.head.rows(i) + input.g_embedding.cols;
-    add_up(squared[i], cross_bound(cross_of(input, i, scratch), roundings));
+    const Cross cross = cross_of(input, i, input.head.first(i), input.head.rows(i), scratch);
+    add_up(squared[i], cross_bound(cross, roundings_of(input, i), input.spare));
+  }
+}
+
+// A sample at a time: its floats stay in cache where they are few.
+void add_tied_cross_norms_cpu(const Bfloat16TiedInput& input, double* squared, int64_t begin, int64_t end) {
+  thread_local std::vector<float> a, g;
+  Scratch& scratch = scratch_for(input.a_head.cols, input.head.length);
+  for (int64_t i = begin; i < end; ++i) {
+    const int64_t first = input.head.first(i), rows = input.head.rows(i);
+    const TiedInput own{input.ids,
+                        input.g_embedding,
+                        input.segments,
+                        input.padding_index,
+                        widened(input.a_head, first, rows, a),
+                        widened(input.g_head, first, rows, g),
+                        input.head,
+                        input.spare};
+    add_up(squared[i], cross_bound(cross_of(own, i, 0, rows, scratch), roundings_of(input, i), input.spare));
   }
 }
 

@@ -6,14 +6,18 @@
 
 namespace sotto::kernels {
 
-struct TiedInput {
+template <class T>
+struct TiedInputOf {
   const int64_t* ids;
   MatrixView<const float> g_embedding;
   Segments segments;
   int64_t padding_index;
-  MatrixView<const float> a_head, g_head;
+  MatrixView<const T> a_head, g_head;
   Segments head;
+  double spare;  // what the head's clipped sum may round: kSampleRounding or kTensorSampleRounding
 };
+using TiedInput = TiedInputOf<float>;
+using Bfloat16TiedInput = TiedInputOf<Bfloat16>;
 
 // Times Σ|x|: how far the double sum of n floats x may be from the true one. One float is its own sum.
 SOTTO_HOST_DEVICE inline double rounding_of_sum(int64_t n) {
@@ -33,12 +37,12 @@ struct Cross {
   double head_mass;         // Σ ‖g_head[t]‖‖a_t‖
 };
 
-// Besides the roundings of `value`: accumulate_clipped_outer may move c_H by kSampleRounding · head_mass. Of the
+// Besides the roundings of `value`: accumulate_clipped_outer may move c_H by spare · head_mass. Of the
 // 2‖c_E + c_H‖ that multiply it in the square, the ghost norm of the head has added 2‖c_H‖, and 2‖c_E‖ is added here.
 // Where the parts nearly cancel, (‖c_E‖² + ‖c_H‖²)/64 is kept: ‖c_H‖ ≥ |x| / (2‖c_E‖), so the bound below keeps it.
-SOTTO_HOST_DEVICE inline double cross_bound(const Cross& cross, int64_t roundings) {
+SOTTO_HOST_DEVICE inline double cross_bound(const Cross& cross, int64_t roundings, double spare) {
   const double error = 4 * double(roundings + 32) * kDoubleUnit * cross.mass +
-                       2 * kSampleRounding * cross.head_mass * sqrt(cross.embedding_square);
+                       2 * spare * cross.head_mass * sqrt(cross.embedding_square);
   const double bound = 2 * cross.value + error * (1 + 64 * kDoubleUnit);
   if (cross.embedding_square == 0) return bound;
   const double lowest = -(1 - 1.0 / 64) * (cross.embedding_square + bound * bound / (4 * cross.embedding_square));
@@ -48,8 +52,10 @@ SOTTO_HOST_DEVICE inline double cross_bound(const Cross& cross, int64_t rounding
 void accumulate_embedding_norms_cuda(const Exec& exec, const int64_t* ids, MatrixView<const float> g,
                                      const Segments& segments, int64_t padding_index, VectorView<double> squared);
 void accumulate_tied_cross_norms_cuda(const Exec& exec, const TiedInput& input, VectorView<double> squared);
+void accumulate_tied_cross_norms_cuda(const Exec& exec, const Bfloat16TiedInput& input, VectorView<double> squared);
 void add_embedding_norms_cpu(const int64_t* ids, MatrixView<const float> g, const Segments& segments,
                              int64_t padding_index, double* squared, int64_t begin, int64_t end);
 void add_tied_cross_norms_cpu(const TiedInput& input, double* squared, int64_t begin, int64_t end);
+void add_tied_cross_norms_cpu(const Bfloat16TiedInput& input, double* squared, int64_t begin, int64_t end);
 
 }  // namespace sotto::kernels

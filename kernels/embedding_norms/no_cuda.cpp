@@ -12,4 +12,8 @@ void accumulate_tied_cross_norms_cuda(const Exec&, const TiedInput&, VectorView<
   throw Error(ErrorKind::cuda, "accumulate_tied_cross_norms: this sotto was built without the CUDA toolkit");
 }
 
+void accumulate_tied_cross_norms_cuda(const Exec&, const Bfloat16TiedInput&, VectorView<double>) {
+  throw Error(ErrorKind::cuda, "accumulate_tied_cross_norms: this sotto was built without the CUDA toolkit");
+}
+
 }  // namespace sotto::kernels

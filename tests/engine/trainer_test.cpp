@@ -13,7 +13,7 @@ namespace {
 namespace fs = std::filesystem;
 
 // Of five steps on the real table with a fixed seed; everything goes to `folder`.
-TrainConfig config_in(const fs::path& folder, const std::string& device = "cpu") {
+TrainConfig config_in(const fs::path& folder, const std::string& device = "cpu", const std::vector<std::string>& overrides = {}) {
   fs::create_directories(folder);
   const fs::path data = fs::path(SOTTO_SOURCE) / "datasets/diabetes130";
   std::ofstream(folder / "config.toml")
@@ -23,7 +23,7 @@ TrainConfig config_in(const fs::path& folder, const std::string& device = "cpu")
          "sample_rate = 0.01\npublic_size = 50000\n[train]\nsteps = 5\noptimizer = \"adam\"\nlearning_rate = 0.01\n"
          "[performance]\nthreads = 1\nplanner = \"shape\"\ndevice = \""
       << device << "\"\n[ledger]\npath = \"" << (folder / "ledger.sqlite").string() << "\"\n";
-  return TrainConfig::read(folder / "config.toml", {});
+  return TrainConfig::read(folder / "config.toml", overrides);
 }
 
 // The parameters that a run ends with.
@@ -56,6 +56,42 @@ TEST(Trainer, CertifiesARowOfItsOwnWhileOthersWriteToTheLedger) {
   EXPECT_EQ(result.ledger_row, (accountants::Head{own.back().id, own.back().hash}));
   EXPECT_NE(result.ledger_row.id, all.back().id) << "the other run wrote nothing behind it";
   EXPECT_TRUE(accountants::Ledger::verify(trainer.ledger().location(), result.ledger_row).ok);
+  fs::remove_all(folder);
+}
+
+TEST(Trainer, PrecisionIsOfTheProductsAloneAndMovesNoGuarantee) {
+  const fs::path folder = fs::path(testing::TempDir()) / "trainer_precision";
+  fs::remove_all(folder);
+  struct Run {
+    std::map<std::string, at::Tensor> parameters;
+    accountants::RunEntry entry;
+    double epsilon;
+    std::string said;
+  };
+  const auto run = [&](const std::string& name, const std::string& precision) {
+    Run made;
+    TrainHooks hooks;
+    hooks.say = [&](const std::string& line) { made.said += line + "\n"; };
+    Trainer trainer(config_in(folder / name, "cpu", {"performance.precision=" + precision}), false, hooks);
+    const TrainResult result = trainer.run();
+    made.epsilon = result.epsilon;
+    made.entry = trainer.ledger().run(result.run_id)->entry;
+    made.parameters = read_checkpoint(folder / name / "run" / "checkpoint.safetensors").parameters;
+    return made;
+  };
+  const Run wide = run("wide", "float32"), narrow = run("narrow", "bfloat16"), again = run("again", "bfloat16");
+  EXPECT_EQ(narrow.entry.privacy_hash, wide.entry.privacy_hash);
+  EXPECT_EQ(narrow.entry.event, wide.entry.event);
+  EXPECT_EQ(narrow.epsilon, wide.epsilon);
+  EXPECT_EQ(wide.said.find("bfloat16"), std::string::npos);
+  EXPECT_NE(narrow.said.find("bfloat16"), std::string::npos) << narrow.said;
+  int64_t differ = 0;
+  for (const auto& [name, values] : narrow.parameters) {
+    EXPECT_EQ(values.scalar_type(), at::kFloat) << "what is trained stays float32";
+    EXPECT_TRUE(values.equal(again.parameters.at(name))) << name << ": the same key, the same bits";
+    differ += !values.equal(wide.parameters.at(name));
+  }
+  EXPECT_GT(differ, 0) << "nothing was computed in bfloat16";
   fs::remove_all(folder);
 }
 

@@ -4,6 +4,7 @@
 #include "kernels/ghost_norms/ghost_norms.h"
 #include "kernels/rounding.h"
 #include "tests/kernels/cases/backend.h"
+#include "tests/kernels/cases/bfloat16_values.h"
 #include "tests/kernels/cases/samples.h"
 
 namespace sotto::kernels {
@@ -129,6 +130,42 @@ TEST_P(EmbeddingTest, NonFiniteSampleTouchesItsOwnNormOnly) {
   const auto got = norms(c, ids, g);
   EXPECT_FALSE(std::isfinite(got[1]));
   for (int i : {0, 2}) EXPECT_EQ(got[i], clean[i]);
+}
+
+TEST_P(EmbeddingTest, TiedNormOfABfloat16HeadIsThatOfTheSumAndNeverLess) {
+  std::mt19937_64 rng(7);
+  for (int round = 0; round < 101; ++round) {
+    Case c{2, 1 + int64_t(rng() % 9), 1 + int64_t(rng() % 12), 1 + int64_t(rng() % 20), round % 2 ? -1 : 0};
+    int64_t head_length = 2 + int64_t(rng() % 6);
+    if (round == 100) c.length = 190, c.words = 150, head_length = 131;  // several blocks of the CPU's
+    const auto ids = random_ids(c, rng);
+    const auto g = normal_values(2 * c.length * c.d, rng());
+    const auto a_narrow = rounded(normal_values(2 * head_length * c.d, rng())), g_narrow = rounded(normal_values(2 * head_length * c.words, rng()));
+    const auto a_head = values_of(a_narrow), g_head = values_of(g_narrow);
+    Guarded<int64_t> ids_in(ids, on_cuda());
+    Guarded<float> g_in(g, on_cuda());
+    Guarded<Bfloat16> a_in(a_narrow, on_cuda()), head_in(g_narrow, on_cuda());
+    Guarded<double> out(std::vector<double>(2, 0.0), on_cuda());
+    const MatrixView<const float> g_view{g_in.data(), 2 * c.length, c.d};
+    const MatrixView<const Bfloat16> a_view{a_in.data(), 2 * head_length, c.d}, head_view{head_in.data(), 2 * head_length, c.words};
+    const VectorView<const int64_t> ids_view{ids_in.data(), 2 * c.length};
+    accumulate_ragged_embedding_norms(exec(1), ids_view, g_view, {2, c.length}, c.padding_index, out.view());
+    accumulate_ragged_ghost_norms(exec(1), a_view, head_view, {2, head_length}, false, {nullptr, 0}, out.view());
+    accumulate_ragged_tied_cross_norms(exec(1), ids_view, g_view, {2, c.length}, c.padding_index, a_view, head_view, {2, head_length}, out.view());
+    const auto got = out.read();
+    for (int64_t i = 0; i < 2; ++i) {
+      const Shape head{2, head_length, c.d, c.words};
+      const auto head_part = gradient_of(head, a_head, g_head, i, false);
+      auto whole = scatter(c, ids, g, i);
+      const long double embedding_norm = std::sqrt(square_of(whole)), head_norm = std::sqrt(square_of(head_part)), parts = square_of(whole) + square_of(head_part);
+      for (size_t k = 0; k < whole.size(); ++k) whole[k] += head_part[k];
+      // What its clipped sum may round in any direction, most of all along the sum of the two.
+      const long double spare = kTensorSampleRounding * mass_of_sample(head, a_head, g_head, i, false), norm = std::sqrt(square_of(whole));
+      ASSERT_GE(got[i], (norm + spare) * (norm + spare) * (1 - 1e-12L)) << "round " << round;
+      ASSERT_GE(got[i], parts / 64 * (1 - 1e-9L)) << "round " << round;
+      ASSERT_LE(got[i], norm * norm + parts / 64 + 1.1e-3L * head_norm * head_norm + 2.1L * spare * (head_norm + embedding_norm) + spare * spare) << "round " << round;
+    }
+  }
 }
 
 TEST_P(EmbeddingTest, TiedNormIsThatOfTheSumAndNeverLess) {

@@ -19,8 +19,10 @@ int64_t steps_of(int64_t bytes, int64_t limit) {
                     : static_cast<int64_t>(std::ceil(static_cast<double>(bytes) / static_cast<double>(limit) * kSteps));
 }
 
-bool rounds(const PlannedProduct::Way& way) {
-  return way.method == NormMethod::stored_bf16;
+// Gradients rounded to bfloat16 are a loss where their factors were not: of factors in bfloat16, LibTorch's own
+// gradient of a whole batch would be rounded so.
+bool rounds(const PlannedProduct& product, const PlannedProduct::Way& way) {
+  return way.method == NormMethod::stored_bf16 && product.product.factors != at::kBFloat16;
 }
 
 // The fastest choice within the limit, without gradients in bfloat16 unless they `may_round`; false if there is none.
@@ -33,7 +35,7 @@ bool choose_fastest(std::vector<PlannedProduct>& products, int64_t limit, bool m
     std::vector<double> next(kSteps + 1, kNever);
     std::vector<uint8_t> choice(kSteps + 1, 0);
     for (size_t w = 0; w < product.ways.size(); ++w) {
-      if (rounds(product.ways[w]) && !may_round) continue;
+      if (rounds(product, product.ways[w]) && !may_round) continue;
       for (int64_t m = steps_of(product.ways[w].bytes, limit); m <= kSteps; ++m) {
         const double time =
             times[static_cast<size_t>(m - steps_of(product.ways[w].bytes, limit))] + product.ways[w].milliseconds;
@@ -59,7 +61,7 @@ bool choose_fastest(std::vector<PlannedProduct>& products, int64_t limit, bool m
 bool is_short_of_memory(const std::vector<PlannedProduct>& products) {
   return std::ranges::any_of(products, [](const PlannedProduct& product) {
     return std::ranges::any_of(product.ways, [&](const PlannedProduct::Way& way) {
-      return !rounds(way) && way.milliseconds < product.way().milliseconds;
+      return !rounds(product, way) && way.milliseconds < product.way().milliseconds;
     });
   });
 }
@@ -109,7 +111,7 @@ NormPlan plan_norms(const std::vector<ProductShape>& products, int64_t batch, in
 
 std::string NormPlan::loss_of_accuracy() const {
   const auto rounded =
-      std::ranges::count_if(products, [](const PlannedProduct& product) { return rounds(product.way()); });
+      std::ranges::count_if(products, [](const PlannedProduct& product) { return rounds(product, product.way()); });
   if (rounded == 0) return "";
   return cat("per-sample gradients of ", rounded, " of ", products.size(),
              " products are kept in bfloat16 (each entry rounded by up to 0.4 %), for want of memory: the guarantee is "

@@ -25,7 +25,7 @@ struct NormPlan {
   std::vector<PlannedProduct> products;
   int64_t batch, memory_limit;
   bool fits = true;        // false: the least that any choice keeps is more than the limit; then it is that choice
-  bool may_round = false;  // memory is short, so gradients in bfloat16 were considered
+  bool may_round = false;  // memory is short, so gradients of float32 factors in bfloat16 were considered, too
 
   double milliseconds() const;
   int64_t bytes() const;
@@ -36,8 +36,8 @@ struct NormPlan {
 
 // The ways with the least predicted time in all, of those that keep at most `memory_limit` bytes together: a knapsack,
 // solved exactly over memory in steps of a 4096th of the limit. A plan changes time, memory and the last bits of the
-// norms; never what is guaranteed. Gradients are rounded to bfloat16 only where the limit keeps some product from its
-// fastest way.
+// norms; never what is guaranteed. Gradients of float32 factors are rounded to bfloat16 only where the limit keeps
+// some product from its fastest way; those of bfloat16 factors wherever it is faster.
 NormPlan plan_norms(const std::vector<ProductShape>& products, int64_t batch, int64_t memory_limit,
                     const TimeModel& model);
 

@@ -24,11 +24,12 @@ at::Tensor sample_gradients(const Exec& exec, const at::Tensor& activation, cons
   return rows;
 }
 
-// The same by the library of the device, whose bits may change with the batch: for rows that are made once.
-at::Tensor batched_product(const at::Tensor& a, const at::Tensor& g, int64_t batch) {
+// The same by the library of the device, whose bits may change with the batch: for rows that are made once. Factors in
+// bfloat16 are added in floats and, for rows of their own type, rounded once.
+at::Tensor batched_product(const at::Tensor& a, const at::Tensor& g, int64_t batch, at::ScalarType type = at::kFloat) {
   const int64_t length = a.size(0) / batch, p = g.size(1), d = a.size(1);
   const at::Tensor left = g.view({batch, length, p}).transpose(1, 2), right = a.view({batch, length, d});
-  return (a.scalar_type() == at::kFloat ? at::bmm(left, right) : at::bmm(left, right, at::kFloat)).view({batch, p * d});
+  return (a.scalar_type() == type ? at::bmm(left, right) : at::bmm(left, right, type)).view({batch, p * d});
 }
 
 }  // namespace
@@ -49,7 +50,10 @@ void take_product(Tape::Recorder& recorder, NormMethod method, int64_t weight, c
                                  : sample_gradients(recorder.exec, activation, gradient, recorder.batch));
       return;
     case NormMethod::stored_bf16:
-      recorder.store(weight, sample_gradients(recorder.exec, activation, gradient, recorder.batch, at::kBFloat16));
+      recorder.store(weight,
+                     gradient.scalar_type() == at::kBFloat16
+                         ? batched_product(activation, gradient, recorder.batch, at::kBFloat16)
+                         : sample_gradients(recorder.exec, activation, gradient, recorder.batch, at::kBFloat16));
       return;
     case NormMethod::box_filter:
       throw Error(ErrorKind::internal, "a box filter is for convolutions");

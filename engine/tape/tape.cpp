@@ -197,7 +197,7 @@ at::Tensor Tape::forward(Recorder& recorder, const std::function<at::Tensor()>& 
   for (int64_t k = 0; k < parameters_.size(); ++k) versions.push_back(parameters_.tensor(k)._version());
   at::Tensor loss;
   try {
-    // Without autocast's cache: a weight that was cast once would be used again where no rule sees it.
+    // Without autocast's cache: under a caller's autocast, the cast of a weight would outlive the weight's update.
     const Autocast autocast(parameters_.tensor(0).device().type(), recorder.product_type);
     loss = losses();
   } catch (...) {

@@ -161,6 +161,24 @@ TEST(Planner, RoundsGradientsOnlyWhereMemoryIsShortAndSaysSo) {
   EXPECT_GT(rounded, 10) << "half the memory must be worth something";
 }
 
+// LibTorch's own gradient of a batch would be rounded so, too.
+TEST(Planner, OfFactorsInBfloat16GradientsInItAreAWayLikeAnyOther) {
+  const TimeModel model = model_of(9);
+  std::mt19937_64 random(10);
+  int chosen = 0;
+  for (int round = 0; round < 40; ++round) {
+    std::vector<ProductShape> products = products_of(random, 4);
+    for (ProductShape& product : products) product.factors = at::kBFloat16;
+    const NormPlan free = plan_norms(products, 8, int64_t{1} << 40, model);
+    EXPECT_EQ(free.loss_of_accuracy(), "");
+    for (const PlannedProduct& product : free.products) {
+      chosen += product.way().method == NormMethod::stored_bf16;
+      for (const PlannedProduct::Way& way : product.ways) EXPECT_LE(product.way().milliseconds, way.milliseconds);
+    }
+  }
+  EXPECT_GT(chosen, 10);
+}
+
 TEST(Planner, SaysWhenNothingFitsAndKeepsTheLeast) {
   const TimeModel model = model_of(7);
   std::mt19937_64 random(8);

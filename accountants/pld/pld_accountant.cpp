@@ -102,8 +102,12 @@ Bracket PldAccountant::epsilon_at(double delta) const {
   const auto all = uses();
   if (delta < kSmallest) return {0, most_loss(all)};
   Bracket found = accountants::epsilon_bracket(all, delta, limits_);
-  if (found.upper - found.lower > limits_.relative_gap * found.upper || std::isinf(found.upper))
+  if (found.upper - found.lower > limits_.relative_gap * found.upper || std::isinf(found.upper)) {
     if (const auto other = rdp()) found.upper = std::min(found.upper, other->epsilon(delta));
+    // What the plain Gaussians alone release costs no more than all.
+    if (const double mu = std::sqrt(gaussian_precision()); mu > 0)
+      found.lower = std::max(found.lower, gaussian_epsilon(mu * (1 - kSumOfPrecisions), delta).lower);
+  }
   return found;
 }
 
@@ -120,8 +124,11 @@ Bracket PldAccountant::delta_at(double epsilon) const {
   if (epsilon >= most_loss(all)) return {0, 0};
   if (std::isinf(epsilon)) return {0, certain_disclosure()};
   Bracket found = accountants::delta_bracket(all, epsilon, limits_);
-  if (found.upper - found.lower > limits_.relative_gap * found.upper)
+  if (found.upper - found.lower > limits_.relative_gap * found.upper) {
     if (const auto other = rdp()) found.upper = std::min(found.upper, other->delta(epsilon));
+    if (const double mu = std::sqrt(gaussian_precision()); mu > 0)
+      found.lower = std::max(found.lower, gaussian_delta(mu * (1 - kSumOfPrecisions), epsilon).lower);
+  }
   found.upper = std::max(found.upper, kSmallest);  // exp may have underflowed
   return found;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "accountants/pld/cell_law.h"
 #include "accountants/pld/numerics.h"
 #include "base/error.h"
 #include "base/instruction_set.h"
@@ -93,8 +94,12 @@ SampledGaussianLaw::SampledGaussianLaw(double sigma, double q) : sigma_(sigma), 
 }
 
 BracketedLaw SampledGaussianLaw::on_grid(Direction direction, double step, double tail, size_t most_levels) const {
+  if (within_a_step(step, tail)) return around_zero(direction, step, tail);
   const GridBuilder grid = discretise(step, tail, tail, most_levels);
-  return direction == Direction::remove ? grid.remove() : grid.add();
+  BracketedLaw law = direction == Direction::remove ? grid.remove() : grid.add();
+  // Too coarse for a law below, which beside other laws it may be: then no output is told apart.
+  if (law.below.mass.empty()) law.below = atoms_below({.p = {1}, .q = {1}, .loss = {0}}, law.above.offset, step);
+  return law;
 }
 
 // Trapezoidal nodes in u = x/σ, without the tails that the grid will not have either.
@@ -119,6 +124,35 @@ double SampledGaussianLaw::span(double tail) const {
 // Adding a unit never loses more than −log(1−q), whatever the output.
 double SampledGaussianLaw::most_loss(Direction direction) const {
   return direction == Direction::add ? -std::log1p(-q_) : kInfinity;
+}
+
+bool SampledGaussianLaw::within_a_step(double step, double tail) const {
+  if (log_ratio(upper_cut(tail)) > step) return false;
+  return -std::log1p(-q_) <= step || -log_ratio(lower_cut(tail)) <= step;
+}
+
+// Beside other laws, whose losses are far larger, a grid may be so coarse that the atoms −h, 0 and h have it all. With
+// c = ∫ |r − 1| dQ / 2 in either half, connecting the dots takes c / (1 − e^−h) of the half that loses to its outer
+// atom and c / (e^h − 1) of the other half to the other one; 0 keeps the rest. As functions of c, the first grows with
+// all δ and the second falls: c may count the tails, which are at the outer atoms (or at infinity) themselves, for the
+// first, and may not for the second. Below, no output is told apart.
+BracketedLaw SampledGaussianLaw::around_zero(Direction direction, double step, double tail) const {
+  constexpr double kUnsure = 1e-13;  // relative: what erf and erfc are good to
+  const bool remove = direction == Direction::remove, has_floor = -std::log1p(-q_) <= step;
+  const double below = has_floor ? 0 : q_below(lower_cut(tail)), end = upper_cut(tail), above = p_above(end);
+  const double half = 0.5 / sigma_, c = q_ * std::erf(half / std::sqrt(2.0)), most = c * (1 + kUnsure);
+  const double least = std::max(0.0, c * (1 - kUnsure) - (remove ? below : above));
+  const double more = -std::expm1(-step), less = std::expm1(step);
+  const double up = normal_tail(half), down = normal_tail(-half);  // Q masses of the halves
+  const double told = remove ? up - most / less : down - most / more;
+  const double untold = remove ? down - least / more : up - least / less;
+  const double rest = (std::max(0.0, told) + std::max(0.0, untold)) * (1 + kUnsure);
+  const double other_tail = remove ? below : normal_tail(end) * (1 + kUnsure);
+  BracketedLaw law;
+  law.above = {0, step, -1, {least / less + other_tail, rest, most / more}, remove ? above : below};
+  law.below = {0, step, 0, {1}, 0};
+  law.mass_error = 2 * kUnsure;
+  return law;
 }
 
 double SampledGaussianLaw::log_ratio(double u) const {
@@ -242,19 +276,19 @@ GridBuilder SampledGaussianLaw::discretise(double step, double tail_p, double ta
   }
 
   // Below the first level, and what is left beyond.
-  const double end = std::min(u[0], -14.0) - 1;
-  const WideMoments low = many_panels(u[0], end - u[0], inverse);
-  const double q_low = density[0] * low.mass, lack = density[0] * lifts[0] * low.distance;
-  const double rest = q_below(end);
   if (has_floor) {
+    const double end = std::min(u[0], -14.0) - 1;
+    const WideMoments low = many_panels(u[0], end - u[0], inverse);
+    const double q_low = density[0] * low.mass, lack = density[0] * lifts[0] * low.distance;
+    const double rest = q_below(end);
     grid.add_below(spare, q_low, -lack);
     const double excess = density[0] * lifts[0] * low.rest - lift(offset) * q_low;
     grid.add_above(0, spare, q_low, excess, lack);
     grid.add_p_at(spare, rest * grid.exp_level(spare));
     grid.add_q_at_lowest(rest);
   } else {
-    grid.add_p_at(spare, (q_low + rest) * grid.exp_level(spare));
-    grid.add_q_at_infinity(q_low + rest);
+    grid.add_p_at(spare, q_below(u[0]) * grid.exp_level(spare));
+    grid.add_q_at_infinity(q_below(u[0]));
   }
   grid.add_p_at_infinity(p_above(u[count - 1]));
   grid.add_q_at_highest(normal_tail(u[count - 1]) * (1 + 1e-13));

@@ -29,6 +29,9 @@ class SampledGaussianLaw final : public LossLaw {
   // end, of Q mass at most tail_q at the bottom count as +infinity above and not at all below. No more than most_levels
   // levels: the tails grow instead, and with them the bracket.
   GridBuilder discretise(double step, double tail_p, double tail_q, size_t most_levels) const;
+  // Where no loss but those of the tails is further from 0 than a step.
+  bool within_a_step(double step, double tail) const;
+  BracketedLaw around_zero(Direction direction, double step, double tail) const;
   double lowest_level(double step) const;
 
   double sigma_, q_;

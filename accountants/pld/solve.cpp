@@ -87,13 +87,15 @@ Bracket solve(const std::vector<LawUses>& uses, Direction direction, const Quest
   const double first_step = step_for(first_gap, total_uses(uses), theta);
   double step = fit_lattice(uses, std::clamp(first_step, finest, std::max(finest, 0.25 * steering.deviation)), finest);
   double previous = kInfinity;
+  constexpr int kCoarseRounds = 3;  // until steps are fine enough for any lower bound
   for (int round = 0; round < 8; ++round) {
     const Bracket found = ask(uses, direction, question, steering, step, limits);
     best = {std::max(best.lower, found.lower), std::min(best.upper, found.upper)};
     if (std::isinf(best.lower)) break;
     const double width = best.upper - best.lower, wanted = limits.relative_gap * best.upper;
     if ((std::isfinite(width) && width <= wanted) || best.upper <= enough || step <= finest) break;
-    if (width > 0.9 * previous) break;  // another step would not help: a part is known from above alone
+    // Another step would not help: a part is known from above alone, or all are.
+    if (width > 0.9 * previous && (best.lower > 0 || round >= kCoarseRounds)) break;
     previous = width;
     const double ratio = std::isfinite(width) ? std::sqrt(0.6 * wanted / width) : 0;
     step = fit_lattice(uses, std::max(finest, step * std::clamp(ratio, 0.125, 0.7)), finest);

@@ -1,10 +1,10 @@
 #include "accountants/event_list.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "accountants/accountant.h"
 #include "accountants/dp_event.h"
+#include "accountants/event/strict_json.h"
 #include "base/error.h"
 
 namespace sotto::accountants {
@@ -24,12 +24,8 @@ std::string shown(const json& value) {
 }
 
 json parse(std::string_view text) {
-  const auto shallow = [](int depth, json::parse_event_t, json&) {
-    if (depth > kDeepestJson) refuse(cat("events may be nested ", Nested::kDeepest, " deep at most"));
-    return true;
-  };
   if (text.find_first_not_of(" \t\r\n") == std::string_view::npos) refuse("the text is empty; expected JSON");
-  json value = json::parse(text, shallow, /*allow_exceptions=*/false);
+  json value = parse_strictly(text, kDeepestJson);
   if (value.is_discarded()) refuse(cat("not JSON: ", text.substr(0, kShown)));
   return value;
 }

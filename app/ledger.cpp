@@ -2,6 +2,7 @@
 
 #include "accountants/ledger/head_file.h"
 #include "accountants/ledger/payload.h"
+#include "accountants/ledger/signing_key.h"
 #include "app/command.h"
 #include "base/error.h"
 #include "report/certificate.h"
@@ -14,7 +15,7 @@ namespace {
 using accountants::LedgerLocation;
 
 struct Options {
-  std::string path, certificate, head, data_set;
+  std::string path, certificate, head, data_set, key;
   double epsilon = 0, delta = 0;
   bool json = false;
 };
@@ -87,6 +88,7 @@ int verify(const Options& options) {
 
 int cap(const Options& options) {
   accountants::Ledger ledger = accountants::Ledger::open(LedgerLocation::parse(options.path));  // a first cap makes it
+  if (!options.key.empty()) ledger.sign_with(accountants::SigningKey::read(options.key));
   ledger.set_cap(options.data_set, options.epsilon, options.delta);
   print(options.json, {{"data_set", options.data_set}, {"epsilon_cap", options.epsilon}, {"delta", options.delta}},
         cat("all runs on ", options.data_set, " together stay within ε = ", report::exact(options.epsilon),
@@ -119,8 +121,9 @@ void add_ledger(CLI::App& program, Action& chosen) {
       ->excludes(against);
   auto* cap_command = add("cap", "limit what all runs on a data set may spend together, before its first run", cap);
   cap_command->add_option("--data-set", options->data_set, "name in the schema")->required();
-  cap_command->add_option("--epsilon", options->epsilon)->required();
-  cap_command->add_option("--delta", options->delta)->required();
+  cap_command->add_option("--epsilon", options->epsilon, "the most that all runs on it may spend together")->required();
+  cap_command->add_option("--delta", options->delta, "at this delta, in (0, 1)")->required();
+  cap_command->add_option("--key", options->key, "an owner's key file (or SOTTO_LEDGER_KEY)");
   add_ledger_keys(*ledger, chosen);
   add_ledger_budgets(*ledger, chosen);
   add_ledger_exports(*ledger, chosen);

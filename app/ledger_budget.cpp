@@ -1,4 +1,5 @@
 #include <cmath>
+#include <optional>
 
 #include "accountants/ledger.h"
 #include "accountants/ledger/calendar.h"
@@ -21,21 +22,25 @@ struct BudgetOptions {
   std::string path, key, run_id, data_set, expires, note;
   accountants::Scope scope;
   double epsilon = 0, delta = 0;
-  int64_t renew_days = 0;
+  std::optional<int64_t> renew_days;
   bool json = false;
 };
 
 int grant(const BudgetOptions& options) {
   accountants::Grant wanted{
       .scope = options.scope, .epsilon = options.epsilon, .delta = options.delta, .note = options.note};
-  if (options.renew_days != 0) wanted.renew_days = options.renew_days;
-  if (!options.expires.empty()) wanted.expires = accountants::utc_seconds(options.expires);
+  wanted.renew_days = options.renew_days;
+  try {
+    if (!options.expires.empty()) wanted.expires = accountants::utc_seconds(options.expires);
+  } catch (const Error& error) {
+    throw Error(ErrorKind::configuration, cat("--expires: ", error.what()));
+  }
   Ledger ledger = open_to_write(options.path, options.key);
   ledger.grant(wanted);
   const Budget given = ledger.budgets().back();
   print(options.json, to_json(given),
         cat(accountants::to_text(given.grant.scope), " may spend ε = ", exact(options.epsilon),
-            " at δ = ", exact(options.delta), options.renew_days ? cat(" every ", options.renew_days, " days") : "",
+            " at δ = ", exact(options.delta), options.renew_days ? cat(" every ", *options.renew_days, " days") : "",
             given.grant.expires ? " until " + accountants::utc_text(*given.grant.expires) : ""));
   return 0;
 }

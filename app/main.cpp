@@ -2,6 +2,7 @@
 #include <sodium.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 
@@ -11,8 +12,17 @@
 
 namespace sotto::app {
 
+namespace {
+
+// File names and arguments may be any bytes; JSON is UTF-8.
+std::string dump(const Json& object) {
+  return object.dump(2, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace
+
 void print(bool json, const Json& object, const std::string& text) {
-  if (std::puts(json ? object.dump(2).c_str() : text.c_str()) < 0 || std::fflush(stdout) != 0)
+  if (std::puts(json ? dump(object).c_str() : text.c_str()) < 0 || std::fflush(stdout) != 0)
     throw Error(ErrorKind::io, "cannot write to standard output; is the disk full?");
 }
 
@@ -46,7 +56,7 @@ bool wants_json(int count, char** words) {
 }
 
 int fail(bool json, const char* kind, const std::string& message, int code) {
-  if (json) std::puts(Json({{"error", {{"kind", kind}, {"message", message}}}}).dump(2).c_str());
+  if (json) std::puts(dump({{"error", {{"kind", kind}, {"message", message}}}}).c_str());
   std::fprintf(stderr, "sotto: %s\n", message.c_str());
   return code;
 }
@@ -77,8 +87,8 @@ int run(int count, char** words) {
       "(state "
       "saved).");
   Action chosen;
-  for (const auto add :
-       {add_train, add_account, add_ledger, add_eval, add_predict, add_export, add_report, add_doctor, add_norms, add_plan, add_bench})
+  for (const auto add : {add_train, add_account, add_ledger, add_eval, add_predict, add_export, add_report, add_doctor,
+                         add_norms, add_plan, add_bench})
     add(program, chosen);
   const bool json = wants_json(count, words);
   try {
@@ -105,6 +115,7 @@ int run(int count, char** words) {
 }  // namespace sotto::app
 
 int main(int count, char** words) {
+  std::signal(SIGXFSZ, SIG_IGN);  // a write beyond the limit of a file's size fails, and is reported, instead
   if (sodium_init() < 0) {
     std::fputs("sotto: the operating system's random generator is not available\n", stderr);
     return 1;

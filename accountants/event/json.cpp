@@ -1,7 +1,5 @@
-#include <nlohmann/json.hpp>
-#include <set>
-
 #include "accountants/event/fields.h"
+#include "accountants/event/strict_json.h"
 #include "base/error.h"
 
 namespace sotto::accountants {
@@ -113,23 +111,6 @@ Event read(json& object) {
   return event;
 }
 
-// Parses without recursion, no deeper than events go; a key that stands twice in an object has no meaning.
-json parse(std::string_view text) {
-  std::vector<std::set<std::string>> keys;
-  const auto check = [&](int depth, json::parse_event_t seen, json& value) {
-    const auto level = static_cast<size_t>(depth);
-    if (depth > kDeepestJson) refuse(cat("events may be nested ", Nested::kDeepest, " deep at most"));
-    if (seen == json::parse_event_t::object_start) {
-      keys.resize(level + 2);
-      keys[level + 1].clear();
-    }
-    if (seen == json::parse_event_t::key && !keys[level].insert(value.get<std::string>()).second)
-      refuse(cat("event has the key ", value.dump().substr(0, kShown), " twice"));
-    return true;
-  };
-  return json::parse(text, check, /*allow_exceptions=*/false);
-}
-
 }  // namespace
 
 std::string to_json(const Event& event) {
@@ -138,7 +119,7 @@ std::string to_json(const Event& event) {
 }
 
 Event event_from_json(std::string_view text) {
-  json object = parse(text);
+  json object = parse_strictly(text, kDeepestJson);
   if (object.is_discarded()) refuse(cat("not an event: ", text.substr(0, kShown)));
   try {
     Event event = read(object);

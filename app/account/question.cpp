@@ -78,6 +78,7 @@ void check_noise_multiplier(double noise_multiplier) {
 }
 
 void check_sample_rate(const Question& question) {
+  need(question.sample_rate != 0, "--sample-rate is needed, above 0 and at most 1; 1 without sampling");
   need(question.sample_rate > 0 && question.sample_rate <= 1,
        cat("--sample-rate must be in (0, 1], got ", question.sample_rate));
 }

@@ -176,6 +176,9 @@ class AccountTest(harness.Case):
             (1, ["epsilon", "--events", self.file("key.json", [GAUSSIAN, {**GAUSSIAN, "sigma": 1}]), "--delta", 1e-5],
              ["key.json", "item 2 of 2", "sigma"]),
             (1, ["epsilon", "--opacus-history", self.file("o.json", [[1, 2, 3]]), "--delta", 1e-5], ["item 1 of 1", "sample_rate"]),
+            (1, ["epsilon", "--events", self.file("twice.json", '{"mechanism":"gaussian","noise_multiplier":1,"noise_multiplier":50}'),
+                 "--delta", 1e-5], ["twice.json", "noise_multiplier", "twice"]),
+            (2, ["epsilon", "--noise-multiplier", 1, "--steps", 10, "--delta", 1e-5], ["--sample-rate is needed"]),
             (2, ["delta", *PLAN, "--epsilon", "nan"], ["--epsilon"]),
             (2, ["noise", *budget, "--sample-rate", 0.1], ["--steps"]),
             (2, ["noise", "--epsilon", 1e-9, "--delta", 1e-30, "--accountant", "rdp", *sampled], ["no noise reaches", "larger epsilon"]),
@@ -192,6 +195,12 @@ class AccountTest(harness.Case):
         ]:
             with self.subTest(words=words):
                 self.assertExit(self.call(*words), code, *parts)
+
+    def test_AnErrorAboutBytesThatAreNoTextIsStillJson(self):
+        done = subprocess.run([harness.SOTTO, "account", "epsilon", *map(str, PLAN), "--delta", "1e-5", "--accountant", b"\xff", "--json"],
+                              cwd=self.folder, capture_output=True, timeout=harness.TIMEOUT)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("unknown accountant", json.loads(done.stdout)["error"]["message"])
 
 
 if __name__ == "__main__":

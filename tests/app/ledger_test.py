@@ -2,7 +2,7 @@
 
 Usage: ledger_test.py SOTTO FOLDER
 """
-import csv, html.parser, json, math, os
+import csv, html.parser, json, math, os, resource, subprocess
 
 import harness
 
@@ -48,6 +48,26 @@ class LedgerTest(harness.Case):
         self.ledger(place, "grant", "ledger.sqlite", "--key", "owner.key", "--team", "ml", "--epsilon", 6, "--delta", 1e-5,
                     "--renew-days", 90, "--note", "=spring, \"26\"")
         return place
+
+    def test_TheOwnersKeyCapsADataSetAndNoOther(self):
+        place = self.owned()
+        cap = ("cap", "ledger.sqlite", "--data-set", "d", "--epsilon", 3, "--delta", 1e-5)
+        self.assertExit(place.call("ledger", *cap), 2, "SOTTO_LEDGER_KEY")
+        self.assertExit(place.call("ledger", *cap, "--key", "ana.key"), 2, "takes an owner's key")
+        self.ledger(place, *cap, "--key", "owner.key")
+        self.assertTrue(self.ledger(place, "verify", "ledger.sqlite")["ok"])
+
+    def test_AFullDiskIsSaidAndNothingIsLost(self):
+        place = self.owned()
+        rows = len(self.ledger(place, "history", "ledger.sqlite")["rows"])
+        words = [harness.SOTTO, "ledger", "grant", "ledger.sqlite", "--key", "owner.key", "--team", "x", "--epsilon", "1",
+                 "--delta", "1e-5"]
+        small = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+        full = subprocess.run(words, cwd=place.path, capture_output=True, text=True, preexec_fn=small)
+        self.assertEqual(full.returncode, 1, full.stderr)
+        self.assertIn("ledger.sqlite", full.stderr)
+        self.assertTrue(self.ledger(place, "verify", "ledger.sqlite")["ok"])
+        self.assertEqual(len(self.ledger(place, "history", "ledger.sqlite")["rows"]), rows)
 
     def test_ARunSignsWithItsKeyAndItsBudgetIsCharged(self):
         place = self.owned()
@@ -164,12 +184,12 @@ class LedgerTest(harness.Case):
             (["--epsilon=nan", "--delta=1e-5"], "epsilon"), (["--epsilon=-1", "--delta=1e-5"], "epsilon"),
             (["--epsilon=1", "--delta=1"], "delta"), (["--epsilon=1", "--delta=nan"], "delta"),
             (["--epsilon=1", "--delta=1e-5", "--renew-days=-3"], "1 to 36525"),
+            (["--epsilon=1", "--delta=1e-5", "--renew-days=0"], "1 to 36525 days, got 0"),
+            (["--epsilon=1", "--delta=1e-5", "--expires=2026-02-31"], "--expires: \"2026-02-31\""),
             (["--epsilon=1", "--delta=1e-5", "--team=ml"], "again"),
             (["--epsilon=1", "--delta=1e-5", "--team=/x"], "empty part")):
             with self.subTest(words):
                 self.assertExit(place.call("ledger", "grant", "ledger.sqlite", "--key", "owner.key", *words), 2, expected)
-        self.assertExit(place.call("ledger", "grant", "ledger.sqlite", "--key", "owner.key", "--epsilon=1", "--delta=1e-5",
-                                   "--expires=2026-02-31"), 1, "2026-02-31")
         self.assertExit(place.call("ledger", "grant", "ledger.sqlite", "--key", "ana.key", "--epsilon=1", "--delta=1e-5"), 2,
                         "owner's key")
         self.assertEqual(place.ledger_entries(), rows)

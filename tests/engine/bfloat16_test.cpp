@@ -8,6 +8,8 @@
 #include <set>
 
 #include "base/error.h"
+#include "engine/tape/by_unit.h"
+#include "engine/tape/norms_beside.h"
 #include "tests/engine/checked.h"
 #include "tests/engine/oracle.h"
 #include "tests/engine/private_fixture.h"
@@ -242,6 +244,36 @@ TEST_F(Bfloat16, NoUnitMovesAClippedSumByMoreThanTheSensitivity) {
         input.select(0, unit).copy_(kept);
       }
     }
+}
+
+// Units of several records: their rows stay in bfloat16, in segments of a table.
+TEST_F(Bfloat16, UnitsHaveTheSumOfTheirRecordsAndNormsBesideThePassAreTheSame) {
+  const Case c = attention();
+  at::manual_seed(6);
+  const Subject subject = c.make();
+  const Parameters parameters(subject.named());
+  const at::Tensor input = c.input(6);
+  Tape tape(Exec::cpu(1), parameters);
+  tape.set_product_type(at::kBFloat16);
+  tape.set_storage_limit(0);
+  const auto losses = [&] { return loss_of(subject, input); };
+  const Measured records = measure(tape, parameters, 6, losses);
+  const std::vector<int64_t> starts = {0, 1, 4, 6};
+  const Measured units = measure(parameters, by_unit(tape.per_sample(6, losses), starts, parameters));
+  for (int64_t u = 0; u < 3; ++u) {
+    const int64_t first = starts[static_cast<size_t>(u)], own = starts[static_cast<size_t>(u) + 1] - first;
+    const at::Tensor sum = records.gradients.narrow(0, first, own).sum(0);
+    const double norm = sum.norm().item<double>(), bound = std::sqrt(units.squared[u].item<double>());
+    EXPECT_LE((units.gradients[u] - sum).norm().item<double>(), kFloatSums * norm) << "unit " << u;
+    EXPECT_GE(bound * (1 + 3 * 0x1p-24), units.gradients[u].norm().item<double>()) << "unit " << u;
+    EXPECT_LE(bound, norm * (1 + kWorstRaise)) << "unit " << u;
+  }
+  tape.set_beside(Exec::cpu(1));
+  const Measured beside = measure(tape, parameters, 6, losses);
+  int64_t measured = 0;
+  for (int64_t k = 0; k < parameters.size(); ++k) measured += beside.grads.beside->has(k);
+  EXPECT_GE(measured, 3) << "q, k and v";
+  EXPECT_LE(((beside.squared - records.squared) / records.squared).abs().max().item<double>(), 1e-12);
 }
 
 TEST_F(Bfloat16, OperatorsWithoutParametersFollowAutocastAndOnlyInThePass) {

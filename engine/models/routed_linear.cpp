@@ -9,7 +9,8 @@ RowsByGroup rows_by_group(const at::Tensor& group, int64_t groups) {
   const at::Tensor counts = at::bincount(shifted, {}, groups + 1);
   const at::Tensor order = std::get<1>(shifted.sort(/*stable=*/true, 0, /*descending=*/false));
   const at::Tensor ends = counts.cumsum(0);
-  return {order.narrow(0, counts[0].item<int64_t>(), order.numel() - counts[0].item<int64_t>()), ends - counts[0]};
+  const auto left_out = counts[0].item<int64_t>();
+  return {order.narrow(0, left_out, order.numel() - left_out), ends - left_out};
 }
 
 namespace {

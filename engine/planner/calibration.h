@@ -15,9 +15,8 @@ TimeModel calibrate(const Site& site, at::ScalarType product_type = at::kFloat);
 std::filesystem::path time_model_path();
 
 // The model of the site's processor, instruction set and threads, or GPU and driver, product type and this build from
-// that file;
-// else it is calibrated and put there. Where nothing can be written, it is calibrated for this process alone. `say`
-// gets a line when it calibrates.
+// that file; else it is calibrated and put there. Where nothing can be written, it is calibrated for this process alone.
+// `say` gets a line when it calibrates.
 TimeModel time_model(const Site& site, const std::function<void(const std::string&)>& say = {},
                      bool recalibrate = false, at::ScalarType product_type = at::kFloat);
 

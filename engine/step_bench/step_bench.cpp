@@ -114,19 +114,17 @@ Candidate faster(const StepBenchOptions& options, const Site& site, const Candid
 
 // Six ways through the batch: at once or by halves, and with as much kept as is asked for, or a quarter or a ninth of
 // what the plain step needs.
-Candidate chosen_way(const StepBenchOptions& options, const Site& site, int64_t plain_peak_bytes) {
+Candidate chosen_way(const StepBenchOptions& options, const Site& site, at::ScalarType type, int64_t plain_peak_bytes) {
   if (options.microbatch > 0 || options.memory_limit > 0)
     return with_peak(options, site,
-                     {options.microbatch, options.memory_limit > 0 ? options.memory_limit : kMemoryLimit,
-                      product_type(options.precision)});
+                     {options.microbatch, options.memory_limit > 0 ? options.memory_limit : kMemoryLimit, type});
   const auto most = static_cast<int64_t>(options.peak_limit * static_cast<double>(plain_peak_bytes));
   std::vector<Timed> fitting;
   std::optional<Candidate> smallest;
   int64_t batch = 0;  // the model's own, until a survey says how many that is
   for (const bool halved : {false, true})
     for (const int64_t memory_limit : {kMemoryLimit, plain_peak_bytes / 4, plain_peak_bytes / 9}) {
-      const Candidate one =
-          with_peak(options, site, {halved ? (batch + 1) / 2 : batch, memory_limit, product_type(options.precision)});
+      const Candidate one = with_peak(options, site, {halved ? (batch + 1) / 2 : batch, memory_limit, type});
       if (batch == 0) batch = one.known.way.microbatch;
       if (!smallest || one.peak_bytes < smallest->peak_bytes) smallest = one;
       if (one.peak_bytes <= most) fitting.push_back({one, shortest_milliseconds(options, site, one.known)});
@@ -150,7 +148,7 @@ StepBench bench_step(const StepBenchOptions& options) {
   StepBench result;
   result.plain_peak_bytes =
       peak_of<PlainStep>(site, [&] { return std::make_unique<PlainStep>(options.model, options.batch, site, type); });
-  const auto [known, peak_bytes] = chosen_way(options, site, result.plain_peak_bytes);
+  const auto [known, peak_bytes] = chosen_way(options, site, type, result.plain_peak_bytes);
   result.private_peak_bytes = peak_bytes;
 
   PlainStep plain(options.model, options.batch, site, type);

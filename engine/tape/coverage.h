@@ -11,9 +11,9 @@ namespace sotto {
 // another use is hidden from it.
 std::set<int64_t> uncaptured_parameters(Tape& tape, const Parameters& parameters, const Probe& probe);
 
-// check_structure for a model that the tape passes through one sample at a time: run with products
-// of `product_type` as the tape's, another sample's values or their number must not change a sample's loss by more than
-// the part `rounding` of it, and every parameter must be used. Throws configuration with names.
+// check_structure for a model that the tape passes through one sample at a time: run with products of `product_type` as
+// the tape's, another sample's values or their number must not change a sample's loss by more than the part `rounding`
+// of it, and every parameter must be used. Throws configuration with names.
 ModelStructure check_sample_passes(const Parameters& parameters, const Probe& probe, double rounding = 0,
                                    at::ScalarType product_type = at::kFloat);
 

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "kernels/clip/clip.h"
+#include "tests/engine/non_finite.h"
 #include "tests/engine/oracle.h"
 
 namespace sotto {
@@ -106,30 +107,7 @@ TEST_P(TapeTest, ClippedSumIsTheSumOfClippedGradients) {
 
 TEST_P(TapeTest, NonFiniteSampleIsDroppedAndTheOthersKeepTheirBits) {
   for_each([](const Case& c, const Subject& subject, const Parameters& parameters, Tape& tape) {
-    constexpr int64_t batch = 4, bad = 2;
-    const at::Tensor input = c.input(batch);
-    for (const double poison : {double(NAN), double(INFINITY)}) {
-      at::Tensor poisoned = input.clone(), loss_factors = at::ones({batch});
-      if (input.is_floating_point())
-        poisoned.select(0, bad).fill_(poison);
-      else
-        loss_factors[bad] = poison;
-      const auto run = [&](const at::Tensor& x, const at::Tensor& f) {
-        return measure(tape, parameters, batch, [&] { return wavy_loss(subject.forward(x)) * f; });
-      };
-      const Measured clean = run(input, at::ones({batch})), got = run(poisoned, loss_factors);
-      EXPECT_FALSE(std::isfinite(got.squared[bad].item<double>()));
-      for (int64_t i = 0; i < batch; ++i)
-        if (i != bad) {
-          EXPECT_EQ(got.squared[i].item<double>(), clean.squared[i].item<double>());
-          EXPECT_TRUE(got.gradients[i].equal(clean.gradients[i])) << "sample " << i;
-        }
-      at::Tensor factors = at::full({batch}, 0.37f);
-      factors[bad] = 0.0f;
-      const at::Tensor sum = clipped_sum(got.grads, parameters, factors);
-      EXPECT_TRUE(sum.isfinite().all().item<bool>());
-      EXPECT_TRUE(sum.equal(clipped_sum(clean.grads, parameters, factors)));
-    }
+    expect_non_finite_sample_is_dropped(c, parameters, tape, [&](const at::Tensor& x) { return wavy_loss(subject.forward(x)); });
   });
 }
 

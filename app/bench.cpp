@@ -50,10 +50,9 @@ void add_bench(CLI::App& program, Action& chosen) {
   step->add_option("--streams", options->step.streams, "of a GPU: with 2, norms beside the backward pass")
       ->check(CLI::Range(1, 2))
       ->capture_default_str();
-  step->add_option("--precision", options->step.precision,
-                   "of the operands of matrix products: with bfloat16 both steps run under LibTorch's autocast")
-      ->check(CLI::IsMember({"float32", "bfloat16"}))
-      ->capture_default_str();
+  add_precision(*step, options->step.precision);
+  step->add_flag("--record-passes", options->step.record_passes,
+                 "record the private step's passes over full micro-batches (a CUDA graph), and repeat them");
   step->add_option("--rounds", options->step.rounds, "alternating rounds; medians are reported")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
@@ -86,6 +85,7 @@ void add_bench(CLI::App& program, Action& chosen) {
                      {"rounds", b.rounds},
                      {"device", options->device},
                      {"precision", b.precision},
+                     {"recorded", b.recorded},
                      {"threads", b.threads},
                      {"floor", b.floor},
                      {"rules", describe_rules(b.rules)},
@@ -94,6 +94,7 @@ void add_bench(CLI::App& program, Action& chosen) {
                      {"charge_ms", b.charge_ms},
                      {"draw_ms", b.draw_ms},
                      {"default_allocator", describe(untuned)}});
+      if (!b.recording_refusal.empty()) object["recording_refusal"] = b.recording_refusal;
       print(options->json, object,
             cat(b.model, ", batch ", b.batch, ", ", b.parameters, " parameters, ", b.precision, ", ", b.threads,
                 " threads, ", b.rounds, " rounds, ", b.microbatch, " samples at once, at most ", b.memory_limit >> 20,
@@ -102,7 +103,8 @@ void add_bench(CLI::App& program, Action& chosen) {
                 report::rounded(untuned.ratio, 3), " with the default allocator settings)\nfloor         ",
                 report::rounded(b.floor, 3), " (what exact clipping must cost, in FLOPs)\npeak memory   ",
                 report::rounded(peak_ratio(b), 3), " of the plain step's\nbeside it     charge ",
-                report::rounded(b.charge_ms, 3), " ms, draw ", report::rounded(b.draw_ms, 3), " ms of 100,000 units"));
+                report::rounded(b.charge_ms, 3), " ms, draw ", report::rounded(b.draw_ms, 3), " ms of 100,000 units",
+                b.recording_refusal.empty() ? "" : cat("\nnot recorded: ", b.recording_refusal)));
       return 0;
     };
   });

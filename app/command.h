@@ -42,6 +42,15 @@ inline int threads_of(int wanted) {
   return wanted > 0 ? wanted : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
 }
 
+// Adds --precision, of matrix products as a tape takes them; resolve it with product_type (engine/autocast.h).
+inline void add_precision(CLI::App& command, std::string& precision) {
+  command
+      .add_option("--precision", precision,
+                  "of the operands of matrix products: with bfloat16 passes run under LibTorch's autocast")
+      ->check(CLI::IsMember({"float32", "bfloat16"}))
+      ->capture_default_str();
+}
+
 // Prints the JSON object, or the text for people.
 void print(bool json, const Json& object, const std::string& text);
 

@@ -9,6 +9,7 @@
 #include "app/command.h"
 #include "base/error.h"
 #include "base/nearest.h"
+#include "engine/out_of_memory.h"
 
 namespace sotto::app {
 
@@ -61,6 +62,13 @@ int fail(bool json, const char* kind, const std::string& message, int code) {
   return code;
 }
 
+// Of an error that is not ours. Memory that was not there is a matter of sizes, which the caller chose.
+int fail_outside(bool json, const std::exception& error, const std::string& message) {
+  if (!is_out_of_memory(error)) return fail(json, "internal", message, 1);
+  return fail(json, "configuration", cat("memory ran out (", message, "); a smaller batch or micro-batch needs less"),
+              exit_code(ErrorKind::configuration));
+}
+
 // CLI11 only says that a sub-command is required.
 void refuse_misspelt_command(const CLI::App& program, int count, char** words) {
   std::vector<std::string> names;
@@ -105,9 +113,9 @@ int run(int count, char** words) {
         ours ? cat(error.what(), " [", error.place().file_name(), ":", error.place().line(), "]") : error.what(),
         exit_code(error.kind()));
   } catch (const c10::Error& error) {
-    return fail(json, "internal", error.what_without_backtrace(), 1);
+    return fail_outside(json, error, error.what_without_backtrace());
   } catch (const std::exception& error) {
-    return fail(json, "internal", error.what(), 1);
+    return fail_outside(json, error, error.what());
   }
 }
 

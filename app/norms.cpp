@@ -4,13 +4,14 @@
 #include "app/command.h"
 #include "app/rules.h"
 #include "base/error.h"
+#include "engine/autocast.h"
 #include "report/numbers.h"
 
 namespace sotto::app {
 namespace {
 
 struct Options {
-  std::string model, inputs, loss;
+  std::string model, inputs, loss, precision = "float32";
   int64_t microbatch = 0;
   int64_t probes = 0;
   int threads = 0;
@@ -59,6 +60,7 @@ void add_norms(CLI::App& program, Action& chosen) {
   command->add_option("--microbatch", options->microbatch, "samples a pass (0: chosen)")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
+  add_precision(*command, options->precision);
   add_threads(*command, options->threads);
   command
       ->add_option("--estimate", options->probes,
@@ -69,15 +71,14 @@ void add_norms(CLI::App& program, Action& chosen) {
   command->callback([options, &chosen] {
     chosen = [options] {
       const int threads = threads_of(options->threads);
-      const SampleNorms found = sample_norms(options->model, options->inputs,
-                                             {options->loss == "mse" ? NormLoss::mse : NormLoss::cross_entropy,
-                                              options->microbatch, threads, options->probes});
+      const SampleNorms found =
+          sample_norms(options->model, options->inputs,
+                       {options->loss == "mse" ? NormLoss::mse : NormLoss::cross_entropy, options->microbatch, threads,
+                        options->probes, product_type(options->precision)});
       const auto non_finite = std::ranges::count_if(found.norms, [](double norm) { return !std::isfinite(norm); });
-      Json object = {{"norms", finite_or_null(found.norms)},
-                     {"non_finite", non_finite},
-                     {"rules", describe_rules(found.rules)},
-                     {"parameters", found.parameter_elements},
-                     {"microbatch", found.microbatch}};
+      Json object = {{"norms", finite_or_null(found.norms)}, {"non_finite", non_finite},
+                     {"rules", describe_rules(found.rules)}, {"parameters", found.parameter_elements},
+                     {"microbatch", found.microbatch},       {"precision", options->precision}};
       if (options->probes > 0) object["estimates"] = finite_or_null(found.estimates);
       print(options->json, object, for_people(found, options->explain));
       return 0;

@@ -96,6 +96,7 @@ void add_plan(CLI::App& program, Action& chosen) {
                    "what may be kept from the backward pass until the clipped sum: bytes, or as in 512MiB")
       ->transform(CLI::AsSizeValue(false))
       ->capture_default_str();
+  add_precision(*command, options->precision);
   command->add_flag("--recalibrate", options->recalibrate,
                     "time the kernels again, though this machine's times are known");
   command->add_flag("--try-all", options->try_all,
@@ -110,10 +111,15 @@ void add_plan(CLI::App& program, Action& chosen) {
           plan_model(*options, [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); });
       Json products = Json::array();
       for (size_t i = 0; i < m.plan.products.size(); ++i) products.push_back(describe(m, i));
-      Json object = {{"model", options->model},     {"batch", m.plan.batch},
-                     {"threads", options->threads}, {"captured", m.captured},
-                     {"fits", m.plan.fits},         {"memory_limit", m.plan.memory_limit},
-                     {"bytes", m.plan.bytes()},     {"milliseconds", m.plan.milliseconds()},
+      Json object = {{"model", options->model},
+                     {"batch", m.plan.batch},
+                     {"threads", options->threads},
+                     {"captured", m.captured},
+                     {"fits", m.plan.fits},
+                     {"memory_limit", m.plan.memory_limit},
+                     {"bytes", m.plan.bytes()},
+                     {"milliseconds", m.plan.milliseconds()},
+                     {"precision", options->precision},
                      {"products", products}};
       if (options->try_all && !m.tried.best.empty()) {
         Json best = Json::array();

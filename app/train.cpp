@@ -17,7 +17,7 @@ namespace {
 struct Options {
   std::string config;
   std::vector<std::string> overrides;
-  bool resume = false, baseline = false, fingerprint = false, json = false;
+  bool resume = false, auto_microbatch = false, baseline = false, fingerprint = false, json = false;
 };
 
 volatile std::sig_atomic_t g_interrupted = 0;
@@ -82,7 +82,9 @@ int train(const Options& options) {
     progress->show(static_cast<int64_t>(step.step), fields(step, std::chrono::duration<double>(now - last).count()));
     last = now;
   };
-  Trainer trainer(TrainConfig::read(options.config, options.overrides), options.resume, hooks);
+  TrainConfig config = TrainConfig::read(options.config, options.overrides);
+  config.performance.auto_microbatch |= options.auto_microbatch;
+  Trainer trainer(std::move(config), options.resume, hooks);
   announce(trainer);
   progress = std::make_unique<Progress>(trainer.config().privacy.steps, standard_error_is_terminal());
   const TrainResult result = trainer.run();
@@ -150,6 +152,8 @@ void add_train(CLI::App& program, Action& chosen) {
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
   command->add_flag("--resume", options->resume, "continue the run in run.dir, to the same bytes as without the stop");
+  command->add_flag("--auto-microbatch", options->auto_microbatch,
+                    "where memory runs out, halve the micro-batch and make the step again");
   command->add_flag("--baseline", options->baseline,
                     "also train without privacy, to compare; the certificate lists it");
   command->add_flag("--fingerprint", options->fingerprint,

@@ -14,7 +14,7 @@ function(sotto_target target)
     target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${SOTTO_SANITIZE};-fno-omit-frame-pointer>)
     target_link_options(${target} PUBLIC -fsanitize=${SOTTO_SANITIZE})
   endif()
-  set_target_properties(${target} PROPERTIES BUILD_RPATH "${SOTTO_RUNTIME_FOLDERS}")
+  set_target_properties(${target} PROPERTIES BUILD_RPATH "${SOTTO_RUNTIME_FOLDERS};${PROJECT_BINARY_DIR}/lib")
   # RPATH, not RUNPATH: libtorch_cpu's own needs are looked up through it too.
   target_link_options(${target} PUBLIC -Wl,--disable-new-dtags)
 endfunction()
@@ -43,8 +43,11 @@ function(sotto_sources folder result)
 endfunction()
 
 function(sotto_library name)
-  cmake_parse_arguments(A "" "PRECOMPILE" "USES;LINKS;ASSETS" ${ARGN})
+  cmake_parse_arguments(A "" "PRECOMPILE" "USES;LINKS;ASSETS;EXCEPT" ${ARGN})
   sotto_sources(${name} sources)
+  foreach(below ${A_EXCEPT})
+    list(FILTER sources EXCLUDE REGEX "/${name}/${below}/")
+  endforeach()
   add_library(sotto_${name} STATIC ${sources})
   add_library(sotto::${name} ALIAS sotto_${name})
   target_include_directories(sotto_${name} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>
@@ -119,6 +122,21 @@ function(sotto_operators name folder)
   sotto_target(${name})
   string(REPLACE ";" " " uses "${A_USES}")
   set_property(GLOBAL APPEND_STRING PROPERTY SOTTO_LAYERS "${folder}: ${uses}\n")
+endfunction()
+
+# A folder that needs libtorch_cuda: a library that the engine opens when a run asks for what is in it. Where there is a
+# toolkit, and libtorch_cuda with it.
+function(sotto_torch_plugin name folder)
+  set(torch_cuda ${SOTTO_DEPS}/torch/lib/libtorch_cuda.so)
+  if(NOT SOTTO_HAS_CUDA OR NOT EXISTS ${torch_cuda})
+    return()
+  endif()
+  sotto_sources(${folder} sources)
+  add_library(${name} MODULE ${sources})
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR} ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
+  target_link_libraries(${name} PRIVATE sotto_torch ${torch_cuda} ${SOTTO_DEPS}/torch/lib/libc10_cuda.so)
+  set_target_properties(${name} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib)
+  sotto_target(${name})
 endfunction()
 
 # tests/<folder>/*_test.cpp become one program a folder, and one CTest test a TEST, so that a skip shows as a skip.

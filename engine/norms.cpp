@@ -138,6 +138,7 @@ SampleNorms sample_norms(const std::filesystem::path& script, const std::filesys
   const Probe probe = {[&](int64_t batch, uint64_t seed) { return synthetic(batch, seed); },
                        [&](const at::Tensor& in) { return synthetic_losses(options.loss, model.forward(in), y); }};
   Tape tape(exec, parameters);
+  tape.set_product_type(options.product_type);
   if (x.scalar_type() == at::kLong) synthetic.vocabulary = smallest_table(tape, parameters, probe);
   const ModelStructure structure = check_model(tape, parameters, probe);
 

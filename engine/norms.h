@@ -12,6 +12,7 @@ struct NormsOptions {
   int64_t microbatch = 0;  // samples a pass; 0: chosen by the rows that a sample brings to a layer
   int threads = 1;
   int64_t probes = 0;  // > 0: also estimates from that many random vectors, all products kept as factors
+  at::ScalarType product_type = at::kFloat;  // of matrix products' operands, as the tape's
 };
 
 struct SampleNorms {

@@ -18,6 +18,10 @@ VectorView<const float> constant(const at::Tensor& tensor) {
   return {tensor.const_data_ptr<float>(), tensor.numel()};
 }
 
+VectorView<double> doubles(const at::Tensor& tensor) {
+  return {tensor.mutable_data_ptr<double>(), tensor.numel()};
+}
+
 constexpr VectorView<float> kNone = {nullptr, 0};
 
 }  // namespace
@@ -53,6 +57,8 @@ Optimizer::Optimizer(const Exec& exec, const Parameters& parameters, const Optim
     const at::Tensor zeros = at::zeros_like(parameters.tensor(k)).detach();
     if (adam || config.momentum > 0) first_.push_back(zeros.clone());
     if (adam) second_.push_back(zeros);
+    if (config.kind == "lamb")
+      workspaces_.push_back(at::empty({kernels::lamb_workspace(zeros.numel())}, zeros.options().dtype(at::kDouble)));
   }
 }
 
@@ -64,9 +70,10 @@ void Optimizer::step(PrivateGradient&& gradient) {
   const PrivateGradient opened = std::move(gradient);
   require(static_cast<int64_t>(opened.sum_.sums_.size()) == parameters_.size(),
           "a private gradient can be used once, by the optimizer of its own parameters");
-  if (opened.sum_.on_lattice() || config_.kind == "lamb") return update_one_by_one(opened);
+  if (opened.sum_.on_lattice()) return update_one_by_one(opened);
   const at::Device device = parameters_.tensor(0).device();
   if (config_.kind == "sgd") return updates_.run(exec_, device, sgd_plans(opened));
+  if (config_.kind == "lamb") return updates_.run(exec_, device, lamb_plans(opened));
   updates_.run(exec_, device, adam_plans(opened));
 }
 
@@ -103,34 +110,33 @@ std::vector<kernels::PlannedAdam> Optimizer::adam_plans(const PrivateGradient& o
   return plans;
 }
 
+std::vector<kernels::PlannedLamb> Optimizer::lamb_plans(const PrivateGradient& opened) const {
+  std::vector<kernels::PlannedLamb> plans;
+  for (size_t k = 0; k < opened.sum_.sums_.size(); ++k)
+    plans.push_back(kernels::plan_lamb(noise_stream(opened, k), opened.noise_stddev_, divisor_, adam_settings(opened),
+                                       constant(opened.sum_.sums_[k]), flat(first_[k]), flat(second_[k]),
+                                       flat(parameters_.tensor(static_cast<int64_t>(k))), doubles(workspaces_[k])));
+  return plans;
+}
+
 void Optimizer::update_one_by_one(const PrivateGradient& opened) {
-  const bool on_lattice = opened.sum_.on_lattice();
   for (size_t k = 0; k < opened.sum_.sums_.size(); ++k) {
-    const at::Tensor sum =
-        on_lattice ? noised_on_lattice(
-                         exec_, opened.key_.stream(Purpose::lattice_noise, opened.step_, static_cast<uint32_t>(k)),
-                         opened.sum_.lattice(), opened.sum_.sums_[k])
-                   : opened.sum_.sums_[k];
-    const VectorView<const float> clipped = constant(sum);
+    const at::Tensor noised =
+        noised_on_lattice(exec_, opened.key_.stream(Purpose::lattice_noise, opened.step_, static_cast<uint32_t>(k)),
+                          opened.sum_.lattice(), opened.sum_.sums_[k]);
+    const VectorView<const float> sum = constant(noised);
     const VectorView<float> parameter = flat(parameters_.tensor(static_cast<int64_t>(k)));
     if (config_.kind == "sgd") {
       const kernels::SgdSettings settings = {learning_rate(opened.step_), config_.momentum, config_.weight_decay};
-      kernels::plain_sgd(exec_, divisor_, settings, clipped, first_.empty() ? kNone : flat(first_[k]), parameter);
+      kernels::plain_sgd(exec_, divisor_, settings, sum, first_.empty() ? kNone : flat(first_[k]), parameter);
       continue;
     }
     const kernels::AdamSettings settings = adam_settings(opened);
     const VectorView<float> first = flat(first_[k]), second = flat(second_[k]);
-    if (config_.kind != "lamb") {
-      kernels::plain_adam(exec_, divisor_, settings, clipped, first, second, parameter);
-      continue;
-    }
-    at::Tensor space = at::empty({kernels::lamb_workspace(sum.numel())}, sum.options().dtype(at::kDouble));
-    const VectorView<double> workspace = {space.mutable_data_ptr<double>(), space.numel()};
-    if (on_lattice)
-      kernels::plain_lamb(exec_, divisor_, settings, clipped, first, second, parameter, workspace);
+    if (config_.kind == "lamb")
+      kernels::plain_lamb(exec_, divisor_, settings, sum, first, second, parameter, doubles(workspaces_[k]));
     else
-      kernels::noisy_lamb(exec_, noise_stream(opened, k), opened.noise_stddev_, divisor_, settings, clipped, first,
-                          second, parameter, workspace);
+      kernels::plain_adam(exec_, divisor_, settings, sum, first, second, parameter);
   }
 }
 

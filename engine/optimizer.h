@@ -39,7 +39,8 @@ class Optimizer {
   kernels::AdamSettings adam_settings(const PrivateGradient& opened) const;
   std::vector<kernels::PlannedSgd> sgd_plans(const PrivateGradient& opened) const;
   std::vector<kernels::PlannedAdam> adam_plans(const PrivateGradient& opened) const;
-  // Those that are not planned: LAMB's, which have a norm between two passes, and those of sums on a lattice.
+  std::vector<kernels::PlannedLamb> lamb_plans(const PrivateGradient& opened) const;
+  // Of sums on a lattice, whose noise is added to them and not drawn here.
   void update_one_by_one(const PrivateGradient& opened);
 
   Exec exec_;
@@ -48,6 +49,7 @@ class Optimizer {
   double divisor_;
   int64_t steps_;
   std::vector<at::Tensor> first_, second_;  // momentum or first moment; second moment
+  std::vector<at::Tensor> workspaces_;      // LAMB's
   UpdateGraph updates_;
 };
 

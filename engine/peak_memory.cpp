@@ -2,9 +2,13 @@
 
 #include <c10/core/CPUAllocator.h>
 #include <c10/core/CachingDeviceAllocator.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <atomic>
+#include <fstream>
+#include <limits>
+#include <string>
 
 namespace sotto {
 namespace {
@@ -43,7 +47,26 @@ class CountingAllocator : public c10::Allocator {
   static inline c10::Allocator* inner_ = nullptr;
 };
 
+// The number behind `name` in a file of words, or of the whole file; without limit where there is none.
+int64_t number_in(const char* path, const std::string& name = {}) {
+  std::ifstream file(path);
+  std::string word;
+  while (!name.empty() && word != name && file >> word) {
+  }
+  int64_t number = 0;
+  return file >> number ? number : std::numeric_limits<int64_t>::max();
+}
+
 }  // namespace
+
+int64_t available_memory() {
+  ::malloc_trim(0);
+  constexpr int64_t kNone = std::numeric_limits<int64_t>::max();
+  const int64_t kibibytes = number_in("/proc/meminfo", "MemAvailable:");
+  const int64_t limit = number_in("/sys/fs/cgroup/memory.max"), used = number_in("/sys/fs/cgroup/memory.stat", "anon");
+  return std::min(kibibytes == kNone ? kNone : kibibytes * 1024,
+                  limit == kNone || used == kNone ? kNone : limit - used);
+}
 
 int64_t peak_tensor_bytes(const at::Device& device, const std::function<void()>& work) {
   if (!device.is_cpu()) {

@@ -47,13 +47,15 @@ struct PrivacyConfig {
 
 // What may change speed but neither the guarantee nor the ledger.
 struct PerformanceConfig {
-  int threads = 0;         // 0: all cores
-  int64_t microbatch = 0;  // units a forward pass; 0: chosen
+  int threads = 0;               // 0: all cores
+  int64_t microbatch = 0;        // units a forward pass; 0: chosen
+  bool auto_microbatch = false;  // halve it where memory runs out
   std::string device = "cpu";
   int64_t storage_limit = int64_t{1} << 30;  // bytes kept for norms and clipped sums
   std::string planner = "measured";          // norm methods by their times on this machine; or by "shape" alone
   int streams = 2;                           // of a GPU: norms beside the backward pass; or 1
   std::string precision = "float32";         // of the operands of matrix products; or bfloat16
+  bool record_passes = false;                // full micro-batches as one recorded piece of work
 };
 
 // How each unit's gradient is bounded. Only a PrivacyPlan makes one, so that none is wider than what was accounted for.

@@ -6,12 +6,65 @@
 
 #include "base/error.h"
 #include "engine/lattice_sum.h"
+#include "engine/site.h"
 #include "kernels/clip/clip.h"
 #include "kernels/lattice/discrete_gaussian.h"
 #include "kernels/noise/noise.h"
 #include "kernels/rounding.h"
 
 namespace sotto {
+namespace {
+
+// What happens to the gradients of some units, the same in every micro-batch of a step.
+class UnitClip {
+ public:
+  UnitClip(const Exec& exec, const Parameters& parameters, const Clipping& clipping)
+      : exec_(exec), parameters_(parameters), clipping_(clipping), groups_(clipping_groups(parameters, clipping)) {
+    group_count_ = 1 + *std::ranges::max_element(groups_);
+    // The root rounds by less than the last factor takes off.
+    group_norm_ =
+        clipping.clip_norm() / std::sqrt(static_cast<double>(group_count_)) * (group_count_ == 1 ? 1.0 : 1 - 0x1p-50);
+  }
+
+  // Those that are not there yet, of zeros.
+  void make_sums(std::vector<at::Tensor>& sums) const {
+    for (int64_t k = std::ssize(sums); k < parameters_.size(); ++k)
+      sums.push_back(at::zeros_like(parameters_.tensor(k), clipping_.on_lattice() ? at::kLong : at::kFloat).detach());
+  }
+
+  struct Units {
+    at::Tensor norms;    // [units]
+    at::Tensor factors;  // of the group that is cut most
+  };
+  // Adds the units' clipped gradients to the sums.
+  Units add(GradSamples& grads, std::vector<at::Tensor>& sums) const {
+    const at::TensorOptions options = parameters_.tensor(0).options().requires_grad(false);
+    at::Tensor squared = at::zeros({group_count_, grads.batch}, options.dtype(at::kDouble));
+    at::Tensor factors = at::empty({group_count_, grads.batch}, options.dtype(at::kFloat));
+    add_squared_norms(exec_, parameters_, groups_, grads, squared);
+    // A unit that is not finite in one group is dropped from all.
+    if (group_count_ > 1) squared.masked_fill_(squared.sum(0).isfinite().logical_not(), NAN);
+    kernels::clip_factors(exec_, {squared.const_data_ptr<double>(), squared.numel()}, clipping_.function(), group_norm_,
+                          {factors.mutable_data_ptr<float>(), factors.numel()});
+    make_sums(sums);
+    if (clipping_.on_lattice()) {
+      add_on_lattice(exec_, grads, groups_, factors, clipping_.lattice(), sums);
+    } else {
+      add_clipped(exec_, grads, groups_, factors, sums);
+    }
+    return {squared.sum(0).sqrt_(), std::get<0>(factors.min(0))};
+  }
+
+ private:
+  Exec exec_;
+  const Parameters& parameters_;
+  Clipping clipping_;
+  std::vector<int64_t> groups_;
+  int64_t group_count_;
+  double group_norm_;
+};
+
+}  // namespace
 
 PrivateStep::PrivateStep(const Exec& exec, const Parameters& parameters, const PrivacyPlan& plan, int64_t units,
                          std::function<void(uint64_t step)> charge, GradientSource gradients)
@@ -25,10 +78,25 @@ PrivateStep::PrivateStep(const Exec& exec, const Parameters& parameters, const P
       charge_(std::move(charge)),
       gradients_(std::move(gradients)) {}
 
+bool PrivateStep::record_passes(RecordableSource source) {
+  if (config_.adaptive() || clipping_.on_lattice()) return false;
+  const auto sums = std::make_shared<std::vector<at::Tensor>>();
+  const UnitClip unit_clip(exec_, parameters_, clipping_);
+  unit_clip.make_sums(*sums);
+  auto pass = [sums, unit_clip, gradients = std::move(source)](const at::Tensor& units) -> std::vector<at::Tensor> {
+    const at::NoGradGuard no_grad;
+    GradSamples grads = gradients(units);
+    const auto [norms, factors] = unit_clip.add(grads, *sums);
+    return {norms, factors, grads.losses};
+  };
+  recorded_.reset(new RecordedPasses{sums, PassGraph(std::move(pass))});
+  return true;
+}
+
 PrivateGradient PrivateStep::next(uint64_t step) {
   charge_(step);                            // durable before anything private is read
   const Batch batch = sampler_.draw(step);  // exactly the sampling that the charged event claims
-  ClippedSum sum = clip(exec_, parameters_, clipping_, batch, gradients_, trace_);
+  ClippedSum sum = clip(exec_, parameters_, clipping_, batch, gradients_, trace_, recorded_.get());
   if (config_.adaptive()) {  // Andrew et al. 2021, algorithm 1; public numbers but for the noised count
     const double share = 0.5 + noised_count(sum, noise_, step) / expected_batch_;
     const double moved = clipping_.clip_norm() * std::exp(-config_.learning_rate * (share - config_.quantile));
@@ -38,50 +106,41 @@ PrivateGradient PrivateStep::next(uint64_t step) {
 }
 
 ClippedSum clip(const Exec& exec, const Parameters& parameters, const Clipping& clipping, const Batch& batch,
-                const GradientSource& gradients, StepTrace& trace) {
+                const GradientSource& gradients, StepTrace& trace, RecordedPasses* recorded) {
   if (batch.size() > clipping.batch_cap())
     throw Error(ErrorKind::internal, cat("a Poisson batch of ", batch.size(), " units exceeds the public cap of ",
                                          clipping.batch_cap(), ", which happens with probability below 1e-18"));
   for (size_t i = 1; i < batch.units.size(); ++i)
     require(batch.units[i - 1] < batch.units[i], "unit ", batch.units[i], " is in the batch twice or out of order");
 
-  std::vector<at::Tensor> sums;
-  const auto make_sums = [&] {  // as late as possible: the backward pass is when memory is scarce
-    for (int64_t k = static_cast<int64_t>(sums.size()); k < parameters.size(); ++k)
-      sums.push_back(at::zeros_like(parameters.tensor(k), clipping.on_lattice() ? at::kLong : at::kFloat).detach());
-  };
   trace = {};
-  const std::vector<int64_t> groups = clipping_groups(parameters, clipping);
-  const int64_t group_count = 1 + *std::ranges::max_element(groups);
-  // The root rounds by less than the last factor takes off.
-  const double group_norm =
-      clipping.clip_norm() / std::sqrt(static_cast<double>(group_count)) * (group_count == 1 ? 1.0 : 1 - 0x1p-50);
   const at::NoGradGuard no_grad;
-  const auto add = [&](GradSamples& grads) {
-    at::Tensor squared =
-        at::zeros({group_count, grads.batch}, parameters.tensor(0).options().dtype(at::kDouble).requires_grad(false));
-    at::Tensor factors = at::empty({group_count, grads.batch}, squared.options().dtype(at::kFloat));
-    add_squared_norms(exec, parameters, groups, grads, squared);
-    // A unit that is not finite in one group is dropped from all.
-    if (group_count > 1) squared.masked_fill_(squared.sum(0).isfinite().logical_not(), NAN);
-    kernels::clip_factors(exec, {squared.const_data_ptr<double>(), squared.numel()}, clipping.function(), group_norm,
-                          {factors.mutable_data_ptr<float>(), factors.numel()});
-    make_sums();
-    if (clipping.on_lattice()) {
-      add_on_lattice(exec, grads, groups, factors, clipping.lattice(), sums);
-    } else {
-      add_clipped(exec, grads, groups, factors, sums);
-    }
-
-    trace.add(squared.sum(0).sqrt_(), std::get<0>(factors.min(0)));  // the factor of the group that is cut most
-  };
+  const UnitClip unit_clip(exec, parameters, clipping);
+  std::vector<at::Tensor> sums;  // made as late as possible: the backward pass is when memory is scarce
+  if (recorded) {
+    // Else that gradient would become this one, under its own step's noise.
+    for (const at::Tensor& sum : *recorded->sums)
+      require(sum.use_count() == 1, "the last step's private gradient must be used before the next one is asked for");
+    sums = *recorded->sums;
+    for (const at::Tensor& sum : sums) sum.zero_();
+  }
   for (size_t first = 0; first < batch.units.size(); first += static_cast<size_t>(clipping.microbatch())) {
     const size_t last = std::min(batch.units.size(), first + static_cast<size_t>(clipping.microbatch()));
-    GradSamples grads = gradients({batch.units.begin() + static_cast<std::ptrdiff_t>(first),
-                                   batch.units.begin() + static_cast<std::ptrdiff_t>(last)});
-    require(grads.batch == static_cast<int64_t>(last - first) &&
-                static_cast<int64_t>(grads.parameters.size()) == parameters.size(),
-            "need a gradient a unit: ", grads.batch, " for ", last - first, " units");
+    const std::vector<int64_t> units = {batch.units.begin() + static_cast<std::ptrdiff_t>(first),
+                                        batch.units.begin() + static_cast<std::ptrdiff_t>(last)};
+    if (recorded && std::ssize(units) == clipping.microbatch()) {
+      const std::vector<at::Tensor> found = recorded->graph.run(send(at::tensor(units), sums[0].device()));
+      trace.add(found[0], found[1]);
+      trace.add_losses(found[2]);
+      continue;
+    }
+    GradSamples grads = gradients(units);
+    require(grads.batch == std::ssize(units) && std::ssize(grads.parameters) == parameters.size(),
+            "need a gradient a unit: ", grads.batch, " for ", units.size(), " units");
+    const auto add = [&](GradSamples& samples) {
+      const auto [norms, factors] = unit_clip.add(samples, sums);
+      trace.add(norms, factors);
+    };
     if (clipping.on_lattice()) {  // norms and integers are those of the same rows
       const int64_t block = samples_at_once(parameters);
       for (int64_t begin = 0; begin < grads.batch; begin += block) {
@@ -93,7 +152,7 @@ ClippedSum clip(const Exec& exec, const Parameters& parameters, const Clipping& 
     }
     trace.add_losses(grads.losses);
   }
-  make_sums();
+  unit_clip.make_sums(sums);
   return ClippedSum(std::move(sums), clipping, trace);
 }
 

@@ -1,9 +1,11 @@
 #pragma once
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "base/random_key.h"
 #include "cuda/exec.h"
+#include "engine/pass_graph.h"
 #include "engine/privacy_plan.h"
 #include "engine/sampler.h"
 #include "engine/step_trace.h"
@@ -15,6 +17,15 @@ class PrivateGradient;
 
 // Per-sample gradients of some units of a batch. Called once per micro-batch.
 using GradientSource = std::function<GradSamples(const std::vector<int64_t>& units)>;
+// The same of units whose numbers are a tensor, int64 [n] where the model is. No host code decides anything by them.
+using RecordableSource = std::function<GradSamples(const at::Tensor& units)>;
+
+// Passes over full micro-batches that are recorded, and the sums that they add to, which stay where they are from step
+// to step.
+struct RecordedPasses {
+  std::shared_ptr<std::vector<at::Tensor>> sums;
+  PassGraph graph;
+};
 
 // Σ over the units of a batch of their clipped gradients, and how far one unit can move it in L2, rounding included.
 // Only clip() makes one; only add_noise() opens it.
@@ -35,7 +46,7 @@ class ClippedSum {
         trace_(std::move(trace)),
         lattice_(clipping.lattice()) {}
   friend ClippedSum clip(const Exec&, const Parameters&, const Clipping&, const Batch&, const GradientSource&,
-                         StepTrace&);
+                         StepTrace&, RecordedPasses*);
   friend double noised_count(const ClippedSum&, const Noise&, uint64_t);
   friend class Optimizer;
   friend struct PlanPartsForTests;  // defined in tests/ alone: the layers test looks
@@ -72,10 +83,11 @@ std::vector<int64_t> clipping_groups(const Parameters& parameters, const Clippin
 // Adding or removing one unit moves it by at most l2_sensitivity() in L2: norms are upper bounds and the rounding of
 // the sum is in the sensitivity. On a lattice it is a sum of integers, by which a unit moves it exactly: the same bits
 // for any micro-batches and any order. A unit with a NaN or an infinity contributes exactly 0 and is counted. The host
-// waits for nothing: what it may want to know later goes to `trace`. Throws invalid_argument when a unit is in the
-// batch twice, internal when the batch exceeds the public cap.
+// waits for nothing: what it may want to know later goes to `trace`. With `recorded`, full micro-batches pass there,
+// and the sums are its own until the next call. Throws invalid_argument when a unit is in the batch twice, internal
+// when the batch exceeds the public cap.
 ClippedSum clip(const Exec& exec, const Parameters& parameters, const Clipping& clipping, const Batch& batch,
-                const GradientSource& gradients, StepTrace& trace);
+                const GradientSource& gradients, StepTrace& trace, RecordedPasses* recorded = nullptr);
 
 // Adds N(0, (noise_multiplier · l2_sensitivity)²) to every entry, from the generator's stream (noise, step, parameter);
 // on a lattice the discrete Gaussian of at least that standard deviation, from the stream (lattice_noise, step,
@@ -94,7 +106,14 @@ class PrivateStep {
   PrivateStep(const Exec& exec, const Parameters& parameters, const PrivacyPlan& plan, int64_t units,
               std::function<void(uint64_t step)> charge, GradientSource gradients);
 
-  // The next step's private gradient. Throws before anything is read when the charge is refused.
+  // From now on full micro-batches are recorded and repeated. False, and nothing is, where the host has a part in them:
+  // an adaptive clip norm is another in each step, and a lattice's roundings are decided there.
+  bool record_passes(RecordableSource source);
+  // Null unless they are.
+  const PassGraph* passes() const { return recorded_ ? &recorded_->graph : nullptr; }
+
+  // The next step's private gradient. Throws before anything is read
+  // when the charge is refused.
   PrivateGradient next(uint64_t step);
   // Of the last step. On a device it waits for the step's work.
   StepDiagnostics diagnostics() const { return trace_.diagnostics(); }
@@ -113,6 +132,7 @@ class PrivateStep {
   std::function<void(uint64_t)> charge_;
   GradientSource gradients_;
   StepTrace trace_;
+  std::unique_ptr<RecordedPasses> recorded_;
 };
 
 }  // namespace sotto

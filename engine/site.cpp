@@ -32,7 +32,7 @@ at::Tensor send(const at::Tensor& host, const at::Device& device) {
   return device.is_cuda() ? host.pin_memory().to(device, /*non_blocking=*/true) : host.to(device);
 }
 
-Site open_site(bool on_cuda, int threads, int streams) {
+Site open_site(bool on_cuda, int threads, int streams, bool own_stream) {
   require(threads >= 1, "the number of threads must be at least 1, got ", threads);
   at::set_num_threads(threads);
   if (!on_cuda) return {Exec::cpu(threads), at::kCPU};
@@ -49,6 +49,7 @@ Site open_site(bool on_cuda, int threads, int streams) {
   const at::Device device(at::kCUDA, 0);
   at::empty({1}, at::TensorOptions(device));  // starts LibTorch's CUDA, which knows the stream from then on
   const c10::impl::VirtualGuardImpl guard(c10::DeviceType::CUDA);
+  if (own_stream) guard.exchangeStream(guard.getStreamFromGlobalPool(device));
   return {Exec::cuda(static_cast<CudaStream>(guard.getStream(device).native_handle())), device,
           streams == 1 ? nullptr : std::make_shared<const Stream>()};
 }

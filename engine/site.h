@@ -29,6 +29,8 @@ at::Tensor send(const at::Tensor& host, const at::Device& device);
 
 // Sets LibTorch's threads. On CUDA it loads LibTorch's GPU library (docs/decisions/001), takes device 0 and its current
 // stream, and turns TF32 off, whose ten bits no rounding bound here allows for; throws cuda where there is no device.
-Site open_site(bool on_cuda, int threads, int streams = 2);
+// With `own_stream` the stream is one of LibTorch's pool, current on this thread from then on: the default stream
+// cannot be recorded (pass_graph.h).
+Site open_site(bool on_cuda, int threads, int streams = 2, bool own_stream = false);
 
 }  // namespace sotto

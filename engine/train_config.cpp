@@ -137,11 +137,13 @@ TrainConfig TrainConfig::read(const std::filesystem::path& path, const std::vect
   config.performance.threads = static_cast<int>(reader.checked("performance.threads", threads, threads <= kMostThreads,
                                                                cat("at most ", kMostThreads, " (0: all cores)")));
   config.performance.microbatch = reader.at_least("performance.microbatch", 0, 0);
+  config.performance.auto_microbatch = s.flag("performance.auto_microbatch", false);
   config.performance.device = reader.one_of("performance.device", "cpu", {"cpu", "cuda"});
   const int64_t streams = reader.at_least("performance.streams", 1, 2);
   config.performance.streams = static_cast<int>(reader.checked("performance.streams", streams, streams <= 2, "1 or 2"));
   config.performance.planner = reader.one_of("performance.planner", "measured", {"measured", "shape"});
   config.performance.precision = reader.one_of("performance.precision", "float32", {"float32", "bfloat16"});
+  config.performance.record_passes = s.flag("performance.record_passes", false);
   config.performance.storage_limit = reader.at_least("performance.storage_limit", 0, int64_t{1} << 30);
 
   config.ledger.path = accountants::LedgerLocation::parse(s.text("ledger.path"));

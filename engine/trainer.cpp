@@ -16,6 +16,7 @@
 #include "engine/autocast.h"
 #include "engine/loss.h"
 #include "engine/model_artifact.h"
+#include "engine/out_of_memory.h"
 #include "engine/planner/calibration.h"
 #include "engine/planner/planner.h"
 #include "engine/predict.h"
@@ -71,7 +72,7 @@ Trainer::Trainer(TrainConfig config, bool resume, TrainHooks hooks)
       folder_(config_.run.dir),
       resume_(resume),
       site_(open_site(config_.performance.device == "cuda", chosen_threads(config_.performance.threads),
-                      config_.performance.streams)),
+                      config_.performance.streams, config_.performance.record_passes)),
       key_(first_key(config_)) {
   if (resume_)
     identity_ = read_identity(folder_);
@@ -290,20 +291,24 @@ void Trainer::restore() {
   // Without all of it the same, a replay would be a second, different release of the same steps. A GPU's libraries do
   // not promise the same bits twice.
   const bool replays = same_key && !site_.exec.on_cuda() && saved.replay_hash == replay_hash();
-  if (!replays && !closed_) {
-    if (charged_ > step_)
-      hooks_.say(cat("steps ", step_ + 1, " to ", charged_,
-                     " were charged but are not in the checkpoint and cannot be "
-                     "repeated exactly (",
-                     site_.exec.on_cuda() ? "a GPU's libraries do not give the same bits twice"
+  if (replays)
+    lost_until_ = charged_;
+  else if (!closed_)
+    leave_lost_steps(site_.exec.on_cuda() ? "a GPU's libraries do not give the same bits twice"
                      : same_key           ? "something changed since"
-                                          : "the run key is gone",
-                     "): they stay charged, and the run goes on behind them with a fresh key"));
-    key_ = RunKey::from_os();
-    key_.write(folder_.key());
-    step_ = charged_;
-  }
+                                          : "the run key is gone");
   *plan_ = PrivacyPlan(config_.privacy, config_.performance.microbatch, key_, structure_);
+}
+
+// They were charged and may have been seen: no step is made twice in different ways.
+void Trainer::leave_lost_steps(const std::string& why) {
+  if (charged_ > step_)
+    hooks_.say(cat("steps ", step_ + 1, " to ", charged_,
+                   " were charged but are not in the checkpoint and cannot be repeated exactly (", why,
+                   "): they stay charged, and the run goes on behind them with a fresh key"));
+  key_ = RunKey::from_os();
+  key_.write(folder_.key());
+  step_ = charged_;
 }
 
 // A unit's loss is the mean over its records.
@@ -330,6 +335,21 @@ GradSamples Trainer::gradients(const std::vector<int64_t>& units) {
                                      return losses * weights.narrow(0, first, count);
                                    }),
                  starts, *parameters_);
+}
+
+// Where each unit is one record, and the records are where the model is: a pass is then a function of their numbers.
+void Trainer::record_passes(PrivateStep& step) {
+  const bool possible = train_.size() == train_.unit_count() && train_.inputs.device() == site_.device;
+  const bool recorded = possible && step.record_passes([this](const at::Tensor& units) {
+    const at::Tensor inputs = train_.inputs.index_select(0, units), labels = train_.labels.index_select(0, units);
+    return tape_->per_sample(units.size(0), [&](int64_t first, int64_t count) {
+      return per_sample_loss(model_.forward(inputs.narrow(0, first, count)), labels.narrow(0, first, count));
+    });
+  });
+  if (!recorded)
+    hooks_.say(
+        "performance.record_passes: nothing is recorded; it needs a record a unit, all of them on the device, a fixed "
+        "clip norm and Gaussian noise");
 }
 
 void Trainer::charge(uint64_t step) {
@@ -373,31 +393,79 @@ void Trainer::log(const StepDiagnostics& diagnostics, double seconds) {
   metrics_->append(line);
 }
 
-TrainResult Trainer::run() {
-  PrivateStep private_step(
-      site_.exec, *parameters_, *plan_, train_.unit_count(), [this](uint64_t step) { charge(step); },
+std::unique_ptr<PrivateStep> Trainer::make_step() {
+  auto step = std::make_unique<PrivateStep>(
+      site_.exec, *parameters_, *plan_, train_.unit_count(), [this](uint64_t number) { charge(number); },
       [this](const std::vector<int64_t>& units) { return gradients(units); });
-  if (clip_norm_) private_step.set_clip_norm(*clip_norm_);
+  if (clip_norm_) step->set_clip_norm(*clip_norm_);
+  if (config_.performance.record_passes) record_passes(*step);
+  return step;
+}
+
+std::optional<PrivateGradient> Trainer::next_gradient(std::unique_ptr<PrivateStep>& step) {
+  uint64_t dropout_seed;
+  fill_words(key_.stream(Purpose::dropout, step_), &dropout_seed, 1);
+  at::manual_seed(dropout_seed);
+  try {
+    return step->next(step_);
+  } catch (const std::exception& failure) {
+    if (!is_out_of_memory(failure) || step_ >= charged_) throw;
+    halve_microbatch(failure);
+  }
+  step = nullptr;  // with what it keeps on the device
+  release_cached_memory(site_.device);
+  step = make_step();
+  return std::nullopt;
+}
+
+// Nothing of a new step has left yet, so that it may be made again, for the same charge. Lost steps may not: they were
+// made by other micro-batches, whose sums round otherwise. Hence the second checkpoint, too.
+void Trainer::halve_microbatch(const std::exception& failure) {
+  const int64_t units = config_.performance.microbatch, half = (units + 1) / 2;
+  const auto* of_torch = dynamic_cast<const c10::Error*>(&failure);
+  const std::string what = cat("step ", step_ + 1, " ran out of memory with ", units, " units at once (",
+                               of_torch ? of_torch->what_without_backtrace() : failure.what(), ")");
+  save_checkpoint();
+  if (half == units || !config_.performance.auto_microbatch)
+    throw Error(ErrorKind::configuration,
+                cat(what,
+                    half < units ? cat("; resume with performance.microbatch=", half,
+                                       ", or with --auto-microbatch, which halves it until it fits")
+                                 : "; take a smaller model, or a machine with more memory",
+                    ". A checkpoint is saved; this step stays charged"));
+  hooks_.say(cat(what, "; going on with ", half));
+  config_.performance.microbatch = half;
+  if (step_ < lost_until_) leave_lost_steps("the micro-batch is another");
+  *plan_ = PrivacyPlan(config_.privacy, half, key_, structure_);
+  save_checkpoint();
+}
+
+TrainResult Trainer::run() {
   const auto steps = static_cast<uint64_t>(config_.privacy.steps);
   // A run that ended before its certificate was written ends again, without another step.
   if (closed_) return finish(step_ == steps ? RunStatus::completed : RunStatus::budget_exhausted);
   using Clock = std::chrono::steady_clock;
+  bool said_refusal = false;
+  std::unique_ptr<PrivateStep> private_step = make_step();
   while (step_ < steps) {
     const auto start = Clock::now();
-    uint64_t dropout_seed;
-    fill_words(key_.stream(Purpose::dropout, step_), &dropout_seed, 1);
-    at::manual_seed(dropout_seed);
     try {
-      optimizer_->step(private_step.next(step_));
+      std::optional<PrivateGradient> gradient = next_gradient(private_step);
+      if (!gradient) continue;
+      optimizer_->step(std::move(*gradient));
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::budget_exhausted) throw;
       hooks_.say(error.what());
       return finish(RunStatus::budget_exhausted);
     }
-    if (config_.privacy.clipping.adaptive()) clip_norm_ = private_step.clip_norm();
+    if (config_.privacy.clipping.adaptive()) clip_norm_ = private_step->clip_norm();
+    if (const PassGraph* passes = private_step->passes(); passes && !said_refusal && !passes->refusal().empty()) {
+      hooks_.say(cat("performance.record_passes: passes go on without a recording: ", passes->refusal()));
+      said_refusal = true;
+    }
     fault_point("step.updated");
     ++step_;
-    const StepDiagnostics seen = private_step.diagnostics();  // a GPU has finished the step by then
+    const StepDiagnostics seen = private_step->diagnostics();  // a GPU has finished the step by then
     log(seen, std::chrono::duration<double>(Clock::now() - start).count());
     hooks_.on_step({step_, config_.privacy.steps, seen, spent(step_), config_.privacy.epsilon});
     if (hooks_.interrupted()) return finish(RunStatus::interrupted);

@@ -75,12 +75,18 @@ class Trainer {
   void start();
   void reserve();
   void restore();
+  void leave_lost_steps(const std::string& why);
   void refuse_another_run(const accountants::RunEntry& entry) const;
   void charge(uint64_t step);
   void save_checkpoint();
   void log(const StepDiagnostics& diagnostics, double seconds);
   TrainResult finish(RunStatus status);
   GradSamples gradients(const std::vector<int64_t>& units);
+  std::unique_ptr<PrivateStep> make_step();
+  void record_passes(PrivateStep& step);
+  // None where memory ran out and the micro-batch was halved, in another `step`.
+  std::optional<PrivateGradient> next_gradient(std::unique_ptr<PrivateStep>& step);
+  void halve_microbatch(const std::exception& failure);
   std::string replay_hash() const;
   double spent(uint64_t steps) const;
 
@@ -110,6 +116,7 @@ class Trainer {
   std::optional<double> clip_norm_;  // of the next step, where it is adaptive
   uint64_t step_ = 0;                // completed steps
   uint64_t charged_ = 0;             // steps that the ledger holds a charge for
+  uint64_t lost_until_ = 0;          // steps below it were made before this process, and are made again to the bit
   double epsilon_ = 0;               // after charged_
 };
 

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/median.h"
+#include "engine/autocast.h"
 #include "engine/planner/calibration.h"
 #include "engine/step_bench/bench_task.h"
 #include "engine/tape/coverage.h"
@@ -123,11 +124,13 @@ TriedPlan try_all(Pass& pass, const NormPlan& plan, const std::function<void(con
 }  // namespace
 
 ModelPlan plan_model(const PlanOptions& options, const std::function<void(const std::string&)>& say) {
+  const at::ScalarType type = product_type(options.precision);
   const Site site = open_site(false, options.threads);
   const BenchTask task = task_of(options);
   const Parameters parameters(task.model.named_parameters());
   Tape tape(site.exec, parameters);
   tape.set_storage_limit(options.memory_limit);
+  tape.set_product_type(type);
   const Probe probe = {[&](int64_t batch, uint64_t seed) {
                          std::vector<int64_t> shape = task.inputs.sizes().vec();
                          shape[0] = batch;
@@ -141,7 +144,7 @@ ModelPlan plan_model(const PlanOptions& options, const std::function<void(const 
   result.captured = tape.uncaptured().empty();
   const std::vector<ProductShape> products = result.captured ? tape.products() : std::vector<ProductShape>{};
   result.plan = plan_norms(products, task.inputs.size(0), options.memory_limit,
-                           products.empty() ? TimeModel() : time_model(site, say, options.recalibrate));
+                           products.empty() ? TimeModel() : time_model(site, say, options.recalibrate, type));
   for (const PlannedProduct& product : result.plan.products)
     result.names.push_back(parameters.name(product.product.parameter));
   if (options.try_all && !products.empty()) {

@@ -14,6 +14,7 @@ struct PlanOptions {
   int64_t vocabulary = 0;                 // > 0: the input is ids below it, else floats
   int64_t batch = 0;                      // 0: the bench model's, or input_shape's
   int64_t memory_limit = int64_t{1} << 30;
+  std::string precision = "float32";  // or bfloat16: of matrix products' operands
   int threads = 1;
   bool recalibrate = false;
   bool try_all = false;

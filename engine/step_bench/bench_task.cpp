@@ -7,6 +7,7 @@
 #include "engine/models/bert.h"
 #include "engine/models/cifar_cnn.h"
 #include "engine/models/gpt2.h"
+#include "engine/models/llama.h"
 #include "engine/models/lstm.h"
 #include "engine/models/mlp.h"
 #include "engine/models/mnist_cnn.h"
@@ -27,7 +28,8 @@ BenchTask classifier(const at::Device& device, std::shared_ptr<Module> module, c
 }
 
 // The next token at every position; a sample's loss is the mean over its positions.
-BenchTask language_model(const at::Device& device, std::shared_ptr<Gpt2> module, const at::Tensor& tokens,
+template <class Module>
+BenchTask language_model(const at::Device& device, std::shared_ptr<Module> module, const at::Tensor& tokens,
                          int64_t vocabulary) {
   module->to(device);
   const at::Tensor next = at::randint(vocabulary, tokens.sizes(), at::kLong).to(device);
@@ -56,7 +58,9 @@ const std::vector<BenchModel>& bench_models() {
       {"gpt2_1024", "the same on 1024 tokens, batch 1"},
       {"bert", "BERT-base, 109 million parameters, 128 tokens, batch 2"},
       {"vit", "ViT-L/16, 304 million parameters, 197 positions, batch 2"},
-      {"resnet50", "ResNet-50 with group normalisation on 3x224x224 images, batch 4"}};
+      {"resnet50", "ResNet-50 with group normalisation on 3x224x224 images, batch 4"},
+      {"llama", "Llama 3.2 1B, 1.24 billion parameters, 512 tokens, batch 2"},
+      {"llama_lora", "the same, of which LoRA factors of rank 16 of every layer are trained"}};
   return models;
 }
 
@@ -92,6 +96,11 @@ BenchTask make_bench_task(const std::string& name, int64_t batch, const at::Devi
   if (name == "resnet50") {
     const ResnetSizes s;
     return classifier(device, std::make_shared<Resnet>(s), at::randn({own(4), 3, 224, 224}), s.outputs);
+  }
+  if (name == "llama" || name == "llama_lora") {
+    LlamaSizes s;
+    if (name == "llama_lora") s.block.lora_rank = 16;
+    return language_model(device, std::make_shared<Llama>(s), tokens(s.vocabulary, own(2), 512), s.vocabulary);
   }
   std::string known;
   for (const BenchModel& model : bench_models()) known += cat(known.empty() ? "" : ", ", model.name);

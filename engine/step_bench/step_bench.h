@@ -18,6 +18,8 @@ struct StepBench {
   std::vector<ParameterRule> rules;
   double floor = 0;  // flop_floor of the model at this batch
   std::string precision;
+  bool recorded = false;          // the private step's passes
+  std::string recording_refusal;  // why not, where that was asked for
 };
 
 struct StepBenchOptions {
@@ -33,14 +35,15 @@ struct StepBenchOptions {
   bool on_cuda = false;
   int streams = 2;                    // of a GPU
   std::string precision = "float32";  // or bfloat16: both steps under autocast
+  bool record_passes = false;         // of the private step
 };
 
 constexpr int64_t kMemoryLimit = int64_t{1} << 30;
 
 // A full step of DP-SGD (forward, backward, norms, clip, ChaCha20 noise, SGD with momentum), with the norm methods that
 // are planned for this machine, against LibTorch's own step (forward, backward, torch::optim::SGD) on the same model
-// and batch. Throws configuration for a model or a precision that is not there, cuda where a GPU is asked for and none
-// answers.
+// and batch. Throws configuration for a model or a precision that is not there and, on the CPU, where memory is too
+// short for both; cuda where a GPU is asked for and none answers.
 StepBench bench_step(const StepBenchOptions& options);
 
 }  // namespace sotto

@@ -73,7 +73,8 @@ Survey survey(const std::string& model, int64_t batch, const Site& site, const S
   return made;
 }
 
-PrivateRound::PrivateRound(const std::string& model, int64_t batch_size, const Site& site, const Survey& known)
+PrivateRound::PrivateRound(const std::string& model, int64_t batch_size, const Site& site, const Survey& known,
+                           bool record_passes)
     : task_(make_bench_task(model, batch_size, site.device)),
       exec_(site.exec),
       parameters_(task_.model.named_parameters()),
@@ -91,6 +92,10 @@ PrivateRound::PrivateRound(const std::string& model, int64_t batch_size, const S
   tape_.set_product_type(known.way.product_type);
   tape_.set_norm_methods(known.methods);
   tape_.set_beside(site.beside());
+  if (record_passes)
+    step_.record_passes([this](const at::Tensor& units) {
+      return tape_.per_sample(units.size(0), [&] { return task_.losses(units); });
+    });
 }
 
 void PrivateRound::operator()() {
@@ -99,12 +104,13 @@ void PrivateRound::operator()() {
 }
 
 void PrivateRound::explain_to(StepBench& result) {
+  if (const PassGraph* passes = step_.passes()) {
+    result.recorded = passes->recorded();
+    result.recording_refusal = passes->refusal();
+  }
   const GradSamples grads = tape_.per_sample(batch(), [this] { return task_.losses(); });
   result.rules = explain(parameters_, grads, tape_.uses(), tape_.uncaptured());
-  result.floor = flop_floor(result.rules, counted_flops([this] {
-                              const at::NoGradGuard no_grad;
-                              task_.model.forward(task_.inputs);
-                            }));
+  result.floor = flop_floor(result.rules, step_flops([this] { task_.model.forward(task_.inputs); }));
 }
 
 }  // namespace sotto

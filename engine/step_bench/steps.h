@@ -50,7 +50,7 @@ Survey survey(const std::string& model, int64_t batch, const Site& site, const S
 // of them in every batch.
 class PrivateRound {
  public:
-  PrivateRound(const std::string& model, int64_t batch, const Site& site, const Survey& known);
+  PrivateRound(const std::string& model, int64_t batch, const Site& site, const Survey& known, bool record_passes);
   PrivateRound(const PrivateRound&) = delete;
   void operator()();
   int64_t batch() const { return task_.inputs.size(0); }

@@ -142,11 +142,11 @@ std::vector<ParameterRule> explain(const Parameters& parameters, const GradSampl
   return rules;
 }
 
-double flop_floor(const std::vector<ParameterRule>& rules, double forward_flops) {
-  require(forward_flops > 0, "a floor needs a forward pass with matrix products");
+double flop_floor(const std::vector<ParameterRule>& rules, double step_flops) {
+  require(step_flops > 0, "a floor needs a forward pass with matrix products");
   double extra = 0;
   for (const ParameterRule& rule : rules) extra += rule.least_flops;
-  return 1 + extra / (3 * forward_flops);
+  return 1 + extra / step_flops;
 }
 
 }  // namespace sotto

@@ -39,8 +39,8 @@ struct ParameterRule {
 std::vector<ParameterRule> explain(const Parameters& parameters, const GradSamples& grads,
                                    const std::vector<RecordedUse>& uses, const std::set<int64_t>& uncaptured);
 
-// What exact flat clipping must cost at least: 1 + Σ least_flops / (3 · forward_flops), in FLOPs and not in time, since
-// a plain step's products take three times those of its forward pass. Noise and update are not in it.
-double flop_floor(const std::vector<ParameterRule>& rules, double forward_flops);
+// What exact flat clipping must cost at least: 1 + Σ least_flops / step_flops (flops.h), in FLOPs and not in time.
+// Noise and update are not in it.
+double flop_floor(const std::vector<ParameterRule>& rules, double step_flops);
 
 }  // namespace sotto

@@ -3,7 +3,7 @@
 #include "base/error.h"
 #include "kernels/double_sum.h"
 #include "kernels/update/chunks.h"
-#include "kernels/update/update_impl.h"
+#include "kernels/update/planned.h"
 
 namespace sotto::kernels {
 namespace {
@@ -32,7 +32,12 @@ SOTTO_VECTORISED void apply_chunk(const LambFactors& factors, float rate, const 
     parameter[i] = parameter[i] - rate * lamb_direction(f, first_moment[i], second_moment[i], parameter[i]);
 }
 
-LambFactors lamb_factors(double divisor, const AdamSettings& settings) {
+LambFactors lamb_factors(double divisor, const AdamSettings& settings, int64_t sum, int64_t first_moment,
+                         int64_t second_moment, int64_t parameter, int64_t workspace) {
+  require_common(settings.learning_rate, settings.weight_decay, sum, parameter);
+  require_adam(settings, first_moment, second_moment, parameter);
+  require(workspace >= lamb_workspace(parameter), "a workspace of ", workspace, " doubles, needed are ",
+          lamb_workspace(parameter));
   const double step = static_cast<double>(settings.step);
   return {.scale = scale_of(divisor),
           .learning_rate = static_cast<float>(settings.learning_rate),
@@ -45,27 +50,19 @@ LambFactors lamb_factors(double divisor, const AdamSettings& settings) {
           .epsilon = static_cast<float>(settings.epsilon)};
 }
 
-void lamb(const Exec& exec, const NoisePlan* noise, double divisor, const AdamSettings& settings,
-          VectorView<const float> sum, VectorView<float> first_moment, VectorView<float> second_moment,
-          VectorView<float> parameter, VectorView<double> workspace) {
-  require_common(settings.learning_rate, settings.weight_decay, sum.size, parameter.size);
-  require_adam(settings, first_moment.size, second_moment.size, parameter.size);
-  require(workspace.size >= lamb_workspace(parameter.size), "a workspace of ", workspace.size, " doubles, needed are ",
-          lamb_workspace(parameter.size));
-  const LambFactors factors = lamb_factors(divisor, settings);
-  if (exec.on_cuda()) return lamb_cuda(exec, noise, factors, sum, first_moment, second_moment, parameter, workspace);
-  with_noise_or_none(exec, noise, parameter.size,
-                     [&](int64_t begin, int64_t count, float stddev, const float* normals) {
-                       run_widest<TakeMoments>(factors, stddev, normals, sum.data + begin, first_moment.data + begin,
-                                               second_moment.data + begin, parameter.data + begin, count,
-                                               workspace.data + begin / kChunk * 2);
-                     });
+// `noise` in place of the plan's own: null where there is none.
+void lamb(const Exec& exec, const NoisePlan* noise, const PlannedLamb& p) {
+  const auto moments = [&](int64_t begin, int64_t count, float stddev, const float* normals) {
+    run_widest<TakeMoments>(p.factors, stddev, normals, p.sum + begin, p.first_moment + begin, p.second_moment + begin,
+                            p.parameter.data + begin, count, p.workspace.data + begin / kChunk * 2);
+  };
+  with_noise_or_none(exec, noise, p.parameter.size, moments);
   double squares[2] = {};
-  for (int64_t chunk = 0; chunk * kChunk < parameter.size; ++chunk)
-    for (int k = 0; k < 2; ++k) squares[k] += workspace.data[2 * chunk + k];
-  const float rate = lamb_rate(factors, squares[0], squares[1]);
-  with_noise_or_none(exec, nullptr, parameter.size, [&](int64_t begin, int64_t count, float, const float*) {
-    apply_chunk(factors, rate, first_moment.data + begin, second_moment.data + begin, parameter.data + begin, count);
+  for (int64_t chunk = 0; chunk * kChunk < p.parameter.size; ++chunk)
+    for (int k = 0; k < 2; ++k) squares[k] += p.workspace.data[2 * chunk + k];
+  const float rate = lamb_rate(p.factors, squares[0], squares[1]);
+  with_noise_or_none(exec, nullptr, p.parameter.size, [&](int64_t begin, int64_t count, float, const float*) {
+    apply_chunk(p.factors, rate, p.first_moment + begin, p.second_moment + begin, p.parameter.data + begin, count);
   });
 }
 
@@ -75,18 +72,52 @@ int64_t lamb_workspace(int64_t size) {
   return 2 * ((size + kChunk - 1) / kChunk) + 1;  // two squares a chunk, and on CUDA the rate
 }
 
+PlannedLamb plan_lamb(const StreamKey& stream, double noise_stddev, double divisor, const AdamSettings& settings,
+                      VectorView<const float> sum, VectorView<float> first_moment, VectorView<float> second_moment,
+                      VectorView<float> parameter, VectorView<double> workspace, int64_t first) {
+  return {
+      plan_noise(stream, noise_stddev, first, parameter.size),
+      lamb_factors(divisor, settings, sum.size, first_moment.size, second_moment.size, parameter.size, workspace.size),
+      sum.data,
+      first_moment.data,
+      second_moment.data,
+      parameter,
+      workspace};
+}
+
+UpdateLaunch launch_of(const PlannedLamb& planned) {
+  return {planned.parameter.size, planned.noise.stream.generator, true};
+}
+
+void apply(const Exec& exec, const UpdateLaunch& launch, const PlannedLamb* planned) {
+  if (exec.on_cuda()) return apply_cuda(exec, launch, planned);
+  require_launch(launch, launch_of(*planned));
+  lamb(exec, &planned->noise, *planned);
+}
+
 void noisy_lamb(const Exec& exec, const StreamKey& stream, double noise_stddev, double divisor,
                 const AdamSettings& settings, VectorView<const float> sum, VectorView<float> first_moment,
                 VectorView<float> second_moment, VectorView<float> parameter, VectorView<double> workspace,
                 int64_t first) {
-  const NoisePlan noise = plan_noise(stream, noise_stddev, first, parameter.size);
-  lamb(exec, &noise, divisor, settings, sum, first_moment, second_moment, parameter, workspace);
+  const PlannedLamb p =
+      plan_lamb(stream, noise_stddev, divisor, settings, sum, first_moment, second_moment, parameter, workspace, first);
+  if (exec.on_cuda()) return lamb_cuda(exec, &p.noise, p);
+  lamb(exec, &p.noise, p);
 }
 
 void plain_lamb(const Exec& exec, double divisor, const AdamSettings& settings, VectorView<const float> sum,
                 VectorView<float> first_moment, VectorView<float> second_moment, VectorView<float> parameter,
                 VectorView<double> workspace) {
-  lamb(exec, nullptr, divisor, settings, sum, first_moment, second_moment, parameter, workspace);
+  const PlannedLamb p = {
+      {},
+      lamb_factors(divisor, settings, sum.size, first_moment.size, second_moment.size, parameter.size, workspace.size),
+      sum.data,
+      first_moment.data,
+      second_moment.data,
+      parameter,
+      workspace};
+  if (exec.on_cuda()) return lamb_cuda(exec, nullptr, p);
+  lamb(exec, nullptr, p);
 }
 
 }  // namespace sotto::kernels

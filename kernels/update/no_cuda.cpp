@@ -27,8 +27,11 @@ void apply_cuda(const Exec&, const UpdateLaunch&, const PlannedAdam*) {
   refuse();
 }
 
-void lamb_cuda(const Exec&, const NoisePlan*, const LambFactors&, VectorView<const float>, VectorView<float>,
-               VectorView<float>, VectorView<float>, VectorView<double>) {
+void apply_cuda(const Exec&, const UpdateLaunch&, const PlannedLamb*) {
+  refuse();
+}
+
+void lamb_cuda(const Exec&, const NoisePlan*, const PlannedLamb&) {
   refuse();
 }
 

@@ -142,17 +142,20 @@ UpdateLaunch launch_of(const PlannedAdam& planned) {
   return {planned.parameter.size, planned.noise.stream.generator, true};
 }
 
+void require_launch(const UpdateLaunch& launch, const UpdateLaunch& planned) {
+  require(launch == planned, "an update of ", planned.size, " entries was recorded for ", launch.size,
+          " or another generator");
+}
+
 void apply(const Exec& exec, const UpdateLaunch& launch, const PlannedSgd* planned) {
   if (exec.on_cuda()) return apply_cuda(exec, launch, planned);
-  require(launch == launch_of(*planned), "an update of ", planned->parameter.size, " entries was recorded for ",
-          launch.size, " or another generator");
+  require_launch(launch, launch_of(*planned));
   sgd(exec, &planned->noise, planned->factors, planned->sum, planned->momentum, planned->parameter);
 }
 
 void apply(const Exec& exec, const UpdateLaunch& launch, const PlannedAdam* planned) {
   if (exec.on_cuda()) return apply_cuda(exec, launch, planned);
-  require(launch == launch_of(*planned), "an update of ", planned->parameter.size, " entries was recorded for ",
-          launch.size, " or another generator");
+  require_launch(launch, launch_of(*planned));
   adam(exec, &planned->noise, planned->factors, planned->sum, planned->first_moment, planned->second_moment,
        planned->parameter);
 }

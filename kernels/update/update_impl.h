@@ -76,8 +76,4 @@ void sgd_cuda(const Exec& exec, const NoisePlan* noise, const SgdFactors& factor
 void adam_cuda(const Exec& exec, const NoisePlan* noise, const AdamFactors& factors, const float* sum,
                float* first_moment, float* second_moment, VectorView<float> parameter);
 
-void lamb_cuda(const Exec& exec, const NoisePlan* noise, const LambFactors& factors, VectorView<const float> sum,
-               VectorView<float> first_moment, VectorView<float> second_moment, VectorView<float> parameter,
-               VectorView<double> workspace);
-
 }  // namespace sotto::kernels

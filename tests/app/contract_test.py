@@ -253,7 +253,8 @@ class ContractTest(harness.Case):
             self.assertGreater(found[name], 0, name)
         # 120-256-128-2 at one row a sample: 2(p + d) for each weight over 6pd for each, and the biases come free.
         sizes = [(256, 120), (128, 256), (2, 128)]
-        floor = 1 + sum(2 * (p + d) for p, d in sizes) / sum(6 * p * d for p, d in sizes)
+        plain = sum(6 * p * d for p, d in sizes) - 2 * 256 * 120  # data needs no gradient
+        floor = 1 + sum(2 * (p + d) for p, d in sizes) / plain
         self.assertAlmostEqual(found["floor"], floor, delta=1e-9)
         self.assertEqual({rule["rule"] for rule in found["rules"]}, {"outer product", "with its weight"})
         small = self.answer("bench", "step", "--model", "transformer", "--batch", 2, "--rounds", 1)
@@ -265,7 +266,7 @@ class ContractTest(harness.Case):
     def test_Norms(self):
         fixtures = harness.SOURCE / "tests/fixtures/norms"
         found = self.answer("norms", fixtures / "mlp.pt", "--inputs", fixtures / "mlp.safetensors", "--loss", "cross_entropy")
-        self.assertFields(found, {"norms": list, "non_finite": WHOLE, "rules": list, "parameters": WHOLE, "microbatch": WHOLE})
+        self.assertFields(found, {"norms": list, "non_finite": WHOLE, "rules": list, "parameters": WHOLE, "microbatch": WHOLE, "precision": TEXT})
         for rule in found["rules"]:
             self.assertFields(rule, {"name": TEXT, "shape": list, "operations": list, "rule": TEXT, "flops": NUMBER, "bytes": NUMBER})
 

@@ -42,6 +42,16 @@ class PlanTest(harness.Case):
         for product in plan["products"]:
             self.assertTrue(all(way["pass_milliseconds"] > 0 for way in product["ways"] if way["method"] != "stored_bf16"))
 
+    def test_APlanInBfloat16IsOfItsOwnTimesAndKeepsHalf(self):
+        plans = {precision: self.assertExit(self.plan("transformer", "--batch", "4", "--precision", precision), 0).json()
+                 for precision in ("float32", "bfloat16")}
+        for wide, narrow in zip(plans["float32"]["products"], plans["bfloat16"]["products"], strict=True):
+            ways = [{way["method"]: way for way in product["ways"]} for product in (wide, narrow)]
+            self.assertEqual(wide["name"], narrow["name"])
+            self.assertNotEqual(ways[0]["stored"]["milliseconds"], ways[1]["stored"]["milliseconds"])
+        self.assertEqual(plans["bfloat16"]["precision"], "bfloat16")
+        self.assertExit(self.plan("mlp", "--precision", "float16"), 2, "bfloat16")
+
     def test_AScriptIsPlannedFromItsInputsShape(self):
         tied = FIXTURES / "tied_embedding.pt"
         plan = self.assertExit(self.plan(tied, "--input-shape", "6,5", "--vocabulary", "8"), 0).json()

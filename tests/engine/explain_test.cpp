@@ -10,7 +10,8 @@
 namespace sotto {
 namespace {
 
-std::vector<ParameterRule> rules_of(const std::vector<Case>& cases, const std::string& name, int64_t batch, int64_t storage) {
+std::vector<ParameterRule> rules_of(const std::vector<Case>& cases, const std::string& name, int64_t batch,
+                                    int64_t storage) {
   for (const Case& c : cases)
     if (c.name == name) {
       at::manual_seed(1);
@@ -73,24 +74,48 @@ TEST(Explain, FloorAddsTheLeastToThePlainStep) {
   rules[0].least_flops = 30;
   rules[1].least_flops = 60;
   rules[1].flops = 1e9;  // what was chosen does not matter
-  EXPECT_DOUBLE_EQ(flop_floor(rules, 100), 1.3);
+  EXPECT_DOUBLE_EQ(flop_floor(rules, 300), 1.3);
   EXPECT_THROW(flop_floor(rules, 0), Error);
 }
 
 TEST(Flops, CountsProductsConvolutionsAndAttentionOnce) {
   const at::NoGradGuard no_grad;
   const at::Tensor a = at::randn({5, 7}), b = at::randn({7, 3});
-  const auto count = [](const std::function<void()>& work) { return counted_flops(work); };
+  const auto count = [](const std::function<void()>& work) { return step_flops(work); };
   EXPECT_EQ(count([&] { at::mm(a, b); }), 2 * 5 * 7 * 3);
   EXPECT_EQ(count([&] { at::linear(a, b.t(), at::zeros({3})); }), 2 * 5 * 7 * 3);
   EXPECT_EQ(count([&] { at::linear(at::randn({2, 5, 7}), b.t()); }), 2 * 2 * 5 * 7 * 3);
   EXPECT_EQ(count([&] { at::bmm(at::randn({2, 5, 7}), at::randn({2, 7, 3})); }), 2 * 2 * 5 * 7 * 3);
   EXPECT_EQ(count([&] { (a + 1).relu().sum(); }), 0);
   // Output [2, 6, 4, 4]; each entry takes 4/2 · 3 · 3 products.
-  EXPECT_EQ(count([&] { at::conv2d(at::randn({2, 4, 8, 8}), at::randn({6, 2, 3, 3}), {}, 2, 1, 1, 2); }), 2 * 2 * 6 * 16 * 18);
+  EXPECT_EQ(count([&] {
+              at::conv2d(at::randn({2, 4, 8, 8}), at::randn({6, 2, 3, 3}), {}, 2, 1, 1, 2);
+            }),
+            2 * 2 * 6 * 16 * 18);
   EXPECT_EQ(count([&] { at::conv_transpose1d(at::randn({2, 4, 9}), at::randn({4, 3, 5})); }), 2 * 2 * 4 * 9 * 15);
   const at::Tensor q = at::randn({2, 3, 8, 4}), k = at::randn({2, 3, 8, 4});
   EXPECT_EQ(count([&] { at::scaled_dot_product_attention(q, k, k); }), 4 * 2 * 3 * 8 * 8 * 4);
+}
+
+TEST(Flops, CountEachGradientThatIsNeededAndNoOther) {
+  const auto trained = [](at::IntArrayRef shape) { return at::randn(shape).set_requires_grad(true); };
+  const auto times = [](const std::function<void()>& work, double once) { return step_flops(work) / once; };
+  const at::Tensor x = at::randn({5, 7}), weight = at::randn({3, 7});
+  const double once = 2 * 5 * 7 * 3;
+  EXPECT_EQ(times([&] { at::linear(x, trained({3, 7})); }, once), 2) << "data needs no gradient";
+  EXPECT_EQ(times([&] { at::linear(trained({5, 7}), weight); }, once), 2) << "a frozen weight needs none";
+  EXPECT_EQ(times([&] { at::linear(trained({5, 7}), trained({3, 7}), trained({3})); }, once), 3);
+  EXPECT_EQ(times([&] { at::linear(trained({5, 7}), weight, trained({3})); }, once), 2);
+  const at::Tensor image = at::randn({2, 4, 8, 8}), kernel = at::randn({6, 4, 3, 3});
+  const double a_convolution = 2 * 2 * 6 * 36 * 36;
+  EXPECT_EQ(times([&] { at::conv2d(image, kernel); }, a_convolution), 1);
+  EXPECT_EQ(times([&] { at::conv2d(image, trained({6, 4, 3, 3})); }, a_convolution), 2);
+  EXPECT_EQ(times([&] { at::conv2d(trained({2, 4, 8, 8}), trained({6, 4, 3, 3})); }, a_convolution), 3);
+  const at::Tensor q = trained({2, 3, 8, 4}), k = at::randn({2, 3, 8, 4});
+  const double attention = 4 * 2 * 3 * 8 * 8 * 4;
+  EXPECT_EQ(times([&] { at::scaled_dot_product_attention(q, q, q); }, attention), 3);
+  EXPECT_EQ(times([&] { at::scaled_dot_product_attention(q, k, k); }, attention), 2) << "of its query and its scores";
+  EXPECT_EQ(times([&] { at::scaled_dot_product_attention(k, k, q); }, attention), 1.5) << "of its values alone";
 }
 
 }  // namespace

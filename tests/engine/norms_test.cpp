@@ -111,6 +111,21 @@ TEST_F(Norms, AreThoseOfOneSampleAtATimeInDouble) {
   }
 }
 
+// Eight bits an operand: a unit of 2^-9 for input, weight and output gradient each.
+TEST_F(Norms, OfBfloat16ProductsAreThoseOfRoundedRows) {
+  torch::jit::Module module = script({{"w", {16, 32}}, {"v", {3, 16}}},
+                                     "  return torch.linear(torch.tanh(torch.linear(x, self.w)), self.v)\n");
+  const at::Tensor x = at::randn({6, 5, 32}), y = at::randint(3, {6, 5}, at::kLong);
+  NormsOptions options = {.product_type = at::kBFloat16};
+  const SampleNorms narrow = norms(module, x, y, options);
+  const std::vector<double> expected = truth(module, x, y, options.loss);
+  double furthest = 0;
+  for (size_t i = 0; i < expected.size(); ++i)
+    furthest = std::max(furthest, std::abs(narrow.norms[i] / expected[i] - 1));
+  EXPECT_LT(furthest, 0.03);
+  EXPECT_GT(furthest, kAbove) << "nothing was rounded";
+}
+
 TEST_F(Norms, ClassesInDimensionOneWhereOnlyThatFits) {
   const at::Tensor output = at::randn({2, 3, 5}), by_place = at::randint(3, {2, 5}, at::kLong);
   const at::Tensor losses = sample_losses(NormLoss::cross_entropy, output, by_place);

@@ -24,10 +24,10 @@ PrivacyPlan plan_of(const PrivacyConfig& privacy, const PerformanceConfig& perfo
 }
 
 TEST(PrivacyPlan, PerformanceChangesNeitherLedgerNorGuarantee) {
-  const PerformanceConfig usual = {1, 64, "cpu", 1 << 20, "measured", 2, "float32"};
+  const PerformanceConfig usual = {1, 64, false, "cpu", 1 << 20, "measured", 2, "float32", false};
   // A field that is added must be added here.
-  const auto& [threads, microbatch, device, storage_limit, planner, streams, precision] = usual;
-  std::vector<PerformanceConfig> others(7, usual);
+  const auto& [threads, microbatch, halving, device, storage_limit, planner, streams, precision, recorded] = usual;
+  std::vector<PerformanceConfig> others(9, usual);
   others[0].threads = threads + 3;
   others[1].microbatch = microbatch / 64;
   others[2].device = device + "x";
@@ -35,6 +35,8 @@ TEST(PrivacyPlan, PerformanceChangesNeitherLedgerNorGuarantee) {
   others[4].planner = planner + "x";
   others[5].streams = streams - 1;
   others[6].precision = precision + "x";
+  others[7].auto_microbatch = !halving;
+  others[8].record_passes = !recorded;
   for (const double noise_multiplier : {0.0, 1.5}) {
     PrivacyConfig config = private_config();
     config.noise_multiplier = noise_multiplier;

@@ -106,6 +106,42 @@ TEST_P(PlannedUpdateTest, OneRecordingHasEachStepsOwnNoiseRateAndSum) {
   }
 }
 
+// Beside the operation on the same backend: LAMB's norms are summed in another order on CUDA than on the CPU.
+TEST_P(PlannedUpdateTest, OneRecordingOfLambIsTheOperationInEachStep) {
+  constexpr int64_t kSize = 20'000;
+  for (const Generator generator : kGenerators) {
+    Expected start(3);
+    std::vector<std::unique_ptr<Guarded<float>>> recorded, alone;  // parameter, first and second moment
+    for (auto* set : {&recorded, &alone})
+      for (const std::vector<float>& values : {start.parameter, start.first, start.second})
+        set->push_back(std::make_unique<Guarded<float>>(values, on_cuda()));
+    Guarded<double> space(std::vector<double>(static_cast<size_t>(lamb_workspace(kSize))), on_cuda());
+    std::vector<PlannedLamb> table(1);
+    std::unique_ptr<DeviceArray<PlannedLamb>> on_device;
+    if (on_cuda()) on_device = std::make_unique<DeviceArray<PlannedLamb>>(table);
+    Graph graph;
+    for (uint64_t step = 0; step < kSteps; ++step) {
+      Guarded<float> sum(sum_of(step, 3), on_cuda());
+      const StreamKey stream = stream_of(step, 3, generator);
+      const VectorView<const float> clipped = {sum.data(), kSize};
+      table[0] = plan_lamb(stream, 1.5, 7.0, adam_of(step), clipped, recorded[1]->view(), recorded[2]->view(),
+                           recorded[0]->view(), space.view());
+      if (on_cuda()) copy_to_device(on_device->data(), table.data(), sizeof(PlannedLamb));
+      if (step == 0) {
+        const PlannedLamb* const at = on_cuda() ? on_device->data() : table.data();
+        graph.capture(exec(2), [launch = launch_of(table[0]), at](const Exec& on) { apply(on, launch, at); });
+      }
+      graph.replay(exec(2));
+      synchronise(exec());
+      noisy_lamb(exec(), stream, 1.5, 7.0, adam_of(step), clipped, alone[1]->view(), alone[2]->view(),
+                 alone[0]->view(), space.view());
+      synchronise(exec());
+      for (size_t k = 0; k < recorded.size(); ++k) ASSERT_EQ(recorded[k]->read(), alone[k]->read()) << step << k;
+      ASSERT_NE(recorded[0]->read(), start.parameter);
+    }
+  }
+}
+
 SOTTO_ON_EACH_BACKEND(PlannedUpdateTest);
 
 TEST(PlannedUpdate, RefusesAPlanOfAnotherKindThanWasRecorded) {
@@ -127,6 +163,8 @@ TEST(PlannedUpdate, ChecksWhatTheOperationChecks) {
   const StreamKey stream = noise_stream(63);
   EXPECT_THROW(plan_sgd(stream, 0, 1, {0.1}, {x, 8}, {nullptr, 0}, {x + 16, 8}), Error) << "no noise";
   EXPECT_THROW(plan_sgd(stream, 1, 1, {0.1, 0.9}, {x, 8}, {nullptr, 0}, {x + 16, 8}), Error) << "no buffer";
+  double space[2] = {};  // needed are three
+  EXPECT_THROW(plan_lamb(stream, 1, 1, {0.1}, {x, 8}, {x, 8}, {x, 8}, {x + 16, 8}, {space, 2}), Error) << "no space";
   EXPECT_THROW(plan_adam(stream, 1, 0, {0.1}, {x, 8}, {x, 8}, {x, 8}, {x + 16, 8}), Error) << "no divisor";
 }
 

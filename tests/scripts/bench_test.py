@@ -26,8 +26,8 @@ class BenchTest(unittest.TestCase):
                 self.assertLessEqual(set(asked), set(options), name)
 
     def test_AGpuIsAskedForTheModelsThatItIsJudgedBy(self):
-        self.assertLessEqual({"gpt2", "gpt2_1024", "bert", "vit", "resnet50"}, set(bench.STEPS["cuda"]))
-        for name in ("gpt2", "bert", "vit", "resnet50"):
+        self.assertLessEqual({"gpt2", "gpt2_1024", "bert", "vit", "resnet50", "llama", "llama_lora"}, set(bench.STEPS["cuda"]))
+        for name in ("gpt2", "bert", "vit", "resnet50", "llama", "llama_lora"):
             self.assertGreater(bench.STEPS["cuda"][name]["batch"], 1, "a batch of one shows nothing")
             narrow = bench.STEPS["cuda"][name + " in bfloat16"]
             self.assertEqual(narrow, {"model": name, "precision": "bfloat16", **bench.STEPS["cuda"][name]})

@@ -1,0 +1,14 @@
+#pragma once
+#include <exception>
+
+#include "engine/torch.h"
+
+namespace sotto {
+
+// Whether an error says that memory was asked for and not there: of LibTorch's allocators, CUDA's or the heap's.
+bool is_out_of_memory(const std::exception& error);
+
+// Gives back what LibTorch keeps of a device's freed memory, for tensors of other sizes.
+void release_cached_memory(const at::Device& device);
+
+}  // namespace sotto

@@ -30,7 +30,7 @@ Factory whole(const Sizes& sizes) {
 std::vector<Case> model_cases() {
   return {{"gpt2, tied", whole<Gpt2>(Gpt2Sizes{20, 12, 8, 2, 2}), tokens(9, 20)},
           {"llama, tied, fewer heads for keys", whole<Llama>(LlamaSizes{20, 2, {8, 4, 2, 12}}), tokens(9, 20)},
-          {"llama, LoRA factors alone", whole<Llama>(LlamaSizes{20, 2, {8, 4, 2, 12, 3}}), tokens(9, 20)},
+          {"llama, LoRA factors alone", whole<Llama>(LlamaSizes{20, 2, {8, 4, 2, 12, 3, 3.0}}), tokens(9, 20)},
           {"bert", whole<Bert>(BertSizes{20, 12, 8, 2, 2, 3}), tokens(9, 20)},
           {"vit", whole<Vit>(VitSizes{8, 4, 8, 2, 2, 3}), features({3, 8, 8})},
           {"resnet", whole<Resnet>(ResnetSizes{{1, 2}, 4, 2, 3}), features({3, 16, 16})}};

@@ -17,7 +17,8 @@ LOADER.exec_module(bench)
 class BenchTest(unittest.TestCase):
     def test_EveryStepIsOfAModelAndByOptionsThatTheProgramHas(self):
         models = re.findall(r'\{"(\w+)", "', (SOURCE / "engine/step_bench/bench_task.cpp").read_text())
-        options = re.findall(r'"--([\w-]+)"', (SOURCE / "app/bench.cpp").read_text())
+        sources = [(SOURCE / "app" / name).read_text() for name in ("bench.cpp", "command.h")]
+        options = re.findall(r'"--([\w-]+)"', "".join(sources))
         self.assertIn("gpt2", models)
         self.assertIn("batch", options)
         for device, steps in bench.STEPS.items():

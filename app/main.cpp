@@ -65,7 +65,10 @@ int fail(bool json, const char* kind, const std::string& message, int code) {
 // Of an error that is not ours. Memory that was not there is a matter of sizes, which the caller chose.
 int fail_outside(bool json, const std::exception& error, const std::string& message) {
   if (!is_out_of_memory(error)) return fail(json, "internal", message, 1);
-  return fail(json, "configuration", cat("memory ran out (", message, "); a smaller batch or micro-batch needs less"),
+  const std::string asked = asked_for(error);
+  return fail(json, "configuration",
+              cat("memory ran out", asked.empty() ? "" : cat(" (", asked, " were asked for)"),
+                  "; a smaller batch or micro-batch needs less"),
               exit_code(ErrorKind::configuration));
 }
 

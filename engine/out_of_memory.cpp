@@ -3,6 +3,7 @@
 #include <c10/core/CachingDeviceAllocator.h>
 
 #include <new>
+#include <regex>
 #include <string_view>
 
 namespace sotto {
@@ -14,6 +15,12 @@ bool is_out_of_memory(const std::exception& error) {
   for (const char* said : {"can't allocate memory", "out of memory", "ALLOC_FAILED"})
     if (text.find(said) != std::string_view::npos) return true;
   return false;
+}
+
+std::string asked_for(const std::exception& error) {
+  static const std::regex said("[Tt]ried to allocate ([0-9.]+ \\w+)");
+  std::cmatch found;
+  return std::regex_search(error.what(), found, said) ? found[1].str() : "";
 }
 
 void release_cached_memory(const at::Device& device) {

@@ -422,9 +422,9 @@ std::optional<PrivateGradient> Trainer::next_gradient(std::unique_ptr<PrivateSte
 // made by other micro-batches, whose sums round otherwise. Hence the second checkpoint, too.
 void Trainer::halve_microbatch(const std::exception& failure) {
   const int64_t units = config_.performance.microbatch, half = (units + 1) / 2;
-  const auto* of_torch = dynamic_cast<const c10::Error*>(&failure);
-  const std::string what = cat("step ", step_ + 1, " ran out of memory with ", units, " units at once (",
-                               of_torch ? of_torch->what_without_backtrace() : failure.what(), ")");
+  const std::string asked = asked_for(failure);
+  const std::string what = cat("step ", step_ + 1, " ran out of memory with ", units, " units at once",
+                               asked.empty() ? "" : cat(" (it asked for ", asked, ")"));
   save_checkpoint();
   if (half == units || !config_.performance.auto_microbatch)
     throw Error(ErrorKind::configuration,

@@ -10,8 +10,11 @@
 namespace sotto::kernels {
 namespace {
 
-constexpr int64_t kPackedRows = 16;                     // room for a tile's rows in the packed f·G: one vector
-constexpr int64_t kPanel = (kChain + 1) * kPackedRows;  // a spare vector, lest all panels map to the same cache set
+template <class V>
+constexpr int64_t kPackedRows = kWidth<V>;  // room for a tile's rows in the packed f·G: one vector
+// With a spare vector, lest all panels map to the same cache set.
+template <class V>
+constexpr int64_t kPanel = (kChain + 1) * kPackedRows<V>;
 constexpr int64_t kPartRows = 280;  // a part of weight_sum: its doubles (280 x 128) fill a quarter of a 1 MB L2
 constexpr int64_t kPartCols = 128;
 
@@ -90,7 +93,7 @@ SOTTO_INLINE void multiply_tile(int64_t depth, const float* x, const float* y, d
 #pragma GCC unroll 14
     for (int m = 0; m < Rows; ++m)
 #pragma GCC unroll 2
-      for (int v = 0; v < 2; ++v) sums[m][v] += x[k * kPackedRows + m] * columns[v];
+      for (int v = 0; v < 2; ++v) sums[m][v] += x[k * kPackedRows<V> + m] * columns[v];
   }
   alignas(64) float chains[Rows][2 * kLanes];
   std::memcpy(chains, sums, sizeof(chains));
@@ -129,21 +132,21 @@ struct Block {
 // packed[panel][k][m] = f · g[k][i + m], scaled up where the activation is scaled down; a dropped row is 0.
 template <class V, class T>
 SOTTO_INLINE void pack_gradients(const Problem<T>& problem, const Block& block, Range part, float* packed) {
-  for (int64_t k = 0; k < block.depth; ++k, packed += kPackedRows) {
+  for (int64_t k = 0; k < block.depth; ++k, packed += kPackedRows<V>) {
     const T* row = problem.g.data + (block.begin + k) * problem.g.cols;
     const float factor = block.factors[k], scale = block.scales[k];
     float* out = packed;
-    for (int64_t i = part.begin; i < part.end; i += kTileHeight<V>, out += kPanel) {
+    for (int64_t i = part.begin; i < part.end; i += kTileHeight<V>, out += kPanel<V>) {
       if (factor == 0) {
-        std::fill(out, out + kPackedRows, 0.0f);
-      } else if (scale == 1 && i + kPackedRows <= problem.g.cols) {
-        for (int m = 0; m < kPackedRows; m += 8) {
+        std::fill(out, out + kPackedRows<V>, 0.0f);
+      } else if (scale == 1 && i + kPackedRows<V> <= problem.g.cols) {
+        for (int m = 0; m < kPackedRows<V>; m += 8) {
           Float8 values;
           load_narrow(values, row + i + m);
           *reinterpret_cast<Float8Unaligned*>(out + m) = factor * values;
         }
       } else {
-        const int64_t present = std::min(kPackedRows, problem.g.cols - i);
+        const int64_t present = std::min(kPackedRows<V>, problem.g.cols - i);
         for (int64_t m = 0; m < present; ++m) out[m] = scaled_gradient(factor, scale, to_float(row[i + m]));
       }
     }
@@ -182,7 +185,7 @@ SOTTO_INLINE void add_bias_panels(const Block& block, int64_t present, const flo
 #pragma GCC unroll 4
     for (int panel = 0; panel < Panels; ++panel) {
       V rows;
-      load(rows, packed + panel * kPanel + k * kPackedRows, kWidth<V>);
+      load(rows, packed + panel * kPanel<V> + k * kPackedRows<V>, kWidth<V>);
       sums[panel] += rows * block.inverses[k];
     }
   float chains[Panels][kWidth<V>];
@@ -194,16 +197,16 @@ template <class V>
 SOTTO_INLINE void add_bias(const Block& block, int64_t rows, const float* packed, double* total) {
   constexpr int kTogether = 4;
   int64_t i = 0;
-  for (; i + kTogether * kTileHeight<V> <= rows; i += kTogether * kTileHeight<V>, packed += kTogether * kPanel)
+  for (; i + kTogether * kTileHeight<V> <= rows; i += kTogether * kTileHeight<V>, packed += kTogether * kPanel<V>)
     add_bias_panels<kTogether, V>(block, kTogether * kTileHeight<V>, packed, total + i);
-  for (; i < rows; i += kTileHeight<V>, packed += kPanel)
+  for (; i < rows; i += kTileHeight<V>, packed += kPanel<V>)
     add_bias_panels<1, V>(block, std::min(kTileHeight<V>, rows - i), packed, total + i);
 }
 
 struct Scratch {
-  std::vector<float> gradients = std::vector<float>((kPartRows / 6 + 2) * kPanel);
+  std::vector<float> gradients = std::vector<float>((kPartRows / 6 + 2) * kPanel<Float8>);
   std::vector<float> activations = std::vector<float>(kChain * kPartCols);
-  std::vector<double> sums = std::vector<double>((kPartRows + kPackedRows) * kPartCols);
+  std::vector<double> sums = std::vector<double>((kPartRows + kPackedRows<Float16>)*kPartCols);
   std::vector<double> bias = std::vector<double>(kPartRows);
 };
 
@@ -229,7 +232,8 @@ SOTTO_INLINE void add_part(const Problem<T>& problem, Range is, Range js, bool w
     pack_activations<V>(problem, block, js, scratch.activations.data());
     for (int64_t i = 0; i < is.size(); i += height)
       for (int64_t j = 0; j < js.size(); j += width)
-        multiply_tiles<V>(std::min(height, is.size() - i), block.depth, scratch.gradients.data() + i / height * kPanel,
+        multiply_tiles<V>(std::min(height, is.size() - i), block.depth,
+                          scratch.gradients.data() + i / height * kPanel<V>,
                           scratch.activations.data() + j * block.depth, sums + i * stride + j, stride);
   }
   for (int64_t i = 0; i < is.size(); ++i) {

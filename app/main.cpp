@@ -1,14 +1,13 @@
 #include <c10/util/Exception.h>
 #include <sodium.h>
 
-#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
 
 #include "app/command.h"
+#include "app/words.h"
 #include "base/error.h"
-#include "base/nearest.h"
 #include "engine/out_of_memory.h"
 
 namespace sotto::app {
@@ -72,18 +71,6 @@ int fail_outside(bool json, const std::exception& error, const std::string& mess
               exit_code(ErrorKind::configuration));
 }
 
-// CLI11 only says that a sub-command is required.
-void refuse_misspelt_command(const CLI::App& program, int count, char** words) {
-  std::vector<std::string> names;
-  for (const CLI::App* command : program.get_subcommands([](const CLI::App*) { return true; }))
-    names.push_back(command->get_name());
-  if (count < 2 || words[1][0] == '-' || std::find(names.begin(), names.end(), words[1]) != names.end()) return;
-  const std::string near = nearest(words[1], names);
-  throw Error(ErrorKind::configuration,
-              cat("there is no sub-command ", words[1], near.empty() ? "" : cat("; did you mean ", near, "?"),
-                  " Run sotto --help for the list."));
-}
-
 int run(int count, char** words) {
   CLI::App program("sotto: train models on personal data with a proof of what they can leak");
   program.set_version_flag("--version", SOTTO_VERSION);
@@ -101,9 +88,10 @@ int run(int count, char** words) {
   for (const auto add : {add_train, add_account, add_ledger, add_eval, add_predict, add_export, add_report, add_doctor,
                          add_norms, add_plan, add_bench})
     add(program, chosen);
+  hold_numbers_to_their_words(program);
   const bool json = wants_json(count, words);
   try {
-    refuse_misspelt_command(program, count, words);
+    refuse_unknown_command(program, count, words);
     program.parse(count, words);
     return chosen();
   } catch (const CLI::ParseError& error) {

@@ -3,7 +3,7 @@ nothing was charged and no run was left behind.
 
 Usage: errors_test.py SOTTO FOLDER
 """
-import gzip, sqlite3, subprocess
+import gzip, re, sqlite3, subprocess
 
 import harness
 
@@ -196,11 +196,16 @@ class ErrorsTest(harness.Case):
         place = self.small()
         for name, words, expected in [
             ("no sub-command", [], ["subcommand"]),
-            ("unknown sub-command", ["tran", "config.toml"], ["tran"]),
+            ("unknown sub-command", ["frobnicate", "config.toml"], ["`sotto` has no subcommand frobnicate", "train, account, ledger"]),
+            ("misspelt sub-command", ["trian", "config.toml"], ["trian", "did you mean train?"]),
+            ("unknown sub-command of account", ["account", "frobnicate", "--steps", 3],
+             ["`sotto account` has no subcommand frobnicate", "epsilon, delta, noise, steps, batch, curve, compare, table"]),
+            ("misspelt sub-command of ledger", ["ledger", "bugdet", "ledger.sqlite"], ["bugdet", "did you mean budget?", "verify"]),
+            ("flag before it", ["ledger", "--quick", "frob"], ["`sotto ledger` has no subcommand frob", "grant"]),
             ("unknown flag", ["train", "config.toml", "--fast"], ["--fast"]),
             ("no file", ["train"], ["CONFIG"]),
             ("--set without a value", ["train", "config.toml", "--set"], ["--set"]),
-            ("account of nothing", ["account"], ["subcommand"]),
+            ("account of nothing", ["account"], ["subcommand", "epsilon, delta, noise"]),
             ("no number", ["account", "epsilon", "--noise-multiplier", "x"], ["--noise-multiplier"]),
             ("sample rate", ["account", "epsilon", "--noise-multiplier", 1, "--sample-rate", 2, "--steps", 1, "--delta", 1e-5],
              ["--sample-rate", "(0, 1]", "2"]),
@@ -219,6 +224,26 @@ class ErrorsTest(harness.Case):
         ]:
             with self.subTest(name):
                 self.refused(place, place.call(*words, "--json"), 2, expected)
+
+    def test_NumbersThatNoTypeHoldsAreRefusedAsTheyWereTyped(self):
+        """Every numeric option of every sub-command, found in --help: a clamped number would be somebody else's question."""
+        place = self.small()
+        seen = 0
+
+        def look(*command):
+            nonlocal seen
+            text = place.call(*command, "--help").out
+            for option, kind in re.findall(r"^  (--[a-z-]+) ([A-Z]+)", text, re.M):
+                wrong = {"INT": ["99999999999999999999", "010"], "UINT": ["99999999999999999999"], "FLOAT": ["1e999"]}.get(kind, [])
+                for value in wrong:
+                    with self.subTest(command=command, option=option, value=value):
+                        self.assertExit(place.call(*command, f"{option}={value}"), 2, option, value)
+                        seen += 1
+            for name in re.findall(r"^  ([a-z]+) +\S", text.partition("Subcommands:")[2].partition("Examples:")[0], re.M):
+                look(*command, name)
+
+        look()
+        self.assertGreater(seen, 60, "the options were found")
 
     def test_CommandsOnWhatIsNotThere(self):
         place = self.small()

@@ -43,6 +43,18 @@ Json plots(const std::vector<Figure>& figures) {
   return out;
 }
 
+// A browser would break 1e-5 and 2026-11-24T02:52:29Z after a hyphen.
+Html unbroken(const std::string& cell) {
+  const bool may_break = cell.find('-') != std::string::npos || cell.find("–") != std::string::npos;
+  const bool is_number =
+      cell[0] >= '0' && cell[0] <= '9' && cell.find_first_not_of("0123456789.,:+-–%eTZ") == std::string::npos;
+  if (!may_break || !is_number) return html(cell);
+  const size_t hour = std::min(cell.find('T'), cell.size() - 1) + 1;
+  Html out = html("<span class=\"whole\">", cell.substr(0, hour), "</span>");
+  if (hour < cell.size()) out += html("<wbr><span class=\"whole\">", cell.substr(hour), "</span>");
+  return out;
+}
+
 }  // namespace
 
 Html prose(const std::string& text) {
@@ -65,7 +77,7 @@ Html table(const std::vector<std::string>& columns, const std::vector<std::vecto
   out += html("</tr></thead><tbody>");
   for (const std::vector<std::string>& row : rows) {
     out += html("<tr>");
-    for (const std::string& cell : row) out += html("<td>", cell, "</td>");
+    for (const std::string& cell : row) out += html("<td>", unbroken(cell), "</td>");
     out += html("</tr>");
   }
   out += html("</tbody></table></div>");

@@ -56,6 +56,8 @@ dl.explained dd { margin: 0 0 12px; max-width: 46rem; }
 table { border-collapse: collapse; font-size: 0.9rem; font-variant-numeric: tabular-nums; margin: 4px 0 16px; min-width: 50%; }
 th { text-align: left; color: var(--muted); font-weight: 600; font-size: 0.84rem; }
 th, td { padding: 6px 22px 6px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+.whole { white-space: nowrap; }
+@media (max-width: 1100px) { .books table { font-size: 0.82rem; } .books th, .books td { padding-right: 12px; } }
 #ledger td:last-child, .hashes td { font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace; font-size: 0.8rem; }
 #numbers .scroll { width: min(94vw, 1560px); margin-left: calc(50% - min(47vw, 780px)); }
 #numbers table { font-size: 0.84rem; margin-left: auto; margin-right: auto; }

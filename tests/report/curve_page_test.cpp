@@ -20,14 +20,15 @@ std::string page() {
 TEST(CurvePage, HasEveryNumberRoundedAwayFromTheTruth) {
   const std::string text = page();
   for (const char* cells :
-       {"<td>pld</td><td>1e-9</td><td>1.25</td><td>1.2501</td>",
-        "<td>pld</td><td>1e-5</td><td>0.5</td><td>0.50004</td>", "<td>rdp</td><td>1e-5</td><td>0</td><td>0.75</td>"})
+       {"<td>pld</td><td><span class=\"whole\">1e-9</span></td><td>1.25</td><td>1.2501</td>",
+        "<td>pld</td><td><span class=\"whole\">1e-5</span></td><td>0.5</td><td>0.50004</td>",
+        "<td>rdp</td><td><span class=\"whole\">1e-5</span></td><td>0</td><td>0.75</td>"})
     EXPECT_TRUE(has(text, cells)) << cells;
 }
 
 TEST(CurvePage, SaysWhereThereIsNoBoundAndDrawsItNot) {
   const std::string text = page();
-  EXPECT_TRUE(has(text, "<td>rdp</td><td>1e-9</td><td>0</td><td>no bound</td>"));
+  EXPECT_TRUE(has(text, "<td>rdp</td><td><span class=\"whole\">1e-9</span></td><td>0</td><td>no bound</td>"));
   for (const char* infinity : {"Infinity", ">inf", "[inf", ",inf"}) EXPECT_FALSE(has(text, infinity)) << infinity;
   EXPECT_TRUE(has(text, R"("name":"rdp: at most","role":"baseline","mode":"lines+markers","x":[0.00001],"y":[0.75])") ||
               has(text, R"("name":"rdp: at most","role":"baseline","mode":"lines+markers","x":[1e-05],"y":[0.75])"));

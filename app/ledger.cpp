@@ -21,7 +21,7 @@ struct Options {
 };
 
 int show(const Options& options) {
-  const auto ledger = accountants::Ledger::open_existing(LedgerLocation::parse(options.path));
+  const auto ledger = open_to_tell(options.path);
   Json runs = Json::array();
   std::string text;
   for (const std::string& id : ledger.run_ids()) {
@@ -126,6 +126,7 @@ void add_ledger(CLI::App& program, Action& chosen) {
   cap_command->add_option("--key", options->key, "an owner's key file (or SOTTO_LEDGER_KEY)");
   add_ledger_keys(*ledger, chosen);
   add_ledger_budgets(*ledger, chosen);
+  add_ledger_explain(*ledger, chosen);
   add_ledger_exports(*ledger, chosen);
 }
 

@@ -120,7 +120,7 @@ std::string as_html(const Books& books, const std::string& name) {
       "http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n<meta "
       "name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>Privacy ledger ",
       name, "</title>\n", report::raw_element("<style>", report::page_style(), "</style>\n"), "</head>\n<body>\n");
-  body += html("<main><p class=\"kicker\">Privacy ledger</p><h1>", name, "</h1>");
+  body += html("<main class=\"books\"><p class=\"kicker\">Privacy ledger</p><h1>", name, "</h1>");
   body += books.verified.ok
               ? html("<p class=\"lead\">The chain of ", books.verified.head.id, " rows holds. ",
                      books.verified.signatures ? cat(books.verified.signatures, " signatures were checked.")
@@ -133,21 +133,21 @@ std::string as_html(const Books& books, const std::string& name) {
   const auto section = [&](const char(&id)[8], const std::string& title, const std::vector<std::string>& columns,
                            const std::vector<std::vector<std::string>>& rows) {
     if (!rows.empty())
-      body += html("<section id=\"", std::string(id), "\"><h2>", title, "</h2><div class=\"scroll\">",
-                   report::table(columns, rows), "</div></section>");
+      body += html("<section id=\"", std::string(id), "\"><h2>", title, "</h2>", report::table(columns, rows),
+                   "</section>");
   };
   std::vector<std::vector<std::string>> rows;
   for (const Json& each : books.budgets)
     rows.push_back({accountants::to_text(accountants::scope_from_fields(each["scope"])), epsilon(each, "spent"),
                     epsilon(each, "held"), report::exact(each["epsilon"]), report::exact(each["delta"]),
                     text_of(each, "period_start"), text_of(each, "period_end"), text_of(each, "note")});
-  section("budgets", "Budgets", {"Scope", "ε spent", "ε held", "ε granted", "δ", "From", "Until", "Note"}, rows);
+  section("budgets", "Budgets", {"Scope", "ε\u00a0spent", "ε\u00a0held", "ε\u00a0granted", "δ", "From", "Until", "Note"}, rows);
   rows.clear();
   for (const Json& each : books.runs)
     rows.push_back({text_of(each, "run_id"), text_of(each, "who"), text_of(each, "data_set"), epsilon(each, "epsilon"),
                     report::exact(each["epsilon_cap"]), report::exact(each["delta"]), text_of(each, "charged_steps"),
                     each["closed"] ? "closed" : "open"});
-  section("theruns", "Runs", {"Run", "Who", "Data set", "ε spent", "ε allowed", "δ", "Steps", "State"}, rows);
+  section("theruns", "Runs", {"Run", "Who", "Data set", "ε\u00a0spent", "ε\u00a0allowed", "δ", "Steps", "State"}, rows);
   rows.clear();
   for (const Json& each : books.members)
     rows.push_back({text_of(each, "name"), text_of(each, "role"), text_of(each, "id"),
@@ -169,6 +169,7 @@ std::string as_html(const Books& books, const std::string& name) {
 int write_out(const ExportOptions& options) {
   const LedgerLocation location = LedgerLocation::parse(options.path);
   const Books books = read(location);
+  if (options.format == "csv") refuse_unless_it_holds(books.verified, location);  // it has no place to say so
   const std::string text = options.format == "json"  ? as_json(books)
                            : options.format == "csv" ? as_csv(books)
                                                      : as_html(books, std::filesystem::path(location.text()).filename());
@@ -181,7 +182,7 @@ int write_out(const ExportOptions& options) {
 }
 
 int history(const ExportOptions& options) {
-  const Ledger ledger = Ledger::open_existing(LedgerLocation::parse(options.path));
+  const Ledger ledger = open_to_tell(options.path);
   Json rows = Json::array();
   std::string text;
   for (const auto& row : ledger.rows(options.run_id)) {
@@ -227,7 +228,8 @@ void add_ledger_exports(CLI::App& ledger, Action& chosen) {
   past->add_option("LEDGER", options->path, "ledger file")->required();
   past->add_option("--run", options->run_id, "this run's rows alone");
 
-  auto* books = add("export", "the whole ledger for an auditor; exit code 1 when it does not hold", write_out);
+  auto* books = add("export", "the whole ledger for an auditor, who is told when it does not hold (exit code 1)",
+                    write_out);
   books->footer("Examples:\n  sotto ledger export runs/ledger.sqlite --format html --out ledger.html");
   books->add_option("LEDGER", options->path, "ledger file")->required();
   books->add_option("--format", options->format, "of the file")

@@ -83,6 +83,20 @@ Ledger open_to_write(const std::string& path, const std::string& key) {
   return ledger;
 }
 
+Ledger open_to_tell(const std::string& path) {
+  const LedgerLocation location = LedgerLocation::parse(path);
+  refuse_unless_it_holds(Ledger::verify(location), location);
+  return Ledger::open_existing(location);
+}
+
+void refuse_unless_it_holds(const accountants::VerifyReport& found, const LedgerLocation& location) {
+  if (found.ok) return;
+  const size_t others = found.findings.size() - 1;
+  throw Error(ErrorKind::data,
+              cat(location.text(), " was altered, so none of its figures is shown: ", found.findings.front(),
+                  others ? cat(" (and ", others, " more)") : "", "; run `sotto ledger verify` and restore a backup"));
+}
+
 void add_scope(CLI::App& command, accountants::Scope& scope) {
   command.add_option("--organisation", scope.organisation, "path, e.g. holding/clinic");
   command.add_option("--data-set", scope.data_set, "name in the schema");

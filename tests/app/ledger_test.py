@@ -2,7 +2,7 @@
 
 Usage: ledger_test.py SOTTO FOLDER
 """
-import csv, html.parser, json, math, os, resource, subprocess
+import csv, hashlib, html.parser, json, math, os, resource, sqlite3, subprocess
 
 import harness
 
@@ -18,7 +18,7 @@ class Page(html.parser.HTMLParser):
     def handle_starttag(self, tag, attributes):
         assert not {"src", "href"} & {name for name, _ in attributes}, (tag, attributes)
         self.scripts += tag == "script"
-        if tag not in ("meta", "br"):
+        if tag not in ("meta", "br", "wbr"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
@@ -176,6 +176,49 @@ class LedgerTest(harness.Case):
             with self.subTest(epsilon=epsilon, delta=delta):
                 self.assertExit(place.call("ledger", "explain", f"--epsilon={epsilon}", f"--delta={delta}"), 2)
 
+    def test_ExplainSaysWhatMayBeSpentWhereNothingWas(self):
+        place = self.owned()
+        self.ledger(place, "grant", "ledger.sqlite", "--key", "owner.key", "--data-set", "diabetes130", "--epsilon", 3, "--delta", 1e-6,
+                    "--expires", "2999-01-31")
+        (found,) = self.ledger(place, "explain", "ledger.sqlite", "--data-set", "diabetes130")["explained"]
+        self.assertEqual((found["epsilon"], found["best_guess"], found["odds_factor"]), (0, 0.5, 1))
+        self.assertEqual([each["scope"] for each in found["allowed"]], [{"team": "ml"}, {"data_set": "diabetes130"}])
+        for words in ("Nothing was spent", "team ml is ε = 6 at δ = 1e-5 every 90 days", "data_set diabetes130 is ε = 3 at δ = 1e-6 until 2999-01-31"):
+            self.assertIn(words, found["text"])
+        (everything,) = self.ledger(place, "explain", "ledger.sqlite")["explained"]
+        self.assertEqual(len(everything["allowed"]), 2)
+        self.assertExit(place.call("ledger", "explain", "ledger.sqlite", "--data-set", "diabetes13"), 2, "no data set diabetes13",
+                        "did you mean diabetes130?")
+        self.assertExit(place.call("ledger", "explain", "ledger.sqlite", "--run", "ghost"), 2, "no run ghost")
+        self.assertExit(place.call("ledger", "explain", "ledger.sqlite", "--epsilon", 1, "--delta", 1e-5), 2, "LEDGER excludes --epsilon")
+
+    def test_NoFigureOfAnEditedLedgerIsShown(self):
+        """Somebody with sqlite3 takes the triggers away, edits a row, mends its hash and puts the triggers back."""
+        place = self.owned()
+        self.ledger(place, "grant", "ledger.sqlite", "--key", "owner.key", "--data-set", "d", "--epsilon", 3, "--delta", 1e-6)
+        self.ledger(place, "grant", "ledger.sqlite", "--key", "owner.key", "--purpose", "p", "--epsilon", 3, "--delta", 1e-6)
+        database = sqlite3.connect(place.ledger, isolation_level=None)
+        triggers = database.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+        for name, _ in triggers:
+            database.execute(f"DROP TRIGGER {name}")
+        (payload,) = database.execute("SELECT payload FROM entry WHERE id = 4").fetchone()
+        self.assertIn('"epsilon":6.0', payload)
+        edited = payload.replace('"epsilon":6.0', '"epsilon":9.0')
+        database.execute("UPDATE entry SET payload = ?, hash = ? WHERE id = 4", (edited, hashlib.sha256(edited.encode()).hexdigest()))
+        for _, sql in triggers:
+            database.execute(sql)
+        database.close()
+        for words in (["show"], ["budget"], ["history"], ["explain"], ["explain", "--data-set", "d"], ["export", "--format", "csv", "--out", "e"]):
+            with self.subTest(words):
+                done = self.assertExit(place.call("ledger", words[0], "ledger.sqlite", *words[1:]), 1, "was altered", "row 5",
+                                       "sotto ledger verify", "restore a backup")
+                self.assertEqual(done.out, "")
+        self.assertFalse((place.path / "e").exists())
+        for form, words in (("json", '"verified": false'), ("html", "The ledger does not hold")):
+            with self.subTest(form):
+                self.ledger(place, "export", "ledger.sqlite", "--format", form, "--out", f"e.{form}", code=1)
+                self.assertIn(words, (place.path / f"e.{form}").read_text())
+
     def test_GrantsThatMeanNothingAreRefused(self):
         place = self.owned()
         rows = place.ledger_entries()
@@ -212,6 +255,7 @@ class LedgerTest(harness.Case):
         self.assertEqual((page.open, page.scripts), ([], 0))
         for words in ("The chain of 4 rows holds", "team ml", "Olga", "=spring, \"26\"", stored[-1][1]):
             self.assertIn(words, page.text)
+        self.assertIn('<td><span class="whole">1e-5</span></td>', (place.path / "e.html").read_text(), "not broken after the hyphen")
 
     def test_HistoryTellsEveryRow(self):
         place = self.owned()

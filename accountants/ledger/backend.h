@@ -102,10 +102,17 @@ std::string_view to_string(LedgerIndex index);
 // from the first to the last, then what else is asked for; texts hold until the next of their kind.
 class LedgerReader {
  public:
+  // What a store keeps of a row beside its payload, to find it by; where the payload has no text it is empty, or 0.
+  struct Columns {
+    std::string_view kind, run_id;
+    int64_t first_step, last_step;
+    bool operator==(const Columns&) const = default;
+  };
   struct Row {
     int64_t id;
     std::string_view payload, hash;
     std::optional<std::string_view> signature;
+    std::optional<Columns> columns = {};  // where they are stored, and not computed when they are asked for
   };
   struct IndexEntry {
     int64_t id;
@@ -122,6 +129,11 @@ class LedgerReader {
   // What the index has of each row: kind, run_id and step as by_run has them (there the last step); what an index does
   // not need is empty or 0. False when ledgers of this format have no such index.
   virtual bool read_index(LedgerIndex index, const std::function<void(const IndexEntry&)>& see) = 0;
+
+  // How many rows the index leads to, each counted once; nothing where read_index has to be asked. With the columns
+  // held to every payload that says as much, for less. Announce it before the first row: a server counts meanwhile.
+  virtual void announce_count() {}
+  virtual std::optional<int64_t> rows_through(LedgerIndex) { return std::nullopt; }
 };
 
 // Whether this build can reach ledgers on servers.

@@ -85,6 +85,8 @@ void inspect(Line& line) {
   in.skip(",\"run_id\":\"");
   line.run_id = in.text();
   line.plain_charge = in.good && in.rest == "}";
+  line.columns_hold =
+      !line.columns || *line.columns == LedgerReader::Columns{"charge", line.run_id, line.first_step, line.last_step};
 }
 
 }  // namespace sotto::accountants

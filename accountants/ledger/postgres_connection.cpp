@@ -192,6 +192,20 @@ PostgresBytes PostgresConnection::next_copied() {
   return {};
 }
 
+void PostgresConnection::start(const std::string& sql) {
+  if (!PQsendQuery(handle_.get(), sql.c_str())) fail(nullptr);
+}
+
+PostgresResult PostgresConnection::finish() {
+  PostgresResult rows(nullptr);
+  while (PGresult* next = PQgetResult(handle_.get())) {
+    PostgresResult owned = checked(next);
+    if (PQresultStatus(owned.get()) == PGRES_TUPLES_OK) rows = std::move(owned);
+  }
+  if (!rows.get()) fail(nullptr);
+  return rows;
+}
+
 void PostgresConnection::run_all(const std::vector<PostgresStatement>& statements, const char* last) {
   std::vector<const char*> names;
   std::vector<std::vector<const char*>> values;

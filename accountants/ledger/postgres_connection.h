@@ -61,6 +61,10 @@ class PostgresConnection {
   // for nothing else before.
   void start_copy(const std::string& select);
   PostgresBytes next_copied();
+  // Starts a SELECT, and what else is in the text, and does not wait; finish() does, and gives the SELECT's rows. Ask
+  // for nothing else between.
+  void start(const std::string& sql);
+  PostgresResult finish();
   // All of them in one message and one answer: what fails stops the rest. `last` is not prepared.
   void run_all(const std::vector<PostgresStatement>& statements, const char* last);
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "accountants/ledger/append.h"
@@ -18,6 +17,7 @@ using nlohmann::json;
 constexpr size_t kMostFindings = 100;
 // Another build's exp and log may round a receipt's epsilon differently.
 constexpr double kEpsilonTolerance = 1e-9;
+constexpr const char* kWrongColumns = "is stored under a kind, run or steps that its payload does not have";
 
 }  // namespace
 
@@ -51,6 +51,7 @@ void Replay::plain_charge(const Line& line) {
   const int64_t id = line.id;
   if (line.said_id != id) note(id, cat("says that it is row ", line.said_id));
   if (line.previous != report_.head.hash) note(id, "does not continue the row before");
+  if (!line.columns_hold) note(id, kWrongColumns);
   check_time(id, line.at);
   if (Run* run = find(id, line.run_id)) charge(line, *run);
   check_signature(line, line.by);
@@ -62,7 +63,7 @@ void Replay::other(const Line& line) {
   if (!payload.is_object() || payload.dump() != line.payload) return note(id, "is not canonical JSON");
   if (const json said = payload.value("id", json()); said != id) note(id, cat("says that it is row ", said.dump()));
   if (payload.value("previous", json()) != report_.head.hash) note(id, "does not continue the row before");
-  index(id, payload);
+  index(line, payload);
   const std::string by = optional_text(payload, "by");
   check_time(id, text_field(payload, "at"));
   meaning(id, payload);
@@ -70,22 +71,25 @@ void Replay::other(const Line& line) {
 }
 
 void Replay::add_charge(const Line& line, IndexCheck::Sums& sums) const {
-  indexes_.add(sums, line.id, "charge", line.run_id, line.first_step, line.last_step);
+  indexes_.add(sums, line.id, "charge", line.run_id, line.first_step, line.last_step, line.columns.has_value());
 }
 
 void Replay::add(const IndexCheck::Sums& sums) {
-  std::ranges::transform(sums_, sums, sums_.begin(), std::plus());
+  sums_ += sums;
 }
 
 // As the generated columns of the table say it.
-void Replay::index(int64_t id, const json& payload) {
+void Replay::index(const Line& line, const json& payload) {
   const auto text = [&](const char* key) {
     return payload.contains(key) && payload[key].is_string() ? payload[key].get<std::string>() : "";
   };
   const auto step = [&](const char* key) {
     return payload.contains(key) && payload[key].is_number_integer() ? payload[key].get<int64_t>() : 0;
   };
-  indexes_.add(sums_, id, text("kind"), text("run_id"), step("first_step"), step("last_step"));
+  const std::string kind = text("kind"), run_id = text("run_id");
+  const LedgerReader::Columns said{kind, run_id, step("first_step"), step("last_step")};
+  if (line.columns && *line.columns != said) note(line.id, kWrongColumns);
+  indexes_.add(sums_, line.id, kind, run_id, said.first_step, said.last_step, line.columns.has_value());
 }
 
 void Replay::end(LedgerReader& ledger) {

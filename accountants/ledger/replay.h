@@ -66,7 +66,7 @@ class Replay {
   static std::string cat_row(int64_t id, const std::string& what);
   void plain_charge(const Line& line);
   void other(const Line& line);
-  void index(int64_t id, const nlohmann::json& payload);
+  void index(const Line& line, const nlohmann::json& payload);
   void meaning(int64_t id, const nlohmann::json& payload);
   void genesis(int64_t id, const nlohmann::json& payload);
   void cap(int64_t id, const nlohmann::json& payload);

@@ -38,7 +38,8 @@ class Rows {
     batch.used = 0;
     batch.lines.clear();
     for (; row_; row_ = ledger_.next_row()) {
-      const size_t size = row_->payload.size() + row_->hash.size() + (row_->signature ? row_->signature->size() : 0);
+      const size_t size = row_->payload.size() + row_->hash.size() + (row_->signature ? row_->signature->size() : 0) +
+                          (row_->columns ? row_->columns->kind.size() + row_->columns->run_id.size() : 0);
       if (!batch.has_room(size)) {
         if (!batch.lines.empty()) return;
         batch.texts.resize(size);
@@ -48,6 +49,9 @@ class Rows {
       line.payload = batch.keep(row_->payload);
       line.hash = batch.keep(row_->hash);
       if (row_->signature) line.signature = batch.keep(*row_->signature);
+      if (const auto& columns = row_->columns)
+        line.columns = {batch.keep(columns->kind), batch.keep(columns->run_id), columns->first_step,
+                        columns->last_step};
       batch.lines.push_back(line);
     }
   }
@@ -111,14 +115,18 @@ VerifyReport Ledger::verify(const LedgerLocation& location, const std::optional<
   };
   try {
     for (const std::string& each : ledger->alterations()) replay.note(each);
+    ledger->announce_count();
     Rows rows(*ledger);
     Batch inspected, next, coming;
     rows.read(next);
     while (!next.lines.empty()) {
       Inspection inspection(replay, next.lines, replay.take_signatures());
-      auto helped = std::async(std::launch::async, &Inspection::help, &inspection);
+      // A server stops sending while nobody reads, so whoever reads does nothing else before.
+      auto helped = std::async(std::launch::async, [&] {
+        rows.read(coming);
+        return inspection.help();
+      });
       follow(inspected);
-      rows.read(coming);
       take(inspection.help());
       take(helped.get());
       std::swap(inspected, next);

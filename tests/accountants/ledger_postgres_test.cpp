@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -148,17 +149,45 @@ TEST_P(LedgerPostgresTest, AChangedTableIsFoundAndTheLedgerNotOpened) {
 }
 
 TEST_P(LedgerPostgresTest, AnIndexThatHidesAChargeIsFound) {
-  Ledger ledger = Ledger::open(location_);
-  ledger.reserve(entry_of("a"));
-  ledger.charge("a", 1, 3);
-  // As damage does it: the row is there, and the index through which it would be found lacks it.
-  const std::string by_run = " WHERE indexrelid = 'by_run'::regclass";
-  ASSERT_EQ(sql("UPDATE pg_index SET indisready = false" + by_run), "");
-  ledger.charge("a", 4, 4);
-  ASSERT_EQ(sql("UPDATE pg_index SET indisready = true" + by_run), "");
-  const VerifyReport report = Ledger::verify(location_);
-  EXPECT_FALSE(report.ok);
-  EXPECT_NE(report.findings.at(0).find("by_run"), std::string::npos) << report.findings[0];
+  for (const LedgerIndex index : kLedgerIndexes) {
+    const std::string name(to_string(index)), its = " WHERE indexrelid = '" + name + "'::regclass";
+    location_ = another();
+    Ledger ledger = Ledger::open(location_);
+    ledger.reserve(entry_of("a"));
+    ledger.charge("a", 1, 3);
+    // As damage does it: the rows are there, and the index through which they would be found lacks them.
+    ASSERT_EQ(sql("UPDATE pg_index SET indisready = false" + its), "");
+    ledger.charge("a", 4, 4);
+    ledger.reserve(entry_of("b"));
+    ledger.release("a");
+    ledger.grant({.scope = {.team = "t"}, .epsilon = 100, .delta = 1e-5});
+    ASSERT_EQ(sql("UPDATE pg_index SET indisready = true" + its), "");
+    const VerifyReport report = Ledger::verify(location_);
+    const auto names_it = [&](const std::string& finding) { return finding.starts_with("the index " + name); };
+    EXPECT_TRUE(std::ranges::any_of(report.findings, names_it)) << name;
+  }
+}
+
+TEST_P(LedgerPostgresTest, AColumnThatIsNotItsPayloadsIsFound) {
+  for (const char* change : {"last_step = 2 WHERE id = 3", "first_step = 2 WHERE id = 3", "run_id = 'b' WHERE id = 3",
+                             "kind = 'charg' WHERE id = 3", "run_id = 'b' WHERE id = 2", "kind = 'cap' WHERE id = 1"}) {
+    location_ = another();
+    Ledger ledger = Ledger::open(location_);
+    ledger.reserve(entry_of("a"));
+    ledger.charge("a", 1, 3);
+    // The server computes them from the payload; who may change its catalogue can tell it for a moment not to.
+    ASSERT_EQ(sql("ALTER TABLE entry DISABLE TRIGGER no_change"), "");
+    const std::string generated =
+        " WHERE attrelid = 'entry'::regclass AND attname IN ('kind', 'run_id', 'first_step', "
+        "'last_step')";
+    ASSERT_EQ(sql("UPDATE pg_attribute SET attgenerated = ''" + generated), "");
+    ASSERT_EQ(sql(std::string("UPDATE entry SET ") + change), "");
+    ASSERT_EQ(sql("UPDATE pg_attribute SET attgenerated = 's'" + generated), "");
+    ASSERT_EQ(sql("ALTER TABLE entry ENABLE ALWAYS TRIGGER no_change"), "");
+    const VerifyReport report = Ledger::verify(location_);
+    ASSERT_FALSE(report.ok) << change;
+    EXPECT_NE(report.findings.at(0).find("is stored under"), std::string::npos) << report.findings[0];
+  }
 }
 
 TEST_P(LedgerPostgresTest, AServerThatForgetsWhatItConfirmedIsRefused) {

@@ -312,7 +312,7 @@ void Ledger::check_cap(ClaimSums& runs, const Claim& added) const {
   throw Error(ErrorKind::budget_exhausted,
               cat("the runs on data set ", entry.data_set, " with ", added.steps(), " steps of ", entry.run_id,
                   " would spend epsilon ", would_spend, ", its cap is ", limit->epsilon, " at delta ", limit->delta,
-                  "; release idle runs, plan fewer steps or add noise"));
+                  kWhyMore, entry.epsilon_cap, "); release idle runs, plan fewer steps or add noise"));
 }
 
 ChargeReceipt Ledger::charge(const std::string& run_id, int64_t first_step, int64_t last_step) {

@@ -67,8 +67,8 @@ void check_grants(const Authority& authority, ClaimSums& runs, const Claim& adde
     throw Error(ErrorKind::budget_exhausted,
                 cat("the runs on ", to_text(grant.scope), " with ", added.steps(), " steps of ", added.entry->run_id,
                     " would spend epsilon ", would_spend, " of the ", grant.epsilon, " granted at delta ", grant.delta,
-                    grant.renew_days ? cat(" until ", utc_text(*end)) : "",
-                    "; release idle runs, plan fewer steps or add noise"));
+                    grant.renew_days ? cat(" until ", utc_text(*end)) : "", kWhyMore, added.entry->epsilon_cap,
+                    "); release idle runs, plan fewer steps or add noise"));
   }
 }
 

@@ -40,6 +40,9 @@ struct Claim {
   bool counts(const Grant& grant, int64_t now) const;
 };
 
+// Why that is more than the run's own epsilon, which follows.
+inline constexpr const char* kWhyMore = " (what adds runs up holds however they are planned, and is above a run's own ";
+
 // Throws budget_exhausted when a grant that concerned a run there has ended without a successor, or when the ledger has
 // an owner and no grant concerns it. Otherwise it will not before the time that is returned, as long as nobody grants
 // anything.

@@ -47,18 +47,23 @@ int budget(const BudgetOptions& options) {
   Json all = Json::array();
   std::string text;
   for (const Budget& each : ledger.budgets()) {
-    if (!accountants::concerns(options.scope, each.grant.scope)) continue;
+    // What a run there would draw on, and what lies within.
+    if (!concerns(options.scope, each.grant.scope) && !concerns(each.grant.scope, options.scope)) continue;
     all.push_back(to_json(each));
     text += cat(accountants::to_text(each.grant.scope), ": ε ", round_up(each.spent, 4), " spent, ",
                 round_up(each.claimed, 4), " held, of ", exact(each.grant.epsilon), " at δ = ", exact(each.grant.delta),
                 "; ", each.run_ids.size(), " runs");
     if (each.expired)
-      text += ", ended " + accountants::utc_text(*each.period_end);
+      text += ", ended on " + accountants::utc_text(*each.period_end);
     else if (each.period_end)
-      text += cat(each.grant.renew_days ? ", renewed " : ", ends ", accountants::utc_text(*each.period_end));
+      text += cat(each.grant.renew_days ? ", renewed on " : ", ends on ", accountants::utc_text(*each.period_end));
     text += "\n";
   }
-  if (text.empty()) text = "nothing is granted there\n";
+  if (text.empty())
+    text = ledger.authority().grants().empty() && !ledger.authority().has_owner()
+               ? "nothing is granted, and without an owner and a grant the ledger limits no run beyond its own ε and "
+                 "caps\n"
+               : "nothing is granted there\n";
   text.pop_back();
   print(options.json, {{"budgets", all}, {"signed", ledger.authority().has_owner()}}, text);
   return 0;

@@ -219,6 +219,15 @@ class LedgerTest(harness.Case):
                 self.ledger(place, "export", "ledger.sqlite", "--format", form, "--out", f"e.{form}", code=1)
                 self.assertIn(words, (place.path / f"e.{form}").read_text())
 
+    def test_BudgetShowsWhatARunThereDrawsOn(self):
+        place = self.owned()
+        self.ledger(place, "grant", "ledger.sqlite", "--key", "owner.key", "--organisation", "clinic", "--epsilon", 8, "--delta", 1e-5)
+        self.ledger(place, "grant", "ledger.sqlite", "--key", "owner.key", "--team", "ml/vision", "--epsilon", 1, "--delta", 1e-5)
+        for scope, rows in (([], [4, 5, 6]), (["--team", "ml"], [4, 6]), (["--team", "ml/vision/eyes"], [4, 6]), (["--team", "ml/text"], [4]),
+                            (["--team", "mlx"], []), (["--organisation", "clinic/a", "--team", "ml"], [4, 5])):
+            with self.subTest(scope):
+                self.assertEqual([each["row"] for each in self.ledger(place, "budget", "ledger.sqlite", *scope)["budgets"]], rows)
+
     def test_GrantsThatMeanNothingAreRefused(self):
         place = self.owned()
         rows = place.ledger_entries()

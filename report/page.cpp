@@ -43,8 +43,12 @@ Json plots(const std::vector<Figure>& figures) {
   return out;
 }
 
-// A browser would break 1e-5 and 2026-11-24T02:52:29Z after a hyphen.
-Html unbroken(const std::string& cell) {
+// A browser would break 1e-5 and 2026-11-24T02:52:29Z after a hyphen, and the id of a run nowhere, which pushes what
+// follows out of sight.
+Html well_broken(const std::string& cell) {
+  constexpr size_t kRunId = 32;
+  if (cell.size() == kRunId && cell.find_first_not_of("0123456789abcdef") == std::string::npos)
+    return html(cell.substr(0, kRunId / 2), "<wbr>", cell.substr(kRunId / 2));
   const bool may_break = cell.find('-') != std::string::npos || cell.find("–") != std::string::npos;
   const bool is_number =
       cell[0] >= '0' && cell[0] <= '9' && cell.find_first_not_of("0123456789.,:+-–%eTZ") == std::string::npos;
@@ -77,7 +81,7 @@ Html table(const std::vector<std::string>& columns, const std::vector<std::vecto
   out += html("</tr></thead><tbody>");
   for (const std::vector<std::string>& row : rows) {
     out += html("<tr>");
-    for (const std::string& cell : row) out += html("<td>", unbroken(cell), "</td>");
+    for (const std::string& cell : row) out += html("<td>", well_broken(cell), "</td>");
     out += html("</tr>");
   }
   out += html("</tbody></table></div>");

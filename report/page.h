@@ -16,7 +16,8 @@ std::string page_script();
 Html show(const Figure& figure);
 // `text` with `words` between backticks set as code.
 Html prose(const std::string& text);
-// Rows of cells under headings. A cell that is a number is never broken across lines, a time only before its hour.
+// Rows of cells under headings. A number is never broken across lines, a time only before its hour, and
+// the id of a run only in its middle.
 Html table(const std::vector<std::string>& columns, const std::vector<std::vector<std::string>>& rows);
 
 // The parts of the page, in its order. Those with plots append them to `figures`.

@@ -131,7 +131,9 @@ const SigningKey* Ledger::writer(const std::string& kind, const std::string& run
   }
   if (!key_)
     throw Error(ErrorKind::configuration,
-                cat(location_.text(), " takes signed rows only; name your key file in SOTTO_LEDGER_KEY"));
+                cat(location_.text(),
+                    " takes signed rows only; name your key file with --key, ledger.signing_key or "
+                    "SOTTO_LEDGER_KEY"));
   if (kind != "owner") authority().check_writer(kind, key_->id(), run_by);
   return &*key_;
 }
@@ -146,7 +148,7 @@ void Ledger::declare(Appender& rows, const std::string& kind, const json& fields
   try {
     after.apply(row.id, json::parse(row.payload));
   } catch (const Error& error) {
-    throw Error(ErrorKind::invalid_argument, error.what());
+    throw Error(ErrorKind::invalid_argument, cat("not written: ", error.what()));
   }
 }
 

@@ -17,7 +17,8 @@ void add_account(CLI::App& program, Action& chosen) {
       "  sotto account curve --noise-multiplier 1 --sample-rate 0.01 --steps 1000 --plot curve.html\n"
       "  sotto account compare --noise-multiplier 1 --sample-rate 0.01 --steps 1000 --delta 1e-5\n"
       "  sotto account table --noise-multiplier 0.8,1,1.2 --sample-rate 0.01 --steps 100,1000,10000 --delta 1e-5\n"
-      "A bracket of pld holds for a schedule that was fixed in advance; a run is limited by rdp.");
+      "A bracket of pld holds for a schedule that was fixed in advance, such as a run's steps; caps and grants, which "
+      "add runs up, take rdp.");
   add_account_bounds(*account, chosen);
   add_account_calibration(*account, chosen);
   add_account_curve(*account, chosen);

@@ -106,7 +106,7 @@ void add_ledger(CLI::App& program, Action& chosen) {
       "  sotto ledger show runs/ledger.sqlite\n"
       "  sotto ledger key owner.key && sotto ledger init runs/ledger.sqlite --owner-key owner.key --owner Olga\n"
       "  sotto ledger verify runs/ledger.sqlite --against runs/readmission/certificate.json\n"
-      "  sotto ledger cap runs/ledger.sqlite --data-set diabetes130 --epsilon 8 --delta 1e-5");
+      "  sotto ledger cap runs/ledger.sqlite --data-set diabetes130 --epsilon 8 --delta 1e-5 --key owner.key");
   auto options = std::make_shared<Options>();
   const auto add = [&](const char* name, const char* what, int (*act)(const Options&)) {
     auto* command = add_verb(*ledger, chosen, options, name, what, act);

@@ -99,7 +99,8 @@ void add_ledger_budgets(CLI::App& ledger, Action& chosen) {
   give->footer(
       "Examples:\n  sotto ledger grant runs/ledger.sqlite --data-set diabetes130 --epsilon 8 --delta 1e-5 --key "
       "owner.key\n"
-      "  sotto ledger grant runs/ledger.sqlite --team cardiology/ml --epsilon 2 --delta 1e-6 --renew-days 365");
+      "  sotto ledger grant runs/ledger.sqlite --team cardiology/ml --epsilon 2 --delta 1e-6 --renew-days 365 --key "
+      "owner.key");
   give->add_option("--epsilon", options->epsilon, "the most that all runs within the scope may spend together")
       ->required();
   give->add_option("--delta", options->delta, "at this delta, in (0, 1)")->required();

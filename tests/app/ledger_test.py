@@ -52,7 +52,7 @@ class LedgerTest(harness.Case):
     def test_TheOwnersKeyCapsADataSetAndNoOther(self):
         place = self.owned()
         cap = ("cap", "ledger.sqlite", "--data-set", "d", "--epsilon", 3, "--delta", 1e-5)
-        self.assertExit(place.call("ledger", *cap), 2, "SOTTO_LEDGER_KEY")
+        self.assertExit(place.call("ledger", *cap), 2, "--key", "SOTTO_LEDGER_KEY")
         self.assertExit(place.call("ledger", *cap, "--key", "ana.key"), 2, "takes an owner's key")
         self.ledger(place, *cap, "--key", "owner.key")
         self.assertTrue(self.ledger(place, "verify", "ledger.sqlite")["ok"])

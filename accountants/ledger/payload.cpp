@@ -32,6 +32,9 @@ std::string row_hash(const std::string& payload) {
 }
 
 json parsed(const LedgerRow& row) {
+  if (row_hash(row.payload) != row.hash)
+    throw Error(ErrorKind::data, cat("the ledger was altered: row ", row.id,
+                                     " does not match its hash; run `sotto ledger verify` and restore a backup"));
   json payload = json::parse(row.payload, nullptr, false);
   if (!payload.is_object()) throw Error(ErrorKind::data, cat("row ", row.id, " of the ledger is not canonical JSON"));
   return payload;

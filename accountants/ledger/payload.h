@@ -11,7 +11,7 @@ namespace sotto::accountants {
 // the row's hash is SHA-256 of the payload, in hexadecimal. So one hash stands for all history up to it.
 std::string row_hash(const std::string& payload);
 
-// The payload as an object. Throws data, naming the row, when it is none.
+// The payload as an object. Throws data, naming the row, when it is none or does not match its hash.
 nlohmann::json parsed(const LedgerRow& row);
 
 // Throws invalid_argument when a field is empty, not finite or out of range.

@@ -219,6 +219,22 @@ class LedgerTest(harness.Case):
                 self.ledger(place, "export", "ledger.sqlite", "--format", form, "--out", f"e.{form}", code=1)
                 self.assertIn(words, (place.path / f"e.{form}").read_text())
 
+    def test_AnEditedRowGivesNobodyRights(self):
+        """An analyst makes herself an owner with sqlite3, and does not mend the hash."""
+        place = self.owned()
+        self.ledger(place, "grant", "ledger.sqlite", "--key", "owner.key", "--purpose", "p", "--epsilon", 3, "--delta", 1e-6)
+        self.ledger(place, "grant", "ledger.sqlite", "--key", "owner.key", "--purpose", "q", "--epsilon", 3, "--delta", 1e-6)
+        database = sqlite3.connect(place.ledger, isolation_level=None)
+        ((name, sql),) = database.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name = 'no_update'").fetchall()
+        database.execute(f"DROP TRIGGER {name}")
+        database.execute("UPDATE entry SET payload = replace(payload, '\"analyst\"', '\"owner\"') WHERE id = 3")
+        database.execute(sql)
+        database.close()
+        rows = place.ledger_entries()
+        self.assertExit(place.call("ledger", "grant", "ledger.sqlite", "--key", "ana.key", "--data-set", "d", "--epsilon", 9, "--delta", 1e-5), 1,
+                        "row 3 does not match its hash", "restore a backup")
+        self.assertEqual(place.ledger_entries(), rows)
+
     def test_BudgetShowsWhatARunThereDrawsOn(self):
         place = self.owned()
         self.ledger(place, "grant", "ledger.sqlite", "--key", "owner.key", "--organisation", "clinic", "--epsilon", 8, "--delta", 1e-5)

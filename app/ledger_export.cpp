@@ -141,7 +141,8 @@ std::string as_html(const Books& books, const std::string& name) {
     rows.push_back({accountants::to_text(accountants::scope_from_fields(each["scope"])), epsilon(each, "spent"),
                     epsilon(each, "held"), report::exact(each["epsilon"]), report::exact(each["delta"]),
                     text_of(each, "period_start"), text_of(each, "period_end"), text_of(each, "note")});
-  section("budgets", "Budgets", {"Scope", "ε\u00a0spent", "ε\u00a0held", "ε\u00a0granted", "δ", "From", "Until", "Note"}, rows);
+  section("budgets", "Budgets",
+          {"Scope", "ε\u00a0spent", "ε\u00a0held", "ε\u00a0granted", "δ", "From", "Until", "Note"}, rows);
   rows.clear();
   for (const Json& each : books.runs)
     rows.push_back({text_of(each, "run_id"), text_of(each, "who"), text_of(each, "data_set"), epsilon(each, "epsilon"),

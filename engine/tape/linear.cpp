@@ -81,8 +81,8 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
       std::vector<int64_t> shape = outputs[0].sizes().vec();
       shape.back() = use.weight.size(1);
       const bool in_order = use.layout.dimension == 0 && !use.layout.position_first;
-      input_gradient =
-          at::mm(in_order ? gradient : outputs[0].reshape({-1, outputs[0].size(-1)}), use.weight).view(shape);
+      const at::Tensor rows = in_order ? gradient : outputs[0].reshape({-1, outputs[0].size(-1)});
+      input_gradient = at::_unsafe_view(at::mm(rows, use.weight), shape);  // which keeps hold of no other tensor
     }
     return {input_gradient, at::Tensor(), at::Tensor()};
   }

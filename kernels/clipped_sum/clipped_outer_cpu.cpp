@@ -230,8 +230,9 @@ SOTTO_INLINE void add_part(const Problem<T>& problem, Range is, Range js, bool w
     pack_gradients<V>(problem, block, is, scratch.gradients.data());
     if (with_bias) add_bias<V>(block, is.size(), scratch.gradients.data(), scratch.bias.data());
     pack_activations<V>(problem, block, js, scratch.activations.data());
-    for (int64_t i = 0; i < is.size(); i += height)
-      for (int64_t j = 0; j < js.size(); j += width)
+    // A panel of a, the larger, stays in the first-level cache.
+    for (int64_t j = 0; j < js.size(); j += width)
+      for (int64_t i = 0; i < is.size(); i += height)
         multiply_tiles<V>(std::min(height, is.size() - i), block.depth,
                           scratch.gradients.data() + i / height * kPanel<V>,
                           scratch.activations.data() + j * block.depth, sums + i * stride + j, stride);

@@ -163,6 +163,76 @@ BracketedLaw CellLaw::on_grid(Direction direction, double step, double tail, siz
   return law;
 }
 
+namespace {
+
+// Of a law's cells those of losses in [from, to], as one side of a bracket needs them.
+LossCells between(const LossCells& cells, double from, double to) {
+  LossCells found;
+  for (size_t k = 0; k < cells.p.size(); ++k)
+    if (cells.loss[k] >= from && cells.loss[k] <= to) {
+      found.p.push_back(cells.p[k]);
+      found.q.push_back(cells.q[k]);
+      found.loss.push_back(cells.loss[k]);
+    }
+  found.mass_error = cells.mass_error;
+  found.loss_error = cells.loss_error;
+  return found;
+}
+
+}  // namespace
+
+// Both grids have a level where the parts meet. Cells end there but for a billionth of a step, so above the bulk has
+// the next cell, too, and below it has one less.
+std::optional<SplitLaw> CellLaw::split(Direction direction, const SplitGrid& grid) const {
+  const bool remove = direction == Direction::remove;
+  const auto [lowest, highest] = range(grid.bulk_tail);
+  const auto [least, most] = range(grid.tail);
+  const double times = std::ceil(grid.rare_step / grid.bulk_step), coarse = times * grid.bulk_step;
+  const double offset = remove ? anchor() : -anchor(), end = remove ? highest : -lowest;
+  if (highest - lowest > static_cast<double>(grid.most_levels) * grid.bulk_step ||
+      most - least > static_cast<double>(grid.most_levels) * coarse)
+    return std::nullopt;
+  const double meet = offset + std::floor((end - offset) / coarse) * coarse;
+  const auto turned = [&](const LossCells& cells) { return remove ? cells : cells.reversed(); };
+  const auto both = [&](double step, double tail, const auto& above, const auto& below) {
+    const LossCells over = above(turned(cells(step, tail)));
+    const std::optional<LossCells> apart = cells_below(step, tail);
+    const LossCells under = below(turned(apart ? *apart : cells(step, tail)));
+    BracketedLaw law;
+    law.above = atoms_above(over, offset, step);
+    law.below = atoms_below(under, offset, step);
+    law.below.at_infinity = under.p_at_infinity;
+    const double largest = std::max(std::abs(least), std::abs(most)) + std::abs(offset);
+    law.loss_error = 2 * std::max(over.loss_error, under.loss_error) + 16 * kUnit * largest;
+    law.mass_error = std::max(over.mass_error, under.mass_error) + 32 * kUnit;
+    return law;
+  };
+  const double apart = grid.bulk_step;
+  SplitLaw law;
+  law.bulk = both(
+      apart, grid.bulk_tail,
+      [&](const LossCells& cells) {
+        LossCells found = between(cells, -kInfinity, meet + apart);
+        found.below = cells.below;
+        return found;
+      },
+      [&](const LossCells& cells) { return between(cells, -kInfinity, meet - apart); });
+  law.rare = both(
+      coarse, grid.tail,
+      [&](const LossCells& cells) {
+        LossCells found = between(cells, meet, kInfinity);
+        found.above = cells.above;
+        found.p_at_infinity = cells.p_at_infinity;
+        return found;
+      },
+      [&](const LossCells& cells) {
+        LossCells found = between(cells, meet, kInfinity);
+        found.p_at_infinity = cells.p_at_infinity;
+        return found;
+      });
+  return law;
+}
+
 LossSketch CellLaw::sketch(Direction direction, double tail) const {
   const auto [lowest, highest] = range(tail);
   const double width = std::max((highest - lowest) / static_cast<double>(kSketchBins), 1e-290);

@@ -36,6 +36,7 @@ LossAtoms atoms_below(const LossCells& cells, double offset, double step);
 class CellLaw : public LossLaw {
  public:
   BracketedLaw on_grid(Direction direction, double step, double tail, size_t most_levels) const override;
+  std::optional<SplitLaw> split(Direction direction, const SplitGrid& grid) const override;
   LossSketch sketch(Direction direction, double tail) const override;
   double span(double tail) const override;
 

@@ -13,10 +13,9 @@ namespace sotto::accountants {
 ComposedLaw::Moments ComposedLaw::moments(const std::vector<LawPart>& parts, double s) {
   Moments found{0, 0, 0};
   for (const LawPart& part : parts) {
-    const BracketedLaw& law = part.law;
-    found.above += uses(part) * cumulant(law.above, s);
-    found.below += uses(part) * cumulant(law.below, s);
-    found.error += uses(part) * (std::max(cumulant_error(law.above, s), cumulant_error(law.below, s)) + law.mass_error);
+    found.above += log_moment(part, part.law.above, s);
+    found.below += log_moment(part, part.law.below, s);
+    found.error += log_moment_error(part, s);
   }
   return found;
 }
@@ -35,13 +34,15 @@ size_t ComposedLaw::place_window(const Moments& at, const Moments& high, const M
   return size;
 }
 
-ComposedLaw::ComposedLaw(const std::vector<LawPart>& parts, const Tilt& tilt, size_t largest_size)
+ComposedLaw::ComposedLaw(const std::vector<LawPart>& parts, const Tilt& tilt, size_t largest_size,
+                         const LeftOut& left_out)
     : theta_(tilt.theta), masses_(0) {
   require(!parts.empty() && tilt.theta >= 0 && tilt.low < tilt.theta && tilt.theta < tilt.high,
           "a composition needs parts and exponents low < theta < high, theta at least 0");
   step_ = parts.front().law.above.step;
   for (const LawPart& part : parts) {
     const LossAtoms& law = part.law.above;
+    require(part.left_out == 0, "both sides of a composition count all uses, one leaves out ", part.left_out);
     require(law.step == step_, "all parts need the same step: ", law.step, " and ", step_);
     base_ += uses(part) * law.offset;
     bases_ += std::abs(uses(part) * law.offset);
@@ -58,20 +59,22 @@ ComposedLaw::ComposedLaw(const std::vector<LawPart>& parts, const Tilt& tilt, si
   recurrence_error_ = 16 * kUnit * static_cast<double>(size);
 
   above_.log_scale = at.above + at.error + 4 * kUnit * std::abs(at.above);
-  above_.margin = sum.rounding_above;
+  above_.margin = sum.above.weighted;
   above_.extra = std::exp(high.above - tilt.high * window_top() + high.error);
   double unlost = 0;  // log of the probability that no use's loss is infinite
   for (const LawPart& part : parts) {
-    above_.extra += uses(part) * part.law.above.at_infinity * (1 + 1e-9);
+    above_.infinite += uses(part) * part.law.above.at_infinity * (1 + 1e-9);
     unlost += uses(part) * std::log1p(-part.law.below.at_infinity);
   }
+  above_.extra += above_.infinite;
   below_.extra = -std::expm1(unlost) * (1 - 1e-9);
 
-  below_.log_scale = at.below - at.error - 4 * kUnit * std::abs(at.below);
+  slack_ += left_out.loss;
+  below_.log_scale = at.below + left_out.log_factor - at.error - 4 * kUnit * std::abs(at.below);
   const double folded = std::exp(high.below - at.below - (tilt.high - theta_) * window_top() + high.error + at.error) +
                         std::exp(low.below - at.below + (theta_ - tilt.low) * window_bottom() + low.error + at.error);
-  below_.margin =
-      all_bounded_below(parts) ? sum.rounding_below + std::min(1.0, folded) * largest_weight(theta_) : kInfinity;
+  const double lost = std::min(1.0, folded + left_out.tilted);
+  below_.margin = all_bounded_below(parts) ? sum.below.weighted + lost * largest_weight(theta_) : kInfinity;
 }
 
 // Calls visit(m, bound on δ(level m) · e^{θ level m − log_scale}) for m from the window's top downwards until it
@@ -155,9 +158,11 @@ double ComposedLaw::at(bool above, double epsilon) const {
 
 double ComposedLaw::delta_above(double epsilon) const {
   const double lowered = epsilon - slack_;
-  if (above_.extra >= 1) return 1;
-  if (lowered < level(first_)) return 1;
-  return std::min(1.0, at(true, lowered) * (1 + 1e-12) + above_.extra);
+  if (masses_.size() == 0) return 1;
+  const double chernoff = std::min(
+      1.0, std::exp(above_.log_scale - theta_ * lowered) * largest_weight(theta_) * (1 + 1e-9) + above_.infinite);
+  if (lowered < level(first_)) return chernoff;
+  return std::min(chernoff, at(true, lowered) * (1 + 1e-12) + above_.extra);
 }
 
 double ComposedLaw::delta_below(double epsilon) const {

@@ -14,16 +14,23 @@ struct Tilt {
   double theta, low, high, tail;
 };
 
+// What the uses' bound below has lost beside its parts: tilted mass, a factor of every mass (its logarithm), and by how
+// much a loss may be too high for it.
+struct LeftOut {
+  double tilted = 0, log_factor = 0, loss = 0;
+};
+
 // The sum of the losses of all uses, from both sides. With y the masses of the tilted sum, from one FFT a part,
 //
 //   δ(ε) = Σ_{ℓ>ε} y(ℓ) e^{nK(θ) − θℓ} (1 − e^{ε−ℓ}),
 //
 // summed from the top, where all terms are positive. Relative errors of δ are then some n · 1e-16 however small δ is.
-// Both: plus what is at infinity. Above: plus the plain law's mass beyond the window. Below: minus the tilted mass that
-// the window's ends fold back into it. Both: the rounding of the transforms, bounded by fft_error.
+// Both: plus what is at infinity; above, no more than Chernoff's bound at θ. Above: plus the plain law's mass beyond
+// the window. Below: minus the tilted mass that the window's ends fold back into it. Both: the rounding of the
+// transforms, bounded by fft_error.
 class ComposedLaw {
  public:
-  ComposedLaw(const std::vector<LawPart>& parts, const Tilt& tilt, size_t largest_size);
+  ComposedLaw(const std::vector<LawPart>& parts, const Tilt& tilt, size_t largest_size, const LeftOut& left_out = {});
 
   // ε with δ(ε) ≤ delta for all, and for no smaller one known; +infinity where there is no bound.
   double epsilon_above(double delta) const;
@@ -37,6 +44,7 @@ class ComposedLaw {
     double log_scale = 0;  // nK(θ), widened
     double margin = 0;     // added to (above) or taken off (below) every scaled δ
     double extra = 0;      // added to every δ
+    double infinite = 0;   // of it: probability of an infinite loss
   };
   // log moments of the sum of all uses at one exponent, above and below, and how far they may be off.
   struct Moments {

@@ -7,10 +7,11 @@
 #include "base/error.h"
 
 namespace sotto::accountants {
-GridBuilder::GridBuilder(double offset, double step, size_t levels, double error)
+GridBuilder::GridBuilder(double offset, double step, size_t levels, double error, double unit)
     : offset_(offset),
       step_(step),
       error_(error),
+      unit_(unit),
       up_(-1 / std::expm1(-step)),
       down_(1 / std::expm1(step)),
       exp_(levels),
@@ -47,11 +48,12 @@ void GridBuilder::add_below(size_t node, double q, double distance) {
 
 // The nodes first … last between `from` and `to` that can be settled by themselves. The first may take in from above
 // only, so its loss must not exceed its level: where it does, the first also gets such a share of the node below that
-// it does not; likewise the last. What is outside is not counted.
+// it does not; likewise the last.
 GridBuilder::Span GridBuilder::span_below(size_t from, size_t to, std::vector<double>& q, std::vector<double>& d,
                                           std::vector<double>& a) const {
   const auto unsure = [&](size_t k, double sum) { return (8 * error_ + 8 * loss_error_[k] / step_) * sum; };
   size_t first = from, last = to;
+  double under_share = 0, over_share = 0;
   for (; first <= to; ++first) {
     if (q_[first] == 0) continue;
     if (d_[first] <= -unsure(first, a_[first])) break;
@@ -60,6 +62,7 @@ GridBuilder::Span GridBuilder::span_below(size_t from, size_t to, std::vector<do
     const double needed = d_[first] + unsure(first, a_[first] + lift), offered = lift - d_[first - 1];
     if (needed > 0.9 * offered) continue;
     const double share = needed / offered;
+    under_share = share;
     q[first] += share * q_[first - 1];
     d[first] = d_[first] - needed;
     a[first] += share * (lift + a_[first - 1]);
@@ -73,12 +76,16 @@ GridBuilder::Span GridBuilder::span_below(size_t from, size_t to, std::vector<do
     const double needed = -d_[last] + unsure(last, a_[last] + lift), offered = lift + d_[last + 1];
     if (needed > 0.9 * offered) continue;
     const double share = needed / offered;
+    over_share = share;
     q[last] += share * q_[last + 1];
     d[last] = d_[last] + needed;
     a[last] += share * (lift + a_[last + 1]);
     break;
   }
-  return {first, last, first >= last};
+  Span span{first, last, first >= last};
+  for (size_t k = 0; k < first && k < q_.size(); ++k) span.under += q_[k] * (k + 1 == first ? 1 - under_share : 1);
+  for (size_t k = last + 1; k < q_.size(); ++k) span.over += q_[k] * (k == last + 1 ? 1 - over_share : 1);
+  return span;
 }
 
 void GridBuilder::settle() {
@@ -114,6 +121,8 @@ void GridBuilder::settle() {
     }
     if (new_from == from && new_to == to) {
       below_first_ = span.first;
+      const double sure = 1 - 8 * error_ - 4 * kUnit * static_cast<double>(levels);
+      q_under_ = span.under * sure, q_over_ = span.over * sure;
       below_q_.assign(levels > 0 ? span.last - span.first + 1 : 0, 0);
       for (size_t k = span.first; k <= span.last; ++k) below_q_[k - span.first] = std::max(0.0, mass[k] - error[k]);
       return;
@@ -130,9 +139,11 @@ double GridBuilder::largest_loss_error() const {
 
 BracketedLaw GridBuilder::remove() const {
   BracketedLaw law;
-  law.above = {offset_, step_, 0, above_, p_at_infinity_};
+  law.above = {offset_, step_, 0, above_, p_at_infinity_ * unit_};
   law.below = {offset_, step_, static_cast<int64_t>(below_first_), below_q_, 0};
-  for (size_t i = 0; i < below_q_.size(); ++i) law.below.mass[i] *= exp_[below_first_ + i];
+  for (double& mass : law.above.mass) mass *= unit_;
+  if (!below_q_.empty()) law.below.mass.back() += q_over_;
+  for (size_t i = 0; i < below_q_.size(); ++i) law.below.mass[i] *= exp_[below_first_ + i] * unit_;
   law.loss_error = largest_loss_error();
   law.mass_error = 2 * error_ + 8 * law.loss_error + 32 * kUnit;
   return law;
@@ -141,12 +152,15 @@ BracketedLaw GridBuilder::remove() const {
 BracketedLaw GridBuilder::add() const {
   BracketedLaw law;
   const auto levels = static_cast<int64_t>(above_.size());
-  law.above = {-offset_, step_, 1 - levels, std::vector<double>(above_.rbegin(), above_.rend()), q_at_infinity_};
-  for (size_t i = 0; i < above_.size(); ++i) law.above.mass[i] /= exp_[above_.size() - 1 - i];
-  law.above.mass.back() += q_at_lowest_;
-  law.above.mass.front() += q_at_highest_;
+  law.above = {-offset_, step_, 1 - levels, std::vector<double>(above_.rbegin(), above_.rend()),
+               q_at_infinity_ * unit_};
+  for (size_t i = 0; i < above_.size(); ++i) law.above.mass[i] *= unit_ / exp_[above_.size() - 1 - i];
+  law.above.mass.back() += q_at_lowest_ * unit_;
+  law.above.mass.front() += q_at_highest_ * unit_;
   const auto last = static_cast<int64_t>(below_first_ + below_q_.size()) - 1;
   law.below = {-offset_, step_, -last, std::vector<double>(below_q_.rbegin(), below_q_.rend()), 0};
+  if (!below_q_.empty()) law.below.mass.back() += q_under_;
+  for (double& mass : law.below.mass) mass *= unit_;
   law.loss_error = largest_loss_error();
   law.mass_error = 2 * error_ + 8 * law.loss_error + 32 * kUnit;
   return law;

@@ -29,10 +29,12 @@ struct BracketedLaw {
 // Above ("connect the dots", Doroshenko et al. 2022): a piece's mass goes to its two levels so that its P and its Q
 // mass stay what they are. Below: the pieces next to a level are one output of a post-processed mechanism. Its loss is
 // near the level, not at it, so it takes in a share of the neighbour on the right side, at the neighbour's own level,
-// until it is. That is a random walk between outputs that stops: again post-processing, hence dominated.
+// until it is. That is a random walk between outputs that stops: again post-processing, hence dominated. At the ends
+// outputs of a higher loss count at the last level's.
 class GridBuilder {
  public:
-  GridBuilder(double offset, double step, size_t levels, double error);
+  // Masses are handed over in units of `unit`, a power of 2 so small that Q masses are doubles where P's still matter.
+  GridBuilder(double offset, double step, size_t levels, double error, double unit = 1);
 
   double level(size_t i) const { return offset_ + static_cast<double>(i) * step_; }
   double exp_level(size_t i) const { return exp_[i]; }
@@ -59,15 +61,17 @@ class GridBuilder {
   struct Span {
     size_t first, last;
     bool empty;
+    double under = 0, over = 0;  // Q mass of the nodes below the first and above the last that is left
   };
   Span span_below(size_t from, size_t to, std::vector<double>& q, std::vector<double>& d, std::vector<double>& a) const;
   double largest_loss_error() const;
 
-  double offset_, step_, error_, up_, down_;
+  double offset_, step_, error_, unit_, up_, down_;
   std::vector<double> exp_, above_, q_, d_, a_, loss_error_;
   double q_at_lowest_ = 0, q_at_highest_ = 0, p_at_infinity_ = 0, q_at_infinity_ = 0;
   std::vector<double> below_q_;
   size_t below_first_ = 0;
+  double q_under_ = 0, q_over_ = 0;
 };
 
 }  // namespace sotto::accountants

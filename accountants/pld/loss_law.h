@@ -1,4 +1,5 @@
 #pragma once
+#include <optional>
 #include <vector>
 
 #include "accountants/pld/grid_law.h"
@@ -15,6 +16,19 @@ struct LossSketch {
   std::vector<double> mass, loss;
 };
 
+// One use in two parts: outputs of small losses, whose grid is fine, and the rare ones of large losses.
+struct SplitLaw {
+  BracketedLaw bulk;
+  BracketedLaw rare;  // above: at least the outputs that the bulk has not; below: none that the bulk has
+};
+
+// How to split. Losses above where outputs of P mass bulk_tail begin are rare; so are those at the lower end, which
+// above count as the least that are not and below not at all. `tail` as in on_grid.
+struct SplitGrid {
+  double bulk_step, bulk_tail, rare_step, tail;
+  size_t most_levels;
+};
+
 // The privacy loss of one use of a mechanism, in both directions.
 class LossLaw {
  public:
@@ -24,6 +38,10 @@ class LossLaw {
   // +infinity above and not at all below. No more than most_levels levels: the tails grow instead, or the law throws
   // invalid_argument.
   virtual BracketedLaw on_grid(Direction direction, double step, double tail, size_t most_levels) const = 0;
+  // Nothing where a law cannot, or need not: few losses are rare.
+  virtual std::optional<SplitLaw> split(Direction /*direction*/, const SplitGrid& /*grid*/) const {
+    return std::nullopt;
+  }
   virtual LossSketch sketch(Direction direction, double tail) const = 0;
   // From the lowest to the highest loss that such tails leave.
   virtual double span(double tail) const = 0;

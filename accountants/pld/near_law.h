@@ -19,6 +19,12 @@ class NearLaw final : public LossLaw {
     law.loss_error += 2 * apart_;
     return law;
   }
+  std::optional<SplitLaw> split(Direction direction, const SplitGrid& grid) const override {
+    auto found = law_->split(direction, grid);
+    if (found)
+      for (BracketedLaw* law : {&found->bulk, &found->rare}) law->mass_error += apart_, law->loss_error += 2 * apart_;
+    return found;
+  }
   LossSketch sketch(Direction direction, double tail) const override { return law_->sketch(direction, tail); }
   double span(double tail) const override { return law_->span(tail); }
   double most_loss(Direction direction) const override { return law_->most_loss(direction) + 2 * apart_; }

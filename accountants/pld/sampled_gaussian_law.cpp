@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "accountants/pld/cell_law.h"
+#include "accountants/pld/normal_mass.h"
 #include "accountants/pld/numerics.h"
 #include "base/error.h"
 #include "base/instruction_set.h"
@@ -12,7 +12,8 @@ namespace sotto::accountants {
 namespace {
 
 constexpr double kRootTwoPi = 2.5066282746310005024;
-constexpr double kLargestLoss = 600;  // e^loss must stay a double
+constexpr double kLargestLoss = 600;    // e^loss must stay a double
+constexpr double kUnitMass = 0x1p-600;  // of masses on a grid: Q's may be e^−600 of P's, and those 1e-290
 
 // e^z and e^z − 1 for |z| ≤ 1/8, to 3 u: Taylor's terms up to z^10 / 10!, the next is below 2^−53 · 10^−3 of the sum.
 inline double small_expm1(double z) {
@@ -99,6 +100,60 @@ BracketedLaw SampledGaussianLaw::on_grid(Direction direction, double step, doubl
   BracketedLaw law = direction == Direction::remove ? grid.remove() : grid.add();
   // Too coarse for a law below, which beside other laws it may be: then no output is told apart.
   if (law.below.mass.empty()) law.below = atoms_below({.p = {1}, .q = {1}, .loss = {0}}, law.above.offset, step);
+  return law;
+}
+
+// Not above 0 below the lowest loss.
+double SampledGaussianLaw::lift(double level) const {
+  return q_ == 1 ? std::exp(level) : std::expm1(level) + q_;
+}
+
+double SampledGaussianLaw::output_at(double level) const {
+  return sigma_ * (q_ == 1 ? level : std::log(lift(level) / q_)) + 0.5 / sigma_;
+}
+
+// Outputs of losses from `first` on, shifted by `apart` deviations so that none is missed or none is there twice. No
+// cell reaches over a level first + i · step but by that.
+LossCells SampledGaussianLaw::rare_cells(double first, double step, double tail, double apart) const {
+  LossCells cells;
+  const double end = std::min(upper_cut(tail), output_at(0.5 * kLargestLoss));
+  double from = output_at(first) + apart;
+  for (int64_t i = 1; from < end; ++i) {
+    const double to = std::min(end, output_at(first + static_cast<double>(i) * step) + apart);
+    const double q = normal_mass(from, to - from);
+    const double p = (1 - q_) * q + q_ * normal_mass(from - 1 / sigma_, to - from);
+    cells.p.push_back(p);
+    cells.q.push_back(q);
+    cells.loss.push_back(std::log(p / q));
+    from = to;
+  }
+  const double farthest = std::max(std::abs(end), std::abs(end - 1 / sigma_)) + 1;
+  cells.mass_error = kUnit * (64 + 64 * farthest * farthest);
+  cells.loss_error = 2 * cells.mass_error + std::abs(apart) / sigma_;
+  cells.above.p = p_above(end);
+  cells.above.edge = log_ratio(end);
+  return cells;
+}
+
+// Adding a unit loses little, whatever the output: what is rare are losses far below 0.
+std::optional<SplitLaw> SampledGaussianLaw::split(Direction direction, const SplitGrid& grid) const {
+  constexpr double kApart = 1e-9;
+  if (q_ == 1) return std::nullopt;
+  const double bottom = -log_ratio(lower_cut(grid.tail)), top = log_ratio(upper_cut(grid.bulk_tail));
+  if (top + bottom > 0.25 * static_cast<double>(grid.most_levels) * grid.bulk_step || top < 2 * grid.bulk_step ||
+      log_ratio(upper_cut(grid.tail)) > static_cast<double>(grid.most_levels) * grid.rare_step)
+    return std::nullopt;
+  const GridBuilder builder = discretise(grid.bulk_step, grid.bulk_tail, grid.tail, grid.most_levels);
+  if (direction == Direction::add) return SplitLaw{builder.add(), {}};
+  SplitLaw law{builder.remove(), {}};
+  law.bulk.above.at_infinity = 0;
+  const double first = law.bulk.above.loss(law.bulk.above.mass.size() - 1);
+  const LossCells over = rare_cells(first, grid.rare_step, grid.tail, -kApart);
+  const LossCells under = rare_cells(first, grid.rare_step, grid.tail, kApart);
+  law.rare.above = atoms_above(over, first, grid.rare_step);
+  law.rare.below = atoms_below(under, first, grid.rare_step);
+  law.rare.mass_error = over.mass_error + 32 * kUnit;
+  law.rare.loss_error = 2 * over.loss_error + 16 * kUnit * (1 + std::abs(over.above.edge));
   return law;
 }
 
@@ -205,8 +260,6 @@ GridBuilder SampledGaussianLaw::discretise(double step, double tail_p, double ta
   const double inverse = 1 / sigma_;
   const double bottom = std::max(log_ratio(lower_cut(tail_q)), -kLargestLoss);
   const double top = std::min(log_ratio(upper_cut(tail_p)), kLargestLoss);
-  // e^level − (1 − q_) = q_ e^t; not above 0 below the lowest loss.
-  const auto lift = [&](double level) { return q_ == 1 ? std::exp(level) : std::expm1(level) + q_; };
   double base = q_ < 1 ? lowest_level(step) : bottom;
   bool has_floor = q_ < 1;
   if (bottom > base + step) {
@@ -234,7 +287,8 @@ GridBuilder SampledGaussianLaw::discretise(double step, double tail_p, double ta
     lifts[k] = lift(level);
     const double t = q_ == 1 ? level : std::log(lifts[k] / q_);
     u[k] = sigma_ * t + 0.5 * inverse;
-    density[k] = std::exp(-0.5 * u[k] * u[k]) / kRootTwoPi;
+    const double root = std::exp(-0.25 * u[k] * u[k]);
+    density[k] = root * (root / (kRootTwoPi * kUnitMass));
     const double share = lifts[k] * std::exp(-level);
     loss_error[spare + k] = kUnit * (2 * std::abs(level) + (q_ < 1 ? 2 * q_ * std::exp(-level) : 0) +
                                      share * (2 * std::abs(t) + 2 * inverse * (2 * std::abs(u[k]) + inverse)));
@@ -242,7 +296,8 @@ GridBuilder SampledGaussianLaw::discretise(double step, double tail_p, double ta
   }
   for (size_t k = 0; k < spare; ++k) loss_error[k] = loss_error[spare] + kUnit * 4 * std::abs(offset);
   const double reach = inverse * (largest_u + inverse);
-  GridBuilder grid(offset, step, levels, 4 * (kQuadratureError + kUnit * (largest_u * largest_u + 8 * reach + 24)));
+  GridBuilder grid(offset, step, levels, 4 * (kQuadratureError + kUnit * (largest_u * largest_u + 8 * reach + 28)),
+                   kUnitMass);
   grid.set_loss_errors(std::move(loss_error));
 
   // Each level's half of the gap to the next, and of the gap to the one before.
@@ -280,18 +335,19 @@ GridBuilder SampledGaussianLaw::discretise(double step, double tail_p, double ta
     const double end = std::min(u[0], -14.0) - 1;
     const WideMoments low = many_panels(u[0], end - u[0], inverse);
     const double q_low = density[0] * low.mass, lack = density[0] * lifts[0] * low.distance;
-    const double rest = q_below(end);
+    const double rest = q_below(end) / kUnitMass;
     grid.add_below(spare, q_low, -lack);
     const double excess = density[0] * lifts[0] * low.rest - lift(offset) * q_low;
     grid.add_above(0, spare, q_low, excess, lack);
     grid.add_p_at(spare, rest * grid.exp_level(spare));
     grid.add_q_at_lowest(rest);
   } else {
-    grid.add_p_at(spare, q_below(u[0]) * grid.exp_level(spare));
-    grid.add_q_at_infinity(q_below(u[0]));
+    const double low = q_below(u[0]) / kUnitMass;
+    grid.add_p_at(spare, low * grid.exp_level(spare));
+    grid.add_q_at_infinity(low);
   }
-  grid.add_p_at_infinity(p_above(u[count - 1]));
-  grid.add_q_at_highest(normal_tail(u[count - 1]) * (1 + 1e-13));
+  grid.add_p_at_infinity(p_above(u[count - 1]) / kUnitMass);
+  grid.add_q_at_highest((normal_tail(u[count - 1]) * (1 + 1e-13) + std::numeric_limits<double>::min()) / kUnitMass);
   grid.settle();
   return grid;
 }

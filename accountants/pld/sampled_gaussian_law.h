@@ -1,5 +1,5 @@
 #pragma once
-#include "accountants/pld/loss_law.h"
+#include "accountants/pld/cell_law.h"
 
 namespace sotto::accountants {
 
@@ -12,12 +12,15 @@ class SampledGaussianLaw final : public LossLaw {
   SampledGaussianLaw(double sigma, double q);
 
   BracketedLaw on_grid(Direction direction, double step, double tail, size_t most_levels) const override;
+  std::optional<SplitLaw> split(Direction direction, const SplitGrid& grid) const override;
   LossSketch sketch(Direction direction, double tail) const override;
   double span(double tail) const override;
   double most_loss(Direction direction) const override;
 
  private:
   double log_ratio(double u) const;  // log P/Q at u, for estimates
+  double lift(double level) const;   // e^level − (1 − q) = q e^t
+  double output_at(double level) const;
   // P(u' > u) and Q(u' < u), rounded up.
   double p_above(double u) const;
   double q_below(double u) const;
@@ -33,6 +36,7 @@ class SampledGaussianLaw final : public LossLaw {
   bool within_a_step(double step, double tail) const;
   BracketedLaw around_zero(Direction direction, double step, double tail) const;
   double lowest_level(double step) const;
+  LossCells rare_cells(double first, double step, double tail, double apart) const;
 
   double sigma_, q_;
 };

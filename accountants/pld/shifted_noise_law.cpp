@@ -4,16 +4,17 @@
 #include <cmath>
 #include <numbers>
 
+#include "accountants/pld/normal_mass.h"
 #include "accountants/pld/numerics.h"
 #include "base/error.h"
 
 namespace sotto::accountants {
 namespace {
 
-constexpr double kLargestLoss = 290;  // beyond it outputs are not cut up
-constexpr double kWidePanel = 1.0 / 16;
-constexpr double kNear = 1e-9;   // of a step: how far a cut may be from its level
-constexpr double kEdge = 1e-12;  // of a piece: how near to a jump of the loss it is looked at
+constexpr double kLargestLoss = 290;   // beyond it outputs are not cut up
+constexpr double kLeastMass = 1e-300;  // less may have lost digits
+constexpr double kNear = 1e-9;         // of a step: how far a cut may be from its level
+constexpr double kEdge = 1e-12;        // of a piece: how near to a jump of the loss it is looked at
 
 // 1 / Σ e^(−k²/2σ²). Poisson's summation formula for wide noise: the terms left out are below 2^−100.
 double gaussian_at_zero(double sigma) {
@@ -21,23 +22,6 @@ double gaussian_at_zero(double sigma) {
   double sum = 0;
   for (int k = 60; k >= 1; --k) sum += 2 * std::exp(-k * k / (2 * sigma * sigma));
   return 1 / (1 + sum);
-}
-
-// ∫ φ from a to a + width ≥ a: Gauss and Legendre's rule where erfc would cancel. On a panel with width (|a| + width +
-// 2) ≤ 1/16 the rule is off by less than 2e-15 (as in sampled_gaussian_law.cpp, with no slope of the loss).
-double normal_mass(double a, double width) {
-  const double b = a + width;
-  if (width * (std::max(std::abs(a), std::abs(b)) + 2) <= kWidePanel) {
-    double sum = 0;
-    for (int i = 0; i < 4; ++i) {
-      const double x = a + width / 2 * (1 + kGaussNodes[i]);
-      sum += kGaussWeights[i] * std::exp(-0.5 * x * x);
-    }
-    return sum * width / 2 / std::sqrt(2 * std::numbers::pi);
-  }
-  if (a >= 0) return normal_tail(a) - normal_tail(b);
-  if (b <= 0) return normal_tail(-b) - normal_tail(-a);
-  return 0.5 * (std::erf(b / std::numbers::sqrt2) - std::erf(a / std::numbers::sqrt2));
 }
 
 }  // namespace
@@ -215,8 +199,8 @@ LossCells ShiftedNoiseLaw::cells(double step, double tail) const {
   for (size_t k = 0; k + 1 < edges.size(); ++k) {
     for (size_t i = 0; i < shifts_.size(); ++i) of_shift[i] = mass(edges[k], edges[k + 1], shifts_[i].centre);
     const Masses found = masses(of_shift.data(), cells.mass_error);
-    if (!(found.p > 0 && found.q > 0)) {  // underflow, far out
-      LossCells::Tail& tail = found.p > 0 ? cells.above : cells.below;
+    if (!(found.p > kLeastMass && found.q > kLeastMass)) {  // underflow, far out
+      LossCells::Tail& tail = found.p > found.q ? cells.above : cells.below;
       tail.p += found.p + std::numeric_limits<double>::min();
       tail.q += found.q + std::numeric_limits<double>::min();
       continue;

@@ -5,6 +5,7 @@
 
 #include "accountants/pld/composed_law.h"
 #include "accountants/pld/grid_choice.h"
+#include "accountants/pld/grouped_uses.h"
 #include "accountants/pld/numerics.h"
 #include "accountants/pld/steering.h"
 
@@ -26,24 +27,46 @@ Steering steer(const std::vector<LawUses>& uses, Direction direction, const Ques
     return found;
   };
   if (question.asks_epsilon()) return steer_to_delta(sketches(std::log(question.delta)), question.delta, tail);
+  // What the tails may be depends on the answer: a sketch that ends above it leaves out what decides. Down a ladder
+  // until none does, and once more from what was found.
+  constexpr double kLeastLogDelta = -708;
+  double log_delta = -20;
   Steering steering{};
-  steering.log_delta = -20;
-  for (int round = 0; round < 3; ++round) {  // what the tails may be depends on the answer
-    steering = steer_to_epsilon(sketches(steering.log_delta), question.epsilon, tail);
-    if (!steering.found) break;
+  for (bool settled = false; !settled || steering.log_delta > log_delta + 2;) {
+    if (settled) log_delta = steering.log_delta;
+    const Steering found = steer_to_epsilon(sketches(log_delta), question.epsilon, tail);
+    if (settled && !found.found) break;
+    settled = settled || (found.found && found.log_delta >= log_delta);
+    steering = found;
+    if (settled) continue;
+    if (log_delta <= kLeastLogDelta) break;
+    log_delta = std::max(kLeastLogDelta, found.found ? std::min(found.log_delta, log_delta - 5) : 2 * log_delta);
   }
   return steering;
 }
 
-Bracket ask(const std::vector<LawUses>& uses, Direction direction, const Question& question, const Steering& steering,
-            double step, const PldLimits& limits) {
+Bracket ask(const ComposedLaw& composed, const Question& question) {
+  if (question.asks_epsilon()) return {composed.epsilon_below(question.delta), composed.epsilon_above(question.delta)};
+  return {composed.delta_below(question.epsilon), composed.delta_above(question.epsilon)};
+}
+
+// On one grid for all.
+std::optional<Bracket> ask(const std::vector<LawUses>& uses, Direction direction, const Question& question,
+                           const Steering& steering, double step, const PldLimits& limits) {
   const double tail = tail_mass(total_uses(uses), steering.log_delta, limits);
   std::vector<LawPart> parts;
   for (const auto& each : uses)
     parts.push_back({each.law->on_grid(direction, step, tail, limits.most_levels), each.count});
-  const ComposedLaw composed(parts, steering.tilt, limits.largest_transform);
-  if (question.asks_epsilon()) return {composed.epsilon_below(question.delta), composed.epsilon_above(question.delta)};
-  return {composed.delta_below(question.epsilon), composed.delta_above(question.epsilon)};
+  return ask(ComposedLaw(parts, steering.tilt, limits.largest_transform), question);
+}
+
+// In groups, which may have a finer grid.
+std::optional<Bracket> ask_groups(const std::vector<LawUses>& uses, Direction direction, const Question& question,
+                                  const Steering& steering, double step, const PldLimits& limits) {
+  const double tail = tail_mass(total_uses(uses), steering.log_delta, limits);
+  const auto groups = in_groups(uses, direction, steering, step, tail, limits);
+  if (!groups) return std::nullopt;
+  return ask(ComposedLaw(groups->parts, steering.tilt, limits.largest_transform, groups->left_out), question);
 }
 
 double most_loss(const std::vector<LawUses>& uses, Direction direction) {
@@ -85,24 +108,40 @@ Bracket solve(const std::vector<LawUses>& uses, Direction direction, const Quest
   const double spare = question.asks_epsilon() ? 0.3 * (enough - steering.epsilon) : 0;
   const double first_gap = enough > 0 ? std::max(16 / 4.5 * epsilon_gap, spare) : epsilon_gap;
   const double first_step = step_for(first_gap, total_uses(uses), theta);
-  double step = fit_lattice(uses, std::clamp(first_step, finest, std::max(finest, 0.25 * steering.deviation)), finest);
-  double previous = kInfinity;
+  // Groups may have finer grids, and where one grid would be long they are faster.
+  constexpr double kLongGrid = 1 << 16, kManyUses = 4096;
+  bool in_groups = total_uses(uses) >= kManyUses;
+  const double group_below = std::max(finest, steering.width / kLongGrid);
+  const double coarsest = std::max(finest, 0.25 * steering.deviation);
+  const auto fitting = [&](double wanted) {
+    return in_groups && wanted < group_below ? wanted : fit_lattice(uses, std::max(finest, wanted), finest);
+  };
+  double step = fitting(std::min(first_step, coarsest)), previous = kInfinity;
   constexpr int kCoarseRounds = 3;  // until steps are fine enough for any lower bound
   for (int round = 0; round < 8; ++round) {
-    const Bracket found = ask(uses, direction, question, steering, step, limits);
-    best = {std::max(best.lower, found.lower), std::min(best.upper, found.upper)};
+    const bool grouped = in_groups && step < group_below;
+    const auto found = grouped ? ask_groups(uses, direction, question, steering, step, limits)
+                               : ask(uses, direction, question, steering, step, limits);
+    if (!found) {
+      in_groups = false;
+      step = fitting(step);
+      continue;
+    }
+    best = {std::max(best.lower, found->lower), std::min(best.upper, found->upper)};
     if (std::isinf(best.lower)) break;
     const double width = best.upper - best.lower, wanted = limits.relative_gap * best.upper;
-    if ((std::isfinite(width) && width <= wanted) || best.upper <= enough || step <= finest) break;
+    if ((std::isfinite(width) && width <= wanted) || best.upper <= enough || (!in_groups && step <= finest)) break;
     // Another step would not help: a part is known from above alone, or all are.
-    if (width > 0.9 * previous && (best.lower > 0 || round >= kCoarseRounds)) break;
+    if (width > 0.9 * previous && (best.lower > 0 || round >= kCoarseRounds)) {
+      if (!grouped) break;
+      in_groups = false;  // where their sums' tails are lost in rounding, one grid may do
+    }
     previous = width;
     const double ratio = std::isfinite(width) ? std::sqrt(0.6 * wanted / width) : 0;
-    step = fit_lattice(uses, std::max(finest, step * std::clamp(ratio, 0.125, 0.7)), finest);
+    step = fitting(step * std::clamp(ratio, 0.125, 0.7));
   }
   if (std::isinf(best.upper)) {  // so many uses that the rounding of large transforms is too much
-    const double coarse = std::max(finest, 0.25 * steering.deviation);
-    best.upper = std::min(best.upper, ask(uses, direction, question, steering, coarse, limits).upper);
+    best.upper = std::min(best.upper, ask(uses, direction, question, steering, coarsest, limits)->upper);
   }
   return best;
 }

@@ -40,18 +40,38 @@ SOTTO_VECTORISED void raise_block(double* __restrict re, double* __restrict im, 
   }
 }
 
+// z ← ((1 + z) / (1 + sum))^power, |z| ≤ sum ≤ 1/8: log(1 + z) is good to 4u |z|, and e^w to 4u (1 + |w|).
+void raise_rare_block(double* re, double* im, size_t count, double power, double sum) {
+  const double whole = std::log1p(sum);
+  for (size_t j = 0; j < count; ++j) {
+    const double x = re[j], y = im[j];
+    const double size = std::exp(power * (0.5 * std::log1p(x * (2 + x) + y * y) - whole));
+    const double angle = power * std::atan2(y, 1 + x);
+    re[j] = size * std::cos(angle);
+    im[j] = size * std::sin(angle);
+  }
+}
+
 // The first halves of two real sequences' transforms, above and below; the rest mirrors them. Empty: both are 1.
 struct Spectra {
   std::vector<double> re[2], im[2];
   bool empty() const { return re[kAbove].empty(); }
 };
 
-// Calls use(begin, width, re, im) for blocks of product · transform^count, x the transform of two real sequences packed
-// into one.
+// A part and, where it is rare, the sums of its sides' tilted masses.
+struct RaisedPart {
+  const LawPart& part;
+  double sums[2];
+};
+
+// Calls use(begin, width, re, im) for blocks of product · transform^count, x the part's transform of two real sequences
+// packed into one.
 template <class Use>
-void for_each_block(const Spectra& product, const ComplexArray& x, int64_t count, const Use& use) {
+void for_each_block(const Spectra& product, const ComplexArray& x, const RaisedPart& raised, const Use& use) {
+  const LawPart& part = raised.part;
   const size_t size = x.size(), half = size / 2;
-  const double smallest = std::exp(-1200.0 / static_cast<double>(count));
+  const int64_t counts[2] = {part.count, part.count - part.left_out};
+  const double smallest = std::exp(-1200.0 / static_cast<double>(part.count));
   double re[2][kBlock], im[2][kBlock];
   for (size_t begin = 0; begin <= half; begin += kBlock) {
     const size_t width = std::min(kBlock, half + 1 - begin);
@@ -63,7 +83,10 @@ void for_each_block(const Spectra& product, const ComplexArray& x, int64_t count
       im[kBelow][j] = (x.real[mirror] - x.real[k]) / 2;
     }
     for (const int side : {kAbove, kBelow}) {
-      raise_block(re[side], im[side], width, count, smallest);
+      if (part.rare)
+        raise_rare_block(re[side], im[side], width, static_cast<double>(counts[side]), raised.sums[side]);
+      else
+        raise_block(re[side], im[side], width, counts[side], smallest);
       for (size_t j = 0; j < width && !product.empty(); ++j) {
         const double a = product.re[side][begin + j], b = product.im[side][begin + j];
         const double real = a * re[side][j] - b * im[side][j];
@@ -75,13 +98,13 @@ void for_each_block(const Spectra& product, const ComplexArray& x, int64_t count
   }
 }
 
-void multiply_by_power(Spectra& product, const ComplexArray& x, int64_t count) {
+void multiply_by_power(Spectra& product, const ComplexArray& x, const RaisedPart& part) {
   Spectra next;
   for (const int side : {kAbove, kBelow}) {
     next.re[side].resize(x.size() / 2 + 1);
     next.im[side].resize(x.size() / 2 + 1);
   }
-  for_each_block(product, x, count, [&](size_t begin, size_t width, const auto& re, const auto& im) {
+  for_each_block(product, x, part, [&](size_t begin, size_t width, const auto& re, const auto& im) {
     for (const int side : {kAbove, kBelow}) {
       std::copy_n(re[side], width, next.re[side].data() + begin);
       std::copy_n(im[side], width, next.im[side].data() + begin);
@@ -97,9 +120,9 @@ struct Norms {
 
 // x ← product · transform^count, both packed into one again, real and imaginary part exchanged: the forward transform
 // is then the inverse one. The last part needs no room of its own.
-void pack_power(const Spectra& product, ComplexArray& x, int64_t count, Norms (&norms)[2]) {
+void pack_power(const Spectra& product, ComplexArray& x, const RaisedPart& part, Norms (&norms)[2]) {
   const size_t size = x.size(), half = size / 2;
-  for_each_block(product, x, count, [&](size_t begin, size_t width, const auto& re, const auto& im) {
+  for_each_block(product, x, part, [&](size_t begin, size_t width, const auto& re, const auto& im) {
     for (size_t j = 0; j < width; ++j) {
       const size_t k = begin + j, mirror = (size - k) & (size - 1);
       const double ar = re[kAbove][j], ai = im[kAbove][j], br = re[kBelow][j], bi = im[kBelow][j];
@@ -127,7 +150,11 @@ class RoundingBound {
   RoundingBound(const std::vector<LawPart>& parts, double theta, double step, size_t size)
       : parts_(parts), size_(static_cast<double>(size)), transform_(fft_error(size)) {
     double all = products();
-    for (const LawPart& part : parts) all += uses(part) * (one() + kPower);
+    for (const LawPart& part : parts) {
+      rare_.push_back(part.rare ? uses(part) * tilted_mass(part.law.above, theta) * (2.1 * transform_ + 16 * kUnit)
+                                : 0);
+      all += part.rare ? rare_.back() : uses(part) * (one() + kPower);
+    }
     crude_ = std::expm1(all);
     // Σ over levels above of e^{−θx}(1 − e^{−x}), and of its square.
     const double decay = -std::expm1(-theta * step), faster = -std::expm1(-(theta + 1) * step);
@@ -135,19 +162,26 @@ class RoundingBound {
     squared_weights_ = weights_ * largest_weight(theta);
   }
 
-  double of(const Norms& norms, const Norms& other) const {
+  SumRounding of(const Norms& norms, const Norms& other) const {
     const double whole = std::min(1.01, norms.sum / size_ * (1 + 1e-9) + crude_);
     const double root = std::min(1.01, std::sqrt(norms.squares / size_) * (1 + 1e-9) + crude_);
     double largest = products() * whole, euclidean = products() * root;
-    for (const LawPart& part : parts_) {
-      const double n = uses(part), less = (n - 1) / n;
+    for (size_t i = 0; i < parts_.size(); ++i) {
+      const LawPart& part = parts_[i];
+      if (part.rare) {
+        largest += rare_[i] * whole;
+        euclidean += rare_[i] * root;
+        continue;
+      }
+      const double n = uses(part), fewer = std::max(1.0, n - static_cast<double>(part.left_out));
+      const double less = (fewer - 1) / fewer;
       largest += n * (one() * std::pow(whole, less) + kPower * whole);
       euclidean += n * (one() * std::pow(root, less) + kPower * root);
     }
     largest = largest * (1 + 2 * crude_) + 1.01 * transform_ * (norms.sum + other.sum) / size_ + 4 * kUnit * whole;
     euclidean = euclidean * (1 + 2 * crude_) + 2.02 * transform_ * std::sqrt((norms.squares + other.squares) / size_) +
                 4 * kUnit * root;
-    return std::min(largest * weights_, euclidean * std::sqrt(squared_weights_));
+    return {std::min(largest * weights_, euclidean * std::sqrt(squared_weights_)), largest};
   }
 
  private:
@@ -156,13 +190,25 @@ class RoundingBound {
   double products() const { return 4 * kUnit * static_cast<double>(parts_.size()); }
 
   const std::vector<LawPart>& parts_;
+  std::vector<double> rare_;  // relative errors of rare parts' spectra
   double size_, transform_, crude_, weights_, squared_weights_;
 };
 
 }  // namespace
 
 bool all_bounded_below(const std::vector<LawPart>& parts) {
-  return std::none_of(parts.begin(), parts.end(), [](const LawPart& part) { return part.law.below.mass.empty(); });
+  return std::none_of(parts.begin(), parts.end(),
+                      [](const LawPart& part) { return part.law.below.mass.empty() && !part.rare; });
+}
+
+double log_moment(const LawPart& part, const LossAtoms& side, double s) {
+  return uses(part) * (part.rare ? std::log1p(tilted_mass(side, s)) : cumulant(side, s));
+}
+
+double log_moment_error(const LawPart& part, double s) {
+  const double error = std::max(cumulant_error(part.law.above, s), cumulant_error(part.law.below, s));
+  const double rare = part.rare ? tilted_mass(part.law.above, s) : 1;
+  return uses(part) * (rare * (error + part.law.mass_error));
 }
 
 TiltedSum tilted_sum(const std::vector<LawPart>& parts, double theta, double step, size_t size) {
@@ -172,16 +218,23 @@ TiltedSum tilted_sum(const std::vector<LawPart>& parts, double theta, double ste
   Spectra product;
   Norms norms[2];
   for (const LawPart& part : parts) {
-    tilt_into(part.law.above, theta, x.real);
+    RaisedPart raised{part, {0, 0}};
+    const auto tilt = [&](const LossAtoms& atoms, std::vector<double>& out, double& sum) {
+      if (part.rare)
+        sum = tilt_raw_into(atoms, theta, out);
+      else
+        tilt_into(atoms, theta, out);
+    };
+    tilt(part.law.above, x.real, raised.sums[kAbove]);
     if (has_below)
-      tilt_into(part.law.below, theta, x.imag);
+      tilt(part.law.below, x.imag, raised.sums[kBelow]);
     else
       std::fill(x.imag.begin(), x.imag.end(), 0.0);
     fft.transform(x);
     if (&part != &parts.back())
-      multiply_by_power(product, x, part.count);
+      multiply_by_power(product, x, raised);
     else
-      pack_power(product, x, part.count, norms);
+      pack_power(product, x, raised, norms);
   }
   fft.transform(x);
   const RoundingBound rounding(parts, theta, step, size);

@@ -11,17 +11,22 @@ namespace {
 constexpr double kLargestExponent = 650;
 constexpr double kLeastTheta = 1e-6, kMostTheta = 1e14;
 
+// What powers s · loss are lowered by, so that e^power and sums of some are doubles.
+double lowered_by(const LossSketch& sketch, double s) {
+  double most = 0;
+  for (const double loss : sketch.loss) most = std::max(most, s * loss);
+  return std::max(0.0, most - kLargestExponent);
+}
+
 // Σ n log E e^{s loss}.
 double cumulant(const std::vector<SketchedUses>& uses, double s) {
   double total = 0;
   for (const auto& [sketch, count] : uses) {
+    const double lowered = lowered_by(sketch, s);
     double sum = 0;
-    for (size_t i = 0; i < sketch.mass.size(); ++i) {
-      const double power = s * sketch.loss[i];
-      if (power > kLargestExponent) return kInfinity;
-      sum += sketch.mass[i] * std::expm1(power);
-    }
-    total += count * std::log1p(sum);
+    for (size_t i = 0; i < sketch.mass.size(); ++i)
+      sum += sketch.mass[i] * (lowered == 0 ? std::expm1(s * sketch.loss[i]) : std::exp(s * sketch.loss[i] - lowered));
+    total += count * (lowered == 0 ? std::log1p(sum) : lowered + std::log(sum));
   }
   return total;
 }
@@ -30,14 +35,15 @@ double variance(const std::vector<SketchedUses>& uses, double s) {
   double total = 0;
   for (const auto& [sketch, count] : uses) {
     double sum = 0, first = 0, second = 0;
+    const double lowered = lowered_by(sketch, s);
     for (size_t i = 0; i < sketch.mass.size(); ++i) {
-      const double weight = sketch.mass[i] * std::exp(s * sketch.loss[i]);
+      const double weight = sketch.mass[i] * std::exp(s * sketch.loss[i] - lowered);
       sum += weight;
       first += weight * sketch.loss[i];
     }
     for (size_t i = 0; i < sketch.mass.size(); ++i) {
       const double off = sketch.loss[i] - first / sum;
-      second += sketch.mass[i] * std::exp(s * sketch.loss[i]) * off * off;
+      second += sketch.mass[i] * std::exp(s * sketch.loss[i] - lowered) * off * off;
     }
     total += count * second / sum;
   }

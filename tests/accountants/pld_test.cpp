@@ -162,6 +162,24 @@ TEST(PldAccountant, BothNeighboursCountWhereAddingIsTheWorseOne) {
   EXPECT_LE(got.lower, one_use(0.5, 0.9, epsilon) * (1 + 1e-8L));
 }
 
+// Gaussians that the machinery of grids is not told to be one, and sums whose δ is near the least double.
+TEST(PldAccountant, DeltaFarInTheTailIsKnownFromBothSides) {
+  for (const double epsilon : {10.0, 20.0, 30.0, 36.0}) {
+    const Bracket truth = gaussian_delta(1, epsilon);
+    const Bracket got = delta_bracket({{std::make_shared<SampledGaussianLaw>(20, 1), 400}}, epsilon, {});
+    EXPECT_GE(got.upper, truth.lower) << epsilon;
+    EXPECT_LE(got.lower, truth.upper) << epsilon;
+    EXPECT_LE(got.upper - got.lower, 1e-2 * got.upper) << epsilon << " " << got.lower << " " << got.upper;
+  }
+  for (const double epsilon : {5.0, 10.0, 15.0, 20.0, 50.0, 70.0}) {
+    const Bracket got = composed({{1, 0.01, 1000}}).delta_bracket(epsilon);
+    EXPECT_LE(got.upper - got.lower, 1e-2 * got.upper) << epsilon << " " << got.lower << " " << got.upper;
+    EXPECT_LT(got.upper, std::exp(-3 * epsilon)) << epsilon;
+  }
+  for (const double epsilon : {100.0, 500.0})
+    EXPECT_LE(composed({{1, 0.01, 1000}}).delta_bracket(epsilon).upper, 1e-280) << epsilon;
+}
+
 TEST(PldAccountant, ExtremesGiveABracketAndNeverNan) {
   for (const double sigma : {0.2, 1.0, 1000.0})
     for (const double q : {1e-6, 0.01, 1.0})

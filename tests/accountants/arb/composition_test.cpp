@@ -167,7 +167,7 @@ TEST(ArbComposition, GaussiansByTransformsEncloseTheirClosedForm) {
   };
   for (const auto& [sigma, count, delta, widest] :
        {Case{1, 1, 1e-5}, Case{0.2, 1, 1e-30}, Case{1, 10, 1e-10}, Case{30, 1000, 1e-30}, Case{100, 10000, 1e-10},
-        Case{1000, 1000000, 1e-5}, Case{10000, 100000000, 1e-12, 0.01}}) {
+        Case{1000, 1000000, 1e-5}, Case{10000, 100000000, 1e-12}}) {
     const std::vector<LawUses> uses{{std::make_shared<SampledGaussianLaw>(sigma, 1), count}};
     const Truth truth = true_gaussian(sqrt(Ball(static_cast<double>(count))) / sigma);
     const std::string row = cat("sigma ", sigma, " x ", count);

@@ -59,6 +59,10 @@ std::vector<std::string> fixed_schedule_accountant_names() {
   return names;
 }
 
+bool aims_at_a_gap(std::string_view name) {
+  return name == "pld";
+}
+
 namespace {
 
 std::unique_ptr<Accountant> make_adaptive(std::string_view name, NeighbouringRelation relation) {

@@ -61,9 +61,10 @@ std::vector<std::string> accountant_names();
 // Throws configuration, listing the known names, for any other.
 std::unique_ptr<Accountant> make_accountant(std::string_view name, NeighbouringRelation relation);
 
-// Those for questions about a schedule that is fixed in advance: the former, "tcdp" and "pld", whose brackets of ε aim
-// at this relative gap.
+// Those for questions about a schedule that is fixed in advance: the former, "tcdp" and "pld", whose brackets aim at this
+// relative gap, the others' at none.
 std::vector<std::string> fixed_schedule_accountant_names();
+bool aims_at_a_gap(std::string_view name);
 std::unique_ptr<Accountant> make_fixed_schedule_accountant(std::string_view name, NeighbouringRelation relation,
                                                            double relative_gap = 1e-3);
 

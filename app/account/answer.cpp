@@ -27,10 +27,19 @@ Answer ask(const Question& question, const std::string& name, const accountants:
       accountants::make_fixed_schedule_accountant(name, question.neighbouring_relation(), question.gap);
   accountants::compose(*accountant, events);
   const accountants::Bracket found = bracket(*accountant);
-  return {name, found, clock.milliseconds()};
+  return {name, found, clock.milliseconds(), accountants::aims_at_a_gap(name) ? question.gap : 0};
+}
+
+double relative_gap(const accountants::Bracket& bracket) {
+  if (bracket.upper == bracket.lower) return 0;
+  return std::isfinite(bracket.upper) ? (bracket.upper - bracket.lower) / bracket.upper : 1;
 }
 
 }  // namespace
+
+bool Answer::gap_met() const {
+  return relative_gap(bracket) <= gap_asked;
+}
 
 Clock::Clock() : start_(now()) {}
 
@@ -66,8 +75,25 @@ Json to_json(const accountants::Bracket& bracket, const std::string& name) {
 Json to_json(const Answer& answer, const std::string& name) {
   Json object = to_json(answer.bracket, name);
   object["accountant"] = answer.accountant;
+  object["gap_asked"] = answer.gap_asked > 0 ? Json(answer.gap_asked) : Json(nullptr);
+  object["gap_met"] = answer.gap_asked > 0 ? Json(answer.gap_met()) : Json(nullptr);
   object["milliseconds"] = answer.milliseconds;
   return object;
+}
+
+std::string wider_than_asked(const std::vector<Answer>& answers) {
+  size_t wider = 0;
+  double widest = 0, asked = 0;
+  for (const Answer& answer : answers)
+    if (answer.gap_asked > 0 && !answer.gap_met()) {
+      ++wider;
+      widest = std::max(widest, relative_gap(answer.bracket));
+      asked = answer.gap_asked;
+    }
+  if (wider == 0) return "";
+  const std::string many = answers.size() == 1 ? "the bracket is" : cat(wider, " of ", answers.size(), " brackets are");
+  return cat("wider than asked: ", many, answers.size() == 1 ? " " : " up to ", report::significant_up(widest, 2),
+             " of its upper end wide, asked --gap ", report::exact(asked), "; both ends hold");
 }
 
 std::string in_words(const accountants::Bracket& bracket, const std::string& sign, bool lower) {

@@ -16,8 +16,10 @@ int print_answer(const Question& question, const Answer& answer, const std::stri
                  const std::string& words) {
   object.update(describe(question));
   object.update(to_json(answer, name));
+  const std::string wider = wider_than_asked({answer});
   print(question.json, object,
-        cat(words, ": ", in_words(question), " (", answer.accountant, ", ", relation_in_words(question), ")"));
+        cat(words, ": ", in_words(question), " (", answer.accountant, ", ", relation_in_words(question), ")",
+            wider.empty() ? "" : "\n", wider));
   return 0;
 }
 

@@ -45,7 +45,7 @@ Json cross_check(const Question& question, const accountants::EventList& events,
   const Clock clock;
   const accountants::Bracket found =
       accountants::PrvCrossCheck(events, question.neighbouring_relation()).epsilon(question.delta);
-  const Answer answer{name, found, clock.milliseconds()};
+  const Answer answer{name, found, clock.milliseconds(), 0};
   const auto [lower, upper] = found;
   rows.push_back({name, shown(lower, false), shown(upper, true),
                   lower > 0 && upper < INFINITY ? report::significant_up(100 * (upper - lower) / upper, 2) + " %" : "–",
@@ -75,7 +75,7 @@ int compare(const Question& question, const Grid& deltas) {
           {name, lower > 0 ? shown(lower, false) : "–", shown(upper, true),
            lower > 0 && upper < INFINITY ? report::significant_up(100 * (upper - lower) / upper, 2) + " %" : "–",
            report::rounded(answer.milliseconds, 2)});
-      reasons.emplace_back();
+      reasons.push_back(wider_than_asked({answer}));
       report::PrivacyCurve curve{name, {}};
       for (const double delta : plotted)
         curve.points.push_back({delta, epsilon_of(question, name, events, delta).bracket});
@@ -86,6 +86,8 @@ int compare(const Question& question, const Grid& deltas) {
                       {"epsilon", nullptr},
                       {"epsilon_lower", nullptr},
                       {"gap", nullptr},
+                      {"gap_asked", nullptr},
+                      {"gap_met", nullptr},
                       {"milliseconds", nullptr},
                       {"reason", error.what()}});
       rows.push_back({name, "", "", "", ""});

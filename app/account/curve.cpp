@@ -18,8 +18,10 @@ int curve(const Question& question, const Grid& deltas) {
   report::PrivacyCurve found{accountant, {}};
   Json points = Json::array();
   std::vector<std::vector<std::string>> rows{{"δ", "ε at least", "ε at most", "ms"}};
+  std::vector<Answer> answers;
   for (const double delta : deltas.values()) {
     const Answer answer = epsilon_of(question, accountant, events, delta);
+    answers.push_back(answer);
     found.points.push_back({delta, answer.bracket});
     points.push_back(to_json(answer, "epsilon"));
     points.back()["delta"] = delta;
@@ -30,6 +32,7 @@ int curve(const Question& question, const Grid& deltas) {
   object["accountant"] = accountant;
   object["curve"] = std::move(points);
   std::string text = table(rows, 0);
+  if (const std::string wider = wider_than_asked(answers); !wider.empty()) text += cat("\n", wider);
   if (!question.plot.empty()) {
     write_file(question.plot, report::curve_page("What a plan costs", facts(question), {found}));
     object["plot"] = question.plot.string();

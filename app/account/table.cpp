@@ -23,6 +23,7 @@ int print_table(const Question& question) {
   const size_t cells = question.noise_multipliers.size() * question.steps.size();
   need(cells <= kMostCells, cat("a table has at most ", kMostCells, " cells, asked for ", cells));
   Json list = Json::array();
+  std::vector<Answer> answers;
   std::vector<std::vector<std::string>> rows{{"noise multiplier"}};
   for (const int64_t steps : question.steps) rows.front().push_back(cat(report::counted(steps), " steps"));
   for (const double noise : question.noise_multipliers) {
@@ -30,6 +31,7 @@ int print_table(const Question& question) {
     for (const int64_t steps : question.steps) {
       const accountants::EventList events{{step_of(question, noise, question.sample_rate), steps}};
       const Answer answer = epsilon_of(question, accountant_for(question, events), events, question.delta);
+      answers.push_back(answer);
       list.push_back(to_json(answer, "epsilon"));
       list.back().update({{"noise_multiplier", noise}, {"steps", steps}});
       const double upper = answer.bracket.upper;
@@ -39,9 +41,10 @@ int print_table(const Question& question) {
   Json object = describe(question);
   object["delta"] = question.delta;
   object["cells"] = std::move(list);
+  const std::string wider = wider_than_asked(answers);
   print(question.json, object,
         cat("ε at most, at δ = ", report::exact(question.delta), ", sample rate ", report::exact(question.sample_rate),
-            ", ", relation_in_words(question), "\n", table(rows, 0)));
+            ", ", relation_in_words(question), "\n", table(rows, 0), wider.empty() ? "" : "\n", wider));
   return 0;
 }
 

@@ -56,14 +56,25 @@ EventList events_of(const json& events) {
   return event_list_from_json(events.dump());
 }
 
+double gap_of(const json& question) {
+  return question.contains("gap") ? take<double>(question, "gap") : 1e-3;
+}
+
 std::unique_ptr<Accountant> accountant_of(const json& question) {
-  const double gap = question.contains("gap") ? take<double>(question, "gap") : 1e-3;
   return make_fixed_schedule_accountant(take<std::string>(question, "accountant"),
-                                        relation_from_string(take<std::string>(question, "relation")), gap);
+                                        relation_from_string(take<std::string>(question, "relation")),
+                                        gap_of(question));
 }
 
 json number(double value) {
   return std::isfinite(value) ? json(value) : json(nullptr);
+}
+
+// Whether a bracket is as narrow as the accountant aims for; null where it aims at nothing.
+json gap_met(const json& question, const Bracket& found) {
+  if (!aims_at_a_gap(take<std::string>(question, "accountant"))) return nullptr;
+  if (found.lower == found.upper) return true;
+  return std::isfinite(found.upper) && found.upper - found.lower <= gap_of(question) * found.upper;
 }
 
 json answer(const json& question) {
@@ -83,11 +94,13 @@ json answer(const json& question) {
   compose(*accountant, events);
   if (verb == "epsilon") {
     const Bracket found = accountant->epsilon_bracket(take<double>(question, "delta"));
-    return {{"epsilon", number(found.upper)}, {"epsilon_lower", number(found.lower)}};
+    return {{"epsilon", number(found.upper)},
+            {"epsilon_lower", number(found.lower)},
+            {"gap_met", gap_met(question, found)}};
   }
   if (verb == "delta") {
     const Bracket found = accountant->delta_bracket(take<double>(question, "epsilon"));
-    return {{"delta", found.upper}, {"delta_lower", found.lower}};
+    return {{"delta", found.upper}, {"delta_lower", found.lower}, {"gap_met", gap_met(question, found)}};
   }
   refuse(cat("unknown verb \"", verb, "\"; known: accountants, supports, epsilon, delta"));
 }

@@ -11,10 +11,11 @@ extern "C" {
 // A question is an object with `verb`:
 //   "accountants"  → {"accountants": [names]}
 //   "supports"     accountant, relation, events → {"supports": true} or {"supports": false, "reason": text}
-//   "epsilon"      accountant, relation, events, delta, gap → {"epsilon", "epsilon_lower"}, infinity as null
-//   "delta"        accountant, relation, events, epsilon, gap → {"delta", "delta_lower"}
+//   "epsilon"      accountant, relation, events, delta, gap → {"epsilon", "epsilon_lower", "gap_met"}, infinity as null
+//   "delta"        accountant, relation, events, epsilon, gap → {"delta", "delta_lower", "gap_met"}
 // `events` is what accountants/event_list.h reads, or [] for nothing; `relation` is add_remove, replace_one or
-// zero_out; `gap` the relative width that "pld" aims for.
+// zero_out; `gap` the relative width that "pld" aims for, and gap_met whether the bracket is that narrow; null for
+// others.
 int sotto_accounting_ask(const char* question, char** text);
 
 // A value of the plan's parameter → its events, or a null pointer where the caller has failed and wants to stop. The

@@ -149,6 +149,34 @@ class AccountTest(harness.Case):
                               "--delta", 1e-5)
             self.assertEqual((cell["epsilon"], cell["epsilon_lower"]), (one["epsilon"], one["epsilon_lower"]))
 
+    def test_ABracketWiderThanAskedSaysSo(self):
+        # 10^6 fixed-size batches under replace_one have bounds that are apart, whatever the grid.
+        wide = self.file("wide.json", [{"event": {"mechanism": "fixed_size_sampled", "batch_size": 10, "population_size": 1000,
+                                                  "with_replacement": False, "event": {"mechanism": "gaussian", "noise_multiplier": 1}},
+                                        "count": 100}])
+        for verb, at in (("epsilon", ["--delta", 1e-5]), ("delta", ["--epsilon", 1])):
+            found = self.answer(verb, "--events", wide, "--relation", "replace_one", *at)
+            self.assertEqual((found["gap_asked"], found["gap_met"]), (1e-3, False))
+            self.assertGreater(found["gap"], 1e-3 * found[verb])
+            said = self.call(verb, "--events", wide, "--relation", "replace_one", *at).out
+            self.assertIn("wider than asked", said)
+            self.assertIn("--gap 0.001", said)
+            narrow = self.answer(verb, *PLAN, *at, "--gap", 1e-2)
+            self.assertEqual((narrow["gap_asked"], narrow["gap_met"]), (1e-2, True))
+            self.assertLessEqual(narrow["gap"], 1e-2 * narrow[verb])
+            self.assertNotIn("wider than asked", self.call(verb, *PLAN, *at, "--gap", 1e-2).out)
+            by_rdp = self.answer(verb, *PLAN, *at, "--accountant", "rdp")
+            self.assertEqual((by_rdp["gap_asked"], by_rdp["gap_met"]), (None, None), "it has no lower ends to aim with")
+        curve = self.answer("curve", "--events", wide, "--relation", "replace_one", "--points", 2)["curve"]
+        self.assertEqual([point["gap_met"] for point in curve], [False, False])
+        self.assertIn("2 of 2 brackets", self.call("curve", "--events", wide, "--relation", "replace_one", "--points", 2).out)
+        rows = {row["accountant"]: row for row in
+                self.answer("compare", "--events", wide, "--relation", "replace_one", "--delta", 1e-5)["accountants"]}
+        self.assertEqual((rows["pld"]["gap_met"], rows["rdp"]["gap_met"]), (False, None))
+        self.assertIn("wider than asked", self.call("compare", "--events", wide, "--relation", "replace_one", "--delta", 1e-5).out)
+        cells = self.answer("table", "--noise-multiplier", 1, "--steps", "10,100", "--sample-rate", 0.01, "--delta", 1e-5)["cells"]
+        self.assertEqual([cell["gap_met"] for cell in cells], [True, True])
+
     def test_WordsNeverSayLessThanIsSpent(self):
         for steps in (1, 10, 321, 5000):
             plan = ["--noise-multiplier", 1.3, "--sample-rate", 0.02, "--steps", steps, "--delta", 1e-5, "--lower"]

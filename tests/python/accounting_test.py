@@ -2,7 +2,7 @@
 
 Usage: accounting_test.py LIBSOTTO_OPS SITE LIBSOTTO_ACCOUNTING    (77 = skipped)
 """
-import ctypes, json, math, os, pathlib, subprocess, sys, unittest
+import ctypes, json, math, os, pathlib, subprocess, sys, unittest, warnings
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 if len(sys.argv) < 4:
@@ -93,6 +93,19 @@ class AccountingTest(unittest.TestCase):
                 self.assertGreaterEqual(upper, case["lower"] * (1 - 1e-8))
                 self.assertLessEqual(upper - lower, 2e-3 * upper)
         self.assertGreaterEqual(tried, 20)
+
+    def test_a_bracket_wider_than_asked_warns(self):
+        # Fixed-size batches under REPLACE_ONE have bounds that are apart, whatever the grid.
+        batch = accounting.SampledWithoutReplacementDpEvent(1000, 10, accounting.GaussianDpEvent(1.0))
+        wide = accounting.pld.PLDAccountant(REPLACE).compose(batch, 100)
+        with self.assertWarnsRegex(RuntimeWarning, "wider than relative_gap=0.001"):
+            wide.get_epsilon(1e-5)
+        with self.assertWarnsRegex(RuntimeWarning, "wider than relative_gap=0.001"):
+            wide.get_delta(1.0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            accounting.pld.PLDAccountant().compose(sampled(1, 0.01, 100)).get_epsilon(1e-5)
+            accounting.rdp.RdpAccountant().compose(sampled(1, 0.01, 100)).get_epsilon(1e-5)
 
     def test_every_use_of_randomised_response_counts(self):
         # dp-accounting 0.6.0 composes it once however often it was used: 50 uses at p = 1/2 of 3 buckets said 1.3863.

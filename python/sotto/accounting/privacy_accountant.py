@@ -1,6 +1,7 @@
 """What all accountants can do."""
 import enum
 import math
+import warnings
 
 from . import dp_event, dp_event_builder, library
 
@@ -50,6 +51,13 @@ class PrivacyAccountant:
         events = [{"event": event.to_json(), "count": count} for event, count in uses]
         return library.ask(verb=verb, events=events, **self.question(), **more)
 
+    def _bracket(self, verb, **at):
+        found = self._ask(verb, self._ledger.uses(), **at)
+        if found["gap_met"] is False:
+            warnings.warn(f"the bracket of {verb}, {found[verb + '_lower']} to {found[verb]}, is wider than relative_gap="
+                          f"{self._relative_gap} asks; both ends hold", RuntimeWarning, stacklevel=4)
+        return found
+
     def _support(self, event):
         return self._ask("supports", [(event, 1)])
 
@@ -68,14 +76,14 @@ class PrivacyAccountant:
 
     def get_epsilon_bounds(self, target_delta):
         """(lower, upper): the exact epsilon is between them. The lower one is 0 where the accountant has none."""
-        found = self._ask("epsilon", self._ledger.uses(), delta=target_delta)
+        found = self._bracket("epsilon", delta=target_delta)
         return _infinite(found["epsilon_lower"]), _infinite(found["epsilon"])
 
     def get_epsilon(self, target_delta):
         return self.get_epsilon_bounds(target_delta)[1]
 
     def get_delta_bounds(self, target_epsilon):
-        found = self._ask("delta", self._ledger.uses(), epsilon=target_epsilon)
+        found = self._bracket("delta", epsilon=target_epsilon)
         return found["delta_lower"], found["delta"]
 
     def get_delta(self, target_epsilon):

@@ -108,10 +108,11 @@ Bracket solve(const std::vector<LawUses>& uses, Direction direction, const Quest
   const double spare = question.asks_epsilon() ? 0.3 * (enough - steering.epsilon) : 0;
   const double first_gap = enough > 0 ? std::max(16 / 4.5 * epsilon_gap, spare) : epsilon_gap;
   const double first_step = step_for(first_gap, total_uses(uses), theta);
-  // Groups may have finer grids, and where one grid would be long they are faster.
-  constexpr double kLongGrid = 1 << 16, kManyUses = 4096;
-  bool in_groups = total_uses(uses) >= kManyUses;
-  const double group_below = std::max(finest, steering.width / kLongGrid);
+  // Groups may have finer grids, and of very many uses, where one grid would be long, they are faster.
+  constexpr double kLongGrid = 1 << 16, kSomeUses = 4096, kManyUses = 1e5;
+  const double count = total_uses(uses);
+  bool in_groups = count >= kSomeUses;
+  const double group_below = count < kManyUses ? finest : std::max(finest, steering.width / kLongGrid);
   const double coarsest = std::max(finest, 0.25 * steering.deviation);
   const auto fitting = [&](double wanted) {
     return in_groups && wanted < group_below ? wanted : fit_lattice(uses, std::max(finest, wanted), finest);
